@@ -1,0 +1,299 @@
+// Package store holds the records that outlive a process: calls with their
+// attempts and legs, SIP dialogs, events, idempotency keys and leases.
+//
+// It has no behaviour of its own. Engines (store/sqlite) keep the records,
+// users (internal/call, internal/api) define the interfaces they need of an
+// engine, and store/storetest says in tests what every engine must do.
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Errors that every engine returns, to be tested with errors.Is.
+var (
+	ErrNotFound  = errors.New("not found")
+	ErrKeyReused = errors.New("idempotency key was used with another request")
+	ErrHeld      = errors.New("lease is held by another owner")
+	ErrBadCursor = errors.New("cursor is not one of ours")
+)
+
+// Kind says what business event a call is.
+type Kind string
+
+// Kinds of calls.
+const (
+	KindCallback Kind = "callback"
+	KindInbound  Kind = "inbound"
+)
+
+// State is where a call is. Every call ends in StateEnded.
+type State string
+
+// States of a call.
+const (
+	StateQueued          State = "queued"
+	StateScheduled       State = "scheduled"
+	StateRendering       State = "rendering"
+	StateWaitingRetry    State = "waiting_retry"
+	StateRingingManager  State = "ringing_manager"
+	StateAnnouncing      State = "announcing"
+	StateRingingCustomer State = "ringing_customer"
+	StateRinging         State = "ringing"
+	StateTalking         State = "talking"
+	StateEnded           State = "ended"
+)
+
+// Result is how a call ended.
+type Result string
+
+// Results of calls.
+const (
+	ResultCompleted           Result = "completed"
+	ResultManagerUnavailable  Result = "manager_unavailable"
+	ResultManagerHungUp       Result = "manager_hung_up"
+	ResultCustomerBusy        Result = "customer_busy"
+	ResultCustomerNoAnswer    Result = "customer_no_answer"
+	ResultCustomerDeclined    Result = "customer_declined"
+	ResultCustomerUnavailable Result = "customer_unavailable"
+	ResultInvalidNumber       Result = "invalid_number"
+	ResultDirection           Result = "direction_unavailable"
+	ResultTrunkFailed         Result = "trunk_failed"
+	ResultNoAudio             Result = "no_audio"
+	ResultSpeechFailed        Result = "speech_failed"
+	ResultExpired             Result = "expired"
+	ResultInterrupted         Result = "interrupted"
+	ResultCancelled           Result = "cancelled"
+	ResultNotAllowed          Result = "not_allowed"
+	ResultMissed              Result = "missed"    // inbound: nobody answered
+	ResultAbandoned           Result = "abandoned" // inbound: the caller gave up
+	ResultBusy                Result = "busy"      // inbound: everybody was busy
+)
+
+// Party is a side of a call: who owned a failure, who hung up.
+type Party string
+
+// Parties of a call.
+const (
+	PartyUs       Party = "us"
+	PartyTrunk    Party = "trunk"
+	PartyManager  Party = "manager"
+	PartyCustomer Party = "customer"
+)
+
+// Role is what a leg is in its call.
+type Role string
+
+// Roles of legs. Callbacks have a manager and a customer, inbound calls a
+// caller and callees.
+const (
+	RoleManager  Role = "manager"
+	RoleCustomer Role = "customer"
+	RoleCaller   Role = "caller"
+	RoleCallee   Role = "callee"
+)
+
+// LegState is where a leg is.
+type LegState string
+
+// States of a leg.
+const (
+	LegDialling LegState = "dialling"
+	LegRinging  LegState = "ringing"
+	LegAnswered LegState = "answered"
+	LegEnded    LegState = "ended"
+)
+
+// Call is one business event with one terminal result. It is a value: engines
+// store and return copies.
+type Call struct {
+	ID          string `json:"id"` // UUIDv7, 32 hex digits
+	Kind        Kind   `json:"kind"`
+	State       State  `json:"state"`
+	Result      Result `json:"result,omitempty"` // set when State is ended
+	Code        string `json:"code,omitempty"`   // Bitrix24 STATUS_CODE: "200", "304", "603-S", …
+	Reason      string `json:"reason,omitempty"` // for people
+	ReasonOwner Party  `json:"reason_owner,omitempty"`
+	HangupBy    Party  `json:"hangup_by,omitempty"`
+
+	Line     string    `json:"line"`
+	Number   string    `json:"number"` // the customer's, E.164 or as given on raw lines
+	Manager  *Endpoint `json:"manager,omitempty"`
+	Customer *Endpoint `json:"customer,omitempty"`
+
+	CreatedAt  time.Time  `json:"created_at"`
+	AnsweredAt *time.Time `json:"answered_at,omitempty"` // when the two were bridged
+	EndedAt    *time.Time `json:"ended_at,omitempty"`
+	TalkMS     int64      `json:"talk_ms"` // customer talk time, monotonic
+	RingMS     int64      `json:"ring_ms"` // how long the customer's phone rang
+
+	Request   Request    `json:"request"`
+	Attempts  []Attempt  `json:"attempts"`
+	Legs      []Leg      `json:"legs"`
+	Recording *Recording `json:"recording,omitempty"`
+
+	NextAt          *time.Time `json:"next_at,omitempty"`    // when the next attempt is due
+	Deadline        time.Time  `json:"deadline"`             // no dialling after it
+	CustomerReached bool       `json:"customer_reached"`     // a 2xx of the customer's was seen
+	Interrupted     int        `json:"interrupted,omitzero"` // how often a crash ended an attempt
+}
+
+// Endpoint is who took part.
+type Endpoint struct {
+	Number    string `json:"number,omitempty"`
+	Extension string `json:"extension,omitempty"`
+	Name      string `json:"name,omitempty"`
+}
+
+// Request is what was asked for, as far as a restart needs it.
+type Request struct {
+	Text    string `json:"text,omitempty"`
+	Voice   string `json:"voice,omitempty"`
+	Manager string `json:"manager,omitempty"` // replaces the line's route: an extension or a number
+	Key     string `json:"key,omitempty"`     // name of the API key that asked
+}
+
+// Attempt is one try to complete a call.
+type Attempt struct {
+	N           int        `json:"n"` // from 1
+	StartedAt   time.Time  `json:"started_at"`
+	EndedAt     *time.Time `json:"ended_at,omitempty"`
+	Result      Result     `json:"result,omitempty"`
+	Code        string     `json:"code,omitempty"`
+	Reason      string     `json:"reason,omitempty"`
+	ReasonOwner Party      `json:"reason_owner,omitempty"`
+}
+
+// Leg is one SIP dialog with its media.
+type Leg struct {
+	ID         string     `json:"id"`
+	Attempt    int        `json:"attempt"`
+	Role       Role       `json:"role"`
+	Number     string     `json:"number,omitempty"`
+	Trunk      string     `json:"trunk,omitempty"`
+	Extension  string     `json:"extension,omitempty"`
+	State      LegState   `json:"state"`
+	SIPCode    int        `json:"sip_code,omitempty"` // the final response, or that of our own refusal
+	Q850       int        `json:"q850,omitempty"`     // cause of a Reason header
+	Reason     string     `json:"reason,omitempty"`
+	StartedAt  time.Time  `json:"started_at"`
+	RingAt     *time.Time `json:"ring_at,omitempty"`
+	AnsweredAt *time.Time `json:"answered_at,omitempty"`
+	EndedAt    *time.Time `json:"ended_at,omitempty"`
+	Quality    *Quality   `json:"quality,omitempty"`
+}
+
+// Quality is what was measured on a leg's media. What was not measured is
+// null.
+type Quality struct {
+	Codec       string   `json:"codec"`
+	PacketsIn   uint64   `json:"packets_in"`
+	PacketsOut  uint64   `json:"packets_out"`
+	Lost        *int64   `json:"lost"`          // RFC 3550 A.3, of packets towards us
+	JitterMS    *float64 `json:"jitter_ms"`     // RFC 3550 6.4.1
+	RoundTripMS *float64 `json:"round_trip_ms"` // from RTCP receiver reports
+}
+
+// Recording is the sound of a call.
+type Recording struct {
+	File       string `json:"file"` // name below the recordings directory
+	DurationMS int64  `json:"duration_ms"`
+	Bytes      int64  `json:"bytes"`
+}
+
+// Event is one entry of a call's timeline.
+type Event struct {
+	ID     string          `json:"id"` // opaque, increasing; set by the engine
+	Type   string          `json:"type"`
+	At     time.Time       `json:"at"`
+	CallID string          `json:"call_id,omitempty"`
+	Data   json.RawMessage `json:"data,omitempty"`
+}
+
+// Types of events.
+const (
+	EventCallCreated    = "call.created"
+	EventCallState      = "call.state"
+	EventCallEnded      = "call.ended"
+	EventLegDialling    = "leg.dialling"
+	EventLegRinging     = "leg.ringing"
+	EventLegAnswered    = "leg.answered"
+	EventLegEnded       = "leg.ended"
+	EventMediaQuality   = "media.quality"
+	EventRecordingReady = "recording.ready"
+)
+
+// Key makes a request safe to repeat.
+type Key struct {
+	Scope string // who may repeat it: the name of the API key
+	Value string // the Idempotency-Key header
+	Hash  string // of the request: the same key with another one is ErrKeyReused
+}
+
+// Dialog is a journalled SIP dialog. Data is opaque to the store.
+type Dialog struct {
+	ID     string          `json:"id"`
+	CallID string          `json:"call_id"` // of our call, not the SIP header
+	LegID  string          `json:"leg_id"`
+	Data   json.RawMessage `json:"data"`
+}
+
+// Filter selects calls. Zero fields do not filter.
+type Filter struct {
+	Kind   Kind
+	State  State
+	Result Result
+	Number string
+	Line   string
+	From   time.Time // created at or after
+	To     time.Time // created before
+	Cursor string    // from the previous page
+	Limit  int       // 1 to 1000; 0 means 50
+}
+
+// EventFilter selects events, oldest first.
+type EventFilter struct {
+	CallID string
+	After  string // id of the last event already seen
+	Limit  int    // 1 to 1000; 0 means 100
+}
+
+// Lease is the right to do something alone for a while.
+type Lease struct {
+	Name  string
+	Owner string
+	Fence int64 // grows with every new holder of the name
+	Until time.Time
+}
+
+// Commit is a write on its way to the disk.
+type Commit struct {
+	done chan struct{}
+	err  error // written before done is closed
+}
+
+// NewCommit returns a pending commit and the function that settles it, to be
+// called exactly once.
+func NewCommit() (*Commit, func(error)) {
+	c := &Commit{done: make(chan struct{})}
+	return c, func(err error) {
+		c.err = err
+		close(c.done)
+	}
+}
+
+// Done is closed when the write is durable or has failed.
+func (c *Commit) Done() <-chan struct{} { return c.done }
+
+// Wait returns when the write is durable, has failed, or ctx ends.
+func (c *Commit) Wait(ctx context.Context) error {
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
