@@ -1,0 +1,64 @@
+package call
+
+import (
+	"strings"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// CallbackRequest asks for a callback: the call comes in on the line, whoever
+// answers hears the text, then the customer is dialled and the two are
+// bridged.
+type CallbackRequest struct {
+	Line    string // id of the line
+	Number  string // the customer's, as people write numbers
+	Text    string // spoken to the manager; empty: nothing is spoken
+	Voice   string // of the text; empty: the default voice
+	Manager string // an extension or a number instead of the line's route
+
+	Key     *store.Key // makes the request safe to repeat; nil: none
+	KeyName string     // name of the API key that asks
+}
+
+// Problem says what is wrong with one field of a request.
+type Problem struct {
+	Field  string // as the requester named it: "number"
+	Detail string // what is wrong and what would be right
+}
+
+// Codes of refusals. They are stable: clients act on them.
+const (
+	CodeUnknownLine    = "unknown_line"
+	CodeInvalidNumber  = "invalid_number"
+	CodeNotAllowed     = "not_allowed"
+	CodeInvalidText    = "invalid_text"
+	CodeUnknownVoice   = "unknown_voice"
+	CodeInvalidManager = "invalid_manager"
+	CodeInvalidRequest = "invalid_request" // several fields are wrong
+	CodeTooMany        = "too_many_calls"
+	CodeDraining       = "draining"
+	CodeKeyReused      = "idempotency_key_reused"
+	CodeAlreadyEnded   = "already_ended"
+)
+
+// RefusedError is a request that made no call.
+type RefusedError struct {
+	Status     int // HTTP status that fits
+	Code       string
+	Problems   []Problem
+	RetryAfter time.Duration // 0: repeating it does not help
+}
+
+// Error lists every problem.
+func (e *RefusedError) Error() string {
+	parts := make([]string, 0, len(e.Problems))
+	for _, p := range e.Problems {
+		if p.Field == "" {
+			parts = append(parts, p.Detail)
+			continue
+		}
+		parts = append(parts, p.Field+": "+p.Detail)
+	}
+	return "refused (" + e.Code + "): " + strings.Join(parts, "; ")
+}
