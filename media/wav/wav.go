@@ -1,0 +1,23 @@
+// Package wav reads the WAV files that people and speech engines produce and
+// writes the stereo recordings of calls.
+package wav
+
+import "errors"
+
+// Errors that Read and Repair wrap; the message around them says what exactly
+// is wrong.
+var (
+	ErrFormat   = errors.New("not a usable WAV file")
+	ErrTooLarge = errors.New("WAV file too large")
+)
+
+// Encodings of the fmt chunk.
+const (
+	formatPCM        = 1
+	formatALaw       = 6
+	formatULaw       = 7
+	formatExtensible = 0xFFFE // the true one stands in the extension
+)
+
+// unknownLength in a length field says that the writer could not know it yet.
+const unknownLength = 0xFFFFFFFF
