@@ -1,0 +1,237 @@
+package route
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"perezvon/configs"
+)
+
+// Kind says what a step of a plan does.
+type Kind uint8
+
+// Kinds of steps.
+const (
+	Extension Kind = iota + 1 // ring one phone
+	Group                     // ring several phones
+	Mobile                    // ring a number through the line's trunks
+	Forward                   // pass the call to another trunk
+	Hangup                    // refuse the call
+)
+
+// String returns the step's name in the configuration.
+func (k Kind) String() string {
+	switch k {
+	case Extension:
+		return "extension"
+	case Group:
+		return "group"
+	case Mobile:
+		return "mobile"
+	case Forward:
+		return "forward"
+	case Hangup:
+		return "hangup"
+	}
+	return fmt.Sprintf("Kind(%d)", uint8(k))
+}
+
+// Strategy says how several targets of a step are rung.
+type Strategy uint8
+
+// Strategies of a step.
+const (
+	All     Strategy = iota // together, the first who accepts wins
+	InOrder                 // one after the other, each for the step's ring time
+)
+
+// String returns the strategy's name in the configuration.
+func (s Strategy) String() string {
+	if s == InOrder {
+		return "in_order"
+	}
+	return "all"
+}
+
+// Plan is who is rung for a call, step after step.
+type Plan struct{ Steps []Step }
+
+// Step is one stage of a plan. Only a Hangup has no targets.
+type Step struct {
+	Kind     Kind
+	Strategy Strategy
+	Targets  []Target
+	Ring     time.Duration // counted from the first 18x
+	Code     int           // SIP status of a Hangup
+}
+
+// Target is one phone to ring: an extension, or a number through trunks.
+type Target struct {
+	Extension string
+	Number    string   // as dialled on the first trunk; Dialled gives it for the others
+	Display   string   // the number for people: E.164, internal, or as it was dialled
+	Trunks    []string // in order of preference
+	Confirm   bool     // a key must be pressed to accept
+}
+
+// PlanFor returns the plan of a line's route for a call to the dialled number;
+// a callback passes an empty one and gets the plan of an inbound call to the
+// line's own number. A forward without a number passes the dialled one on as
+// it is; through a trunk that is not raw it must be a number that may be
+// dialled, else the step becomes a hangup. Steps that have nobody to ring,
+// such as a mobile outside limits.destinations, are left out: Problems names
+// them.
+func PlanFor(cfg *configs.Config, line *configs.Line, dialled string) Plan {
+	if dialled == "" && !strings.HasSuffix(line.Number, "*") {
+		dialled = line.Number
+	}
+	p := planner{cfg: cfg, line: line, ring: cfg.CallbackOf(line).Ring, dialled: dialled}
+	var plan Plan
+	for i := range line.Route {
+		if s, err := p.step(&line.Route[i]); err == nil {
+			plan.Steps = append(plan.Steps, s)
+		}
+	}
+	return plan
+}
+
+// ManagerPlan returns the plan that replaces a line's route where a request
+// names the manager: an extension, followed by its mobile if it has one, or a
+// number dialled through the line's trunks. A number given so is not asked to
+// confirm. The error is a *NumberError.
+func ManagerPlan(cfg *configs.Config, line *configs.Line, manager string) (Plan, error) {
+	manager = strings.TrimSpace(manager)
+	p := planner{cfg: cfg, line: line, ring: cfg.CallbackOf(line).Ring}
+	if ext := cfg.Extension(manager); ext != nil {
+		plan := Plan{Steps: []Step{p.phone(manager, 0)}}
+		if ext.Mobile != "" {
+			if s, err := p.mobile(ext.Mobile, true, 0); err == nil {
+				plan.Steps = append(plan.Steps, s)
+			}
+		}
+		return plan, nil
+	}
+	s, err := p.mobile(manager, false, 0)
+	if err != nil {
+		return Plan{}, err
+	}
+	return Plan{Steps: []Step{s}}, nil
+}
+
+// planner turns steps of one line's route into steps of a plan.
+type planner struct {
+	cfg     *configs.Config
+	line    *configs.Line
+	ring    time.Duration // where a step has none of its own
+	dialled string
+}
+
+var errNobody = errors.New("nobody to ring")
+
+func (p *planner) step(s *configs.Step) (Step, error) {
+	switch {
+	case s.Extension != nil:
+		return p.phone(s.Extension.Number, s.Extension.Ring), nil
+	case s.Group != nil:
+		return p.group(s.Group)
+	case s.Mobile != nil:
+		confirm := s.Mobile.Confirm == nil || *s.Mobile.Confirm
+		return p.mobile(s.Mobile.Number, confirm, s.Mobile.Ring)
+	case s.Forward != nil:
+		return p.forward(s.Forward)
+	case s.Hangup != nil:
+		return Step{Kind: Hangup, Code: s.Hangup.Code}, nil
+	}
+	return Step{}, errNobody
+}
+
+func (p *planner) ringOr(own time.Duration) time.Duration {
+	if own > 0 {
+		return own
+	}
+	return p.ring
+}
+
+func (p *planner) phone(number string, ring time.Duration) Step {
+	return Step{Kind: Extension, Targets: []Target{{Extension: number, Display: number}}, Ring: p.ringOr(ring)}
+}
+
+func (p *planner) group(g *configs.GroupStep) (Step, error) {
+	s := Step{Kind: Group, Ring: p.ringOr(g.Ring)}
+	if g.Strategy == InOrder.String() {
+		s.Strategy = InOrder
+	}
+	for _, m := range g.Members {
+		s.Targets = append(s.Targets, Target{Extension: m, Display: m})
+	}
+	if len(s.Targets) == 0 {
+		return Step{}, errNobody
+	}
+	return s, nil
+}
+
+func (p *planner) mobile(raw string, confirm bool, ring time.Duration) (Step, error) {
+	if len(p.line.Trunks) == 0 {
+		return Step{}, errNobody
+	}
+	number, err := p.numbers().Dialable(p.cfg, p.line, raw)
+	if err != nil {
+		return Step{}, err
+	}
+	return Step{Kind: Mobile, Targets: []Target{p.outside(number, confirm, p.line.Trunks)}, Ring: p.ringOr(ring)}, nil
+}
+
+func (p *planner) outside(number string, confirm bool, trunks []string) Target {
+	return Target{
+		Number:  Dialled(p.cfg, trunks[0], number),
+		Display: number, Trunks: trunks, Confirm: confirm,
+	}
+}
+
+func (p *planner) numbers() *Numbers { return NewNumbers(p.cfg.Region, p.cfg.Limits.Destinations) }
+
+func (p *planner) forward(f *configs.ForwardStep) (Step, error) {
+	t := p.cfg.Trunk(f.Trunk)
+	if t == nil {
+		return Step{}, errNobody
+	}
+	ring := p.ringOr(f.Ring)
+	number, asDialled := f.Number, f.Number == ""
+	if asDialled {
+		number = p.dialled
+	}
+	if number == "" {
+		return Step{}, errNobody
+	}
+	target := Target{Number: number, Display: number, Trunks: []string{t.Name}}
+	if t.Format == "raw" {
+		if !rawNumber.MatchString(number) {
+			return Step{Kind: Hangup, Code: 404}, nil
+		}
+		return Step{Kind: Forward, Targets: []Target{target}, Ring: ring}, nil
+	}
+	e164, err := p.numbers().Parse(number)
+	if err == nil {
+		err = p.numbers().Allowed(e164)
+	}
+	if err != nil {
+		if !asDialled {
+			return Step{}, err
+		}
+		return Step{Kind: Hangup, Code: refusal(err)}, nil
+	}
+	if !asDialled {
+		target = p.outside(e164, false, []string{t.Name})
+	}
+	return Step{Kind: Forward, Targets: []Target{target}, Ring: ring}, nil
+}
+
+// refusal returns the SIP status for a number that is not dialled.
+func refusal(err error) int {
+	if ne := (*NumberError)(nil); errors.As(err, &ne) && ne.Code == NotAllowed {
+		return 403
+	}
+	return 404
+}
