@@ -1,0 +1,109 @@
+# Perezvon is built, run and tested from here; `make help` lists what there is.
+# Everything works on a Debian 12 machine with Go, make and git: `make run` and
+# `make test` install what else they need.
+
+SHELL       := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+# Where Go's own archive puts it, for machines that did not add it to the PATH.
+export PATH := $(PATH):/usr/local/go/bin
+
+# How long each fuzz target runs, how often each benchmark, and which of them.
+FUZZTIME   ?= 3s
+BENCHCOUNT ?= 1
+BENCH      ?= .
+# `make bench OLD=before.out` compares with an earlier bench.out.
+OLD        ?=
+
+PROGRAM := bin/perezvon
+# Tools have a go.mod of their own, so that nothing of theirs reaches the
+# program.
+TOOL    := go tool -modfile=tools/go.mod
+# Without git, or in a tree that git does not trust, the build goes without the
+# revision instead of failing.
+VCS     := $(shell git rev-parse HEAD >/dev/null 2>&1 || echo -buildvcs=false)
+# Everything but the tests with real peers, which run apart.
+UNITS    = $$(go list ./... | grep -Ev '/e2e(/|$$)')
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+## ---- the program
+
+.PHONY: run
+run: deps-run build ## build and show a whole callback on this machine
+	@$(PROGRAM) demo --once
+
+.PHONY: build
+build: go-version ## build bin/perezvon
+	@CGO_ENABLED=0 go build $(VCS) -trimpath -o $(PROGRAM) ./cmd/perezvon
+
+## ---- tests
+
+.PHONY: test
+test: deps-test lint licences vet fuzz units e2e ## every check there is; this is what CI runs
+	@echo "make test: everything passed"
+
+.PHONY: units
+units: go-version ## the tests of the packages, under the race detector
+	CGO_ENABLED=1 go test -race -shuffle=on -timeout 5m $(UNITS)
+	go -C tools test ./...
+
+.PHONY: e2e
+e2e: build ## tests with real phones, real sockets and a killed server
+	go test -count=1 -timeout 10m ./e2e/...
+
+.PHONY: fuzz
+fuzz: go-version ## every fuzz target for a moment: make fuzz FUZZTIME=1m
+	@scripts/fuzz $(FUZZTIME)
+
+.PHONY: bench
+bench: go-version ## benchmarks into bench.out, with benchstat: make bench BENCHCOUNT=6 OLD=before.out
+	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) $(UNITS) | tee bench.out
+	@$(TOOL) benchstat $(OLD) bench.out
+
+.PHONY: cover
+cover: go-version ## coverage into cover.out and cover.html
+	go test -timeout 10m -coverpkg=./... -coverprofile=cover.out $(UNITS)
+	@go tool cover -html=cover.out -o cover.html
+	@go tool cover -func=cover.out | tail -n 1
+
+## ---- the tree
+
+.PHONY: lint
+lint: go-version ## golangci-lint with the rules of .golangci.yml
+	$(TOOL) golangci-lint run ./...
+
+.PHONY: fmt
+fmt: go-version ## format the tree with gofumpt and goimports
+	$(TOOL) golangci-lint fmt ./...
+
+.PHONY: vet
+vet: go-version
+	go vet ./...
+	go -C tools vet ./...
+
+.PHONY: licences
+licences: go-version ## are the licences of everything linked allowed?
+	@CGO_ENABLED=0 go -C tools run ./licences .. ./cmd/perezvon
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin bench.out cover.out cover.html
+
+## ---- what must be there
+
+.PHONY: deps-run
+deps-run: go-version ## install what running needs
+	@scripts/deps run
+
+.PHONY: deps-test
+deps-test: go-version ## install what testing needs
+	@scripts/deps test
+
+.PHONY: go-version
+go-version:
+	@scripts/go-version
