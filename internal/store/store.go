@@ -19,6 +19,7 @@ var (
 	ErrKeyReused = errors.New("idempotency key was used with another request")
 	ErrHeld      = errors.New("lease is held by another owner")
 	ErrBadCursor = errors.New("cursor is not one of ours")
+	ErrClosed    = errors.New("store is closed")
 )
 
 // Kind says what business event a call is.

@@ -1,0 +1,146 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// Call returns a call, or store.ErrNotFound. Like all reads it sees what has
+// been committed, not what is still queued.
+func (d *DB) Call(ctx context.Context, id string) (store.Call, error) {
+	var data string
+	err := d.read.QueryRowContext(ctx, `SELECT data FROM calls WHERE id = ?`, id).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.Call{}, fmt.Errorf("call %s: %w", id, store.ErrNotFound)
+	}
+	if err != nil {
+		return store.Call{}, d.failed("read call", err)
+	}
+	return decodeCall(data)
+}
+
+// Calls returns the calls that f selects, newest first, those of the same
+// instant by descending id. next is the cursor of the following page, empty
+// after the last. A cursor that Calls did not give is store.ErrBadCursor.
+func (d *DB) Calls(ctx context.Context, f store.Filter) (calls []store.Call, next string, err error) {
+	limit := pageSize(f.Limit, 50)
+	query, args, err := selectCalls(f)
+	if err != nil {
+		return nil, "", fmt.Errorf("list calls: %w", err)
+	}
+	// One more than asked for tells whether there is another page.
+	rows, err := d.read.QueryContext(ctx, query, append(args, limit+1)...)
+	if err != nil {
+		return nil, "", d.failed("list calls", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	var last callCursor
+	for rows.Next() {
+		if len(calls) == limit {
+			return calls, last.String(), nil
+		}
+		var data string
+		if err := rows.Scan(&last.created, &last.id, &data); err != nil {
+			return nil, "", d.failed("list calls", err)
+		}
+		c, err := decodeCall(data)
+		if err != nil {
+			return nil, "", fmt.Errorf("list calls: %s: %w", last.id, err)
+		}
+		calls = append(calls, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", d.failed("list calls", err)
+	}
+	return calls, "", nil
+}
+
+// selectCalls builds the query of a page; the limit is its last argument.
+func selectCalls(f store.Filter) (string, []any, error) {
+	var where []string
+	var args []any
+	add := func(cond string, values ...any) {
+		where = append(where, cond)
+		args = append(args, values...)
+	}
+	if f.Kind != "" {
+		add(`kind = ?`, string(f.Kind))
+	}
+	switch f.State {
+	case "":
+	case store.StateEnded:
+		add(`open = 0`)
+	default:
+		add(`open = 1 AND state = ?`, string(f.State))
+	}
+	if f.Result != "" {
+		add(`result = ?`, string(f.Result))
+	}
+	if f.Number != "" {
+		add(`number = ?`, f.Number)
+	}
+	if f.Line != "" {
+		add(`line = ?`, f.Line)
+	}
+	if !f.From.IsZero() {
+		add(`created_at >= ?`, nanos(f.From))
+	}
+	if !f.To.IsZero() {
+		add(`created_at < ?`, nanos(f.To))
+	}
+	if f.Cursor != "" {
+		c, err := parseCallCursor(f.Cursor)
+		if err != nil {
+			return "", nil, err
+		}
+		add(`(created_at, id) < (?, ?)`, c.created, c.id)
+	}
+	query := `SELECT created_at, id, data FROM calls`
+	if len(where) > 0 {
+		query += ` WHERE ` + strings.Join(where, ` AND `)
+	}
+	return query + ` ORDER BY created_at DESC, id DESC LIMIT ?`, args, nil
+}
+
+// OpenCalls returns every call that is not ended, oldest first.
+func (d *DB) OpenCalls(ctx context.Context) ([]store.Call, error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT data FROM calls WHERE open = 1 ORDER BY created_at, id`)
+	if err != nil {
+		return nil, d.failed("read open calls", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	var calls []store.Call
+	for rows.Next() {
+		var data string
+		if err := rows.Scan(&data); err != nil {
+			return nil, d.failed("read open calls", err)
+		}
+		c, err := decodeCall(data)
+		if err != nil {
+			return nil, fmt.Errorf("read open calls: %w", err)
+		}
+		calls = append(calls, c)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, d.failed("read open calls", err)
+	}
+	return calls, nil
+}
+
+// CountCalls returns how many calls to number were created at since or later.
+// Inbound calls, which come from the number, do not count.
+func (d *DB) CountCalls(ctx context.Context, number string, since time.Time) (int, error) {
+	var n int
+	err := d.read.QueryRowContext(ctx, `SELECT count(*) FROM calls WHERE number = ? AND created_at >= ? AND +kind <> ?`,
+		number, nanos(since), string(store.KindInbound)).Scan(&n)
+	if err != nil {
+		return 0, d.failed("count calls", err)
+	}
+	return n, nil
+}

@@ -1,0 +1,168 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"perezvon/internal/store"
+
+	codes "modernc.org/sqlite/lib"
+)
+
+// CreateCall stores a new call with its events; when it returns without an
+// error they are durable. It is one step: of any number of identical requests
+// at once one creates the call and the others get that call as a duplicate.
+//
+// A duplicate is a request with a key of the last 24 hours and the same hash,
+// or a callback to a line and number that have one which is not ended. Nothing
+// but the key is stored then. The same key with another hash gives
+// store.ErrKeyReused.
+//
+// When ctx ends the call may have been stored nevertheless; the same key tells.
+func (d *DB) CreateCall(ctx context.Context, c store.Call, key *store.Key, evs ...store.Event) (store.Call, bool, error) {
+	row, err := newCallRow(c)
+	if err != nil {
+		return store.Call{}, false, fmt.Errorf("create call: %w", err)
+	}
+	o := &createOp{pending: newPending(), row: row, events: evs, now: time.Now()}
+	if key != nil {
+		k := *key
+		o.key = &k
+	}
+	if err := d.writer.do(ctx, o); err != nil {
+		return store.Call{}, false, fmt.Errorf("create call: %w", err)
+	}
+	if o.existing == "" {
+		return c, false, nil
+	}
+	stored, err := decodeCall(o.existing)
+	if err != nil {
+		return store.Call{}, false, fmt.Errorf("create call: %w", err)
+	}
+	return stored, true, nil
+}
+
+type createOp struct {
+	pending
+	row      callRow
+	key      *store.Key
+	events   []store.Event
+	now      time.Time
+	existing string // record of the call that was there already; set by apply
+}
+
+func (o *createOp) apply(t *conn) error {
+	o.existing, o.refused = "", nil
+	found, err := o.byKey(t)
+	if err != nil || found || o.refused != nil {
+		return err
+	}
+	id, err := o.openCallback(t)
+	if err != nil {
+		return err
+	}
+	if id != "" {
+		return o.remember(t, id)
+	}
+	if err := o.row.insert(t); err != nil {
+		if primaryCode(err) == codes.SQLITE_CONSTRAINT {
+			o.refused = fmt.Errorf("call %s exists already", o.row.id)
+			return nil
+		}
+		return err
+	}
+	if err := o.remember(t, o.row.id); err != nil {
+		return err
+	}
+	return insertEvents(t, o.row.id, o.events)
+}
+
+// byKey finds the call that the same request created.
+func (o *createOp) byKey(t *conn) (bool, error) {
+	if o.key == nil {
+		return false, nil
+	}
+	var hash, data string
+	found, err := t.row(`SELECT k.hash, c.data FROM idempotency_keys k JOIN calls c ON c.id = k.call_id
+		WHERE k.scope = ? AND k.value = ? AND k.created_at > ?`,
+		[]any{o.key.Scope, o.key.Value, nanos(o.now.Add(-keepKeys))}, &hash, &data)
+	if err != nil || !found {
+		return false, err
+	}
+	if hash != o.key.Hash {
+		o.refused = store.ErrKeyReused
+		return false, nil
+	}
+	o.existing = data
+	return true, nil
+}
+
+// openCallback finds the callback to the same line and number that is still
+// open and returns its id.
+func (o *createOp) openCallback(t *conn) (id string, err error) {
+	if o.row.kind != store.KindCallback || o.row.number == "" {
+		return "", nil
+	}
+	_, err = t.row(`SELECT id, data FROM calls
+		WHERE open = 1 AND line = ? AND number = ? AND kind = ? AND id <> ? ORDER BY created_at LIMIT 1`,
+		[]any{o.row.line, o.row.number, string(store.KindCallback), o.row.id}, &id, &o.existing)
+	return id, err
+}
+
+// remember ties the key to a call, so that a repetition gets that call also
+// when it has ended.
+func (o *createOp) remember(t *conn, id string) error {
+	if o.key == nil {
+		return nil
+	}
+	_, err := t.exec(`INSERT OR REPLACE INTO idempotency_keys (scope, value, hash, call_id, created_at) VALUES (?, ?, ?, ?, ?)`,
+		o.key.Scope, o.key.Value, o.key.Hash, id, nanos(o.now))
+	return err
+}
+
+// callRow is a call as it is stored.
+type callRow struct {
+	id, line, number string
+	kind             store.Kind
+	state            store.State
+	result           store.Result
+	created          int64
+	open             bool
+	data             string
+}
+
+// newCallRow takes the call's record as it is now, so that what the caller
+// does with it afterwards changes nothing.
+func newCallRow(c store.Call) (callRow, error) {
+	if c.ID == "" {
+		return callRow{}, errors.New("call without an id")
+	}
+	data, err := json.Marshal(c)
+	if err != nil {
+		return callRow{}, fmt.Errorf("call %s: %w", c.ID, err)
+	}
+	return callRow{
+		id: c.ID, line: c.Line, number: c.Number,
+		kind: c.Kind, state: c.State, result: c.Result,
+		created: nanos(c.CreatedAt),
+		open:    c.State != store.StateEnded,
+		data:    string(data),
+	}, nil
+}
+
+func decodeCall(data string) (store.Call, error) {
+	var c store.Call
+	if err := json.Unmarshal([]byte(data), &c); err != nil {
+		return store.Call{}, fmt.Errorf("stored call is damaged: %w", err)
+	}
+	return c, nil
+}
+
+func (r *callRow) insert(t *conn) error {
+	_, err := t.exec(`INSERT INTO calls (id, kind, state, result, line, number, created_at, open, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		r.id, string(r.kind), string(r.state), string(r.result), r.line, r.number, r.created, r.open, r.data)
+	return err
+}

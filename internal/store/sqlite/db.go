@@ -1,0 +1,142 @@
+// Package sqlite keeps the records of package store in one SQLite file.
+//
+// All writes go through one goroutine that commits whatever has been queued
+// in one transaction, so that many callers share one fsync. Reads come from a
+// small pool of connections and see what has been committed.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// readers is how many reads run at once. Reads are short, and each connection
+// has a page cache of its own.
+const readers = 4
+
+// keepKeys is how long an idempotency key is remembered.
+const keepKeys = 24 * time.Hour
+
+// Options are what Open may be told. The zero value is usable.
+type Options struct {
+	Logger *slog.Logger // where trouble with the disk is told; nil: nowhere
+}
+
+// DB is an open database. Its methods may be called from any goroutine.
+type DB struct {
+	path   string
+	lock   *fileLock
+	read   *sql.DB
+	writer *writer
+
+	closed    atomic.Bool
+	closeOnce sync.Once
+	closeErr  error // written inside closeOnce
+}
+
+// Open opens the database file at path, creating it and its folder where they
+// are missing, and brings an older schema up to date. The file belongs to this
+// DB alone until Close: a second Open of it, by this or another process, fails
+// with ErrInUse. Beside path lie path-wal, path-shm and path.lock.
+func Open(ctx context.Context, path string, opts Options) (*DB, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	log := opts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	lock, err := prepareFiles(path)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	w, err := newWriter(ctx, path, log)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", explain(path, err)), lock.release())
+	}
+	read, err := openPool(path, readers, "_query_only=1")
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open store: %w", explain(path, err)), w.close(), lock.release())
+	}
+	return &DB{path: path, lock: lock, read: read, writer: w}, nil
+}
+
+// Close commits what is queued, closes the file and lets go of its lock. It
+// is idempotent; later calls of other methods give store.ErrClosed.
+func (d *DB) Close() error {
+	d.closeOnce.Do(func() {
+		d.closed.Store(true)
+		// The writer goes last: the last connection to close folds the log
+		// into the file, which only a connection that may write can do.
+		d.writer.stop()
+		err := errors.Join(d.read.Close(), d.writer.close(), d.lock.release())
+		if err != nil {
+			d.closeErr = fmt.Errorf("close store: %w", err)
+		}
+	})
+	return d.closeErr
+}
+
+// Ping says whether the store can write: nil when the writer answers and its
+// last commit succeeded. After a failure it tries a small write, so that a
+// server which takes no calls because of a full disk notices the free space.
+func (d *DB) Ping(ctx context.Context) error {
+	if err := d.writer.do(ctx, &pingOp{newPending()}); err != nil {
+		return fmt.Errorf("ping store: %w", err)
+	}
+	return nil
+}
+
+// Prune forgets idempotency keys older than 24 hours and leases that have run
+// out. Whoever owns the DB calls it now and then, about once an hour.
+func (d *DB) Prune(ctx context.Context) error {
+	if err := d.writer.do(ctx, &pruneOp{pending: newPending(), now: time.Now()}); err != nil {
+		return fmt.Errorf("prune store: %w", err)
+	}
+	return nil
+}
+
+// EventsChanged returns a channel that is closed when further events can be
+// read. A follower takes the channel first, then reads to the end, then waits.
+func (d *DB) EventsChanged() <-chan struct{} { return d.writer.changed.next() }
+
+// failed wraps the error of a read for people.
+func (d *DB) failed(op string, err error) error {
+	if d.closed.Load() {
+		err = store.ErrClosed
+	}
+	return fmt.Errorf("%s: %w", op, explain(d.path, err))
+}
+
+type pingOp struct{ pending }
+
+func (o *pingOp) apply(t *conn) error {
+	if !t.failing {
+		return nil
+	}
+	_, err := t.exec(`UPDATE counters SET value = value + 1 WHERE name = 'probe'`)
+	return err
+}
+
+type pruneOp struct {
+	pending
+	now time.Time
+}
+
+func (o *pruneOp) apply(t *conn) error {
+	if _, err := t.exec(`DELETE FROM idempotency_keys WHERE created_at <= ?`, nanos(o.now.Add(-keepKeys))); err != nil {
+		return err
+	}
+	_, err := t.exec(`DELETE FROM leases WHERE until <= ?`, nanos(o.now))
+	return err
+}

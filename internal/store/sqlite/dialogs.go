@@ -1,0 +1,80 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"perezvon/internal/store"
+)
+
+// SaveDialog queues a dialog's journal entry, replacing an older one of the
+// same id. It keeps the order of all writes and blocks only while the queue is
+// full.
+func (d *DB) SaveDialog(dl store.Dialog) *store.Commit {
+	if dl.ID == "" {
+		commit, settle := store.NewCommit()
+		settle(errors.New("save dialog: dialog without an id"))
+		return commit
+	}
+	o := &saveDialogOp{pending: newPending(), dialog: dl, data: nullable(dl.Data)}
+	return d.writer.post(o, o.commit)
+}
+
+// DeleteDialog queues the end of a dialog's journal entry. That there is none
+// is no error.
+func (d *DB) DeleteDialog(id string) *store.Commit {
+	o := &deleteDialogOp{pending: newPending(), id: id}
+	return d.writer.post(o, o.commit)
+}
+
+// Dialogs returns every journalled dialog, in the order in which they were
+// first saved.
+func (d *DB) Dialogs(ctx context.Context) ([]store.Dialog, error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT id, call_id, leg_id, data FROM dialogs ORDER BY rowid`)
+	if err != nil {
+		return nil, d.failed("read dialogs", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	var all []store.Dialog
+	for rows.Next() {
+		var dl store.Dialog
+		var data []byte
+		if err := rows.Scan(&dl.ID, &dl.CallID, &dl.LegID, &data); err != nil {
+			return nil, d.failed("read dialogs", err)
+		}
+		dl.Data = json.RawMessage(data)
+		all = append(all, dl)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, d.failed("read dialogs", err)
+	}
+	return all, nil
+}
+
+type saveDialogOp struct {
+	pending
+	dialog store.Dialog
+	data   any // of the dialog, taken when it was queued
+}
+
+func (o *saveDialogOp) apply(t *conn) error {
+	_, err := t.exec(`INSERT INTO dialogs (id, call_id, leg_id, data) VALUES (?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id, leg_id = excluded.leg_id, data = excluded.data`,
+		o.dialog.ID, o.dialog.CallID, o.dialog.LegID, o.data)
+	if err != nil {
+		return fmt.Errorf("save dialog %s: %w", o.dialog.ID, err)
+	}
+	return nil
+}
+
+type deleteDialogOp struct {
+	pending
+	id string
+}
+
+func (o *deleteDialogOp) apply(t *conn) error {
+	_, err := t.exec(`DELETE FROM dialogs WHERE id = ?`, o.id)
+	return err
+}

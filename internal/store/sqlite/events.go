@@ -1,0 +1,47 @@
+package sqlite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"perezvon/internal/store"
+)
+
+// Events returns events oldest first, in the order in which they were queued.
+// next is the value of After that gives the following page, empty when there
+// was nothing more. An After that is not an event's id is store.ErrBadCursor.
+func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event, next string, err error) {
+	after, err := parseEventID(f.After)
+	if err != nil {
+		return nil, "", fmt.Errorf("list events: %w", err)
+	}
+	limit := pageSize(f.Limit, 100)
+	query, args := `SELECT id, call_id, type, at, data FROM events WHERE id > ? ORDER BY id LIMIT ?`, []any{after, limit + 1}
+	if f.CallID != "" {
+		query = `SELECT id, call_id, type, at, data FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`
+		args = []any{f.CallID, after, limit + 1}
+	}
+	rows, err := d.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, "", d.failed("list events", err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err tells
+	for rows.Next() {
+		if len(evs) == limit {
+			return evs, evs[limit-1].ID, nil
+		}
+		var e store.Event
+		var id, at int64
+		var data []byte
+		if err := rows.Scan(&id, &e.CallID, &e.Type, &at, &data); err != nil {
+			return nil, "", d.failed("list events", err)
+		}
+		e.ID, e.At, e.Data = eventID(id), fromNanos(at), json.RawMessage(data)
+		evs = append(evs, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, "", d.failed("list events", err)
+	}
+	return evs, "", nil
+}

@@ -1,0 +1,243 @@
+package sqlite
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"perezvon/internal/store"
+)
+
+// queueLen is how many writes wait for the disk before callers have to.
+const queueLen = 1024
+
+// op is one write. apply runs in the writer's goroutine inside a transaction
+// and may run again in another one, so it must set everything it reports anew.
+// What apply returns undoes the op; a refusal that wrote nothing is kept in the
+// op and nil returned. settle is called once, after the commit.
+type op interface {
+	apply(*conn) error
+	settle(error)
+	refusal() error
+	wait(context.Context) error
+}
+
+// pending is the part of an op that its caller waits for.
+type pending struct {
+	commit  *store.Commit
+	settled func(error)
+	refused error // set by apply; read after the commit
+}
+
+func newPending() pending {
+	c, settle := store.NewCommit()
+	return pending{commit: c, settled: settle}
+}
+
+func (p *pending) settle(err error)               { p.settled(err) }
+func (p *pending) refusal() error                 { return p.refused }
+func (p *pending) wait(ctx context.Context) error { return p.commit.Wait(ctx) }
+
+// writer owns the one connection that writes.
+type writer struct {
+	path    string
+	log     *slog.Logger
+	changed *signal
+	queue   chan op
+	done    chan struct{} // closed when run has returned
+
+	mu     sync.RWMutex // held for reading by senders, so that queue is closed behind the last of them
+	closed bool         // guarded by mu
+
+	conn *conn // used by the goroutine of run, then by close
+}
+
+func newWriter(ctx context.Context, path string, log *slog.Logger) (*writer, error) {
+	c, err := connect(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{
+		path:    path,
+		log:     log,
+		changed: newSignal(),
+		queue:   make(chan op, queueLen),
+		done:    make(chan struct{}),
+		conn:    c,
+	}
+	go w.run()
+	return w, nil
+}
+
+// enqueue hands o to the writer. It blocks only while the queue is full, and
+// then at most until ctx ends. After an error o is not settled.
+func (w *writer) enqueue(ctx context.Context, o op) error {
+	w.mu.RLock()
+	defer w.mu.RUnlock()
+	if w.closed {
+		return store.ErrClosed
+	}
+	select {
+	case w.queue <- o:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// do queues o and waits until it is durable, refused or has failed.
+func (w *writer) do(ctx context.Context, o op) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	if err := w.enqueue(ctx, o); err != nil {
+		return err
+	}
+	if err := o.wait(ctx); err != nil {
+		return err
+	}
+	return o.refusal()
+}
+
+// post queues o and returns its commit at once.
+func (w *writer) post(o op, commit *store.Commit) *store.Commit {
+	if err := w.enqueue(context.Background(), o); err != nil {
+		o.settle(err)
+	}
+	return commit
+}
+
+// stop takes no further writes and returns when those in the queue are
+// settled.
+func (w *writer) stop() {
+	w.mu.Lock()
+	if !w.closed {
+		w.closed = true
+		close(w.queue)
+	}
+	w.mu.Unlock()
+	<-w.done
+}
+
+// close ends the writer and its connection.
+func (w *writer) close() error {
+	w.stop()
+	return w.conn.close()
+}
+
+func (w *writer) run() {
+	defer close(w.done)
+	batch := make([]op, 0, queueLen)
+	for first := range w.queue {
+		batch = w.drain(append(batch[:0], first))
+		w.commit(batch)
+		clear(batch)
+	}
+}
+
+// drain adds to batch what has been queued meanwhile.
+func (w *writer) drain(batch []op) []op {
+	for len(batch) < queueLen {
+		select {
+		case o, ok := <-w.queue:
+			if !ok {
+				return batch
+			}
+			batch = append(batch, o)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// commit makes the batch durable with one transaction. Where one op breaks it,
+// every op gets a transaction of its own, so that the others do not suffer.
+func (w *writer) commit(batch []op) {
+	err := w.transact(batch)
+	if err == nil || len(batch) == 1 || ofTheDisk(err) {
+		w.settle(batch, err)
+		return
+	}
+	for i := range batch {
+		one := batch[i : i+1]
+		w.settle(one, w.transact(one))
+	}
+}
+
+// settle tells the callers, and the log when the disk begins or ceases to
+// refuse.
+func (w *writer) settle(batch []op, err error) {
+	if err != nil {
+		err = explain(w.path, err)
+		w.log.Error("records were not stored", "count", len(batch), "error", err)
+	} else if w.conn.failing {
+		w.log.Info("records are stored again")
+	}
+	w.conn.failing = err != nil
+	for _, o := range batch {
+		o.settle(err)
+	}
+}
+
+// transact applies the batch in one transaction.
+func (w *writer) transact(batch []op) error {
+	if err := w.conn.begin(); err != nil {
+		return err
+	}
+	supersede(batch)
+	for _, o := range batch {
+		if err := o.apply(w.conn); err != nil {
+			return errors.Join(err, w.conn.rollback())
+		}
+	}
+	events := w.conn.events
+	if err := w.conn.commit(); err != nil {
+		return err
+	}
+	if events > 0 {
+		w.changed.fire()
+	}
+	return nil
+}
+
+// supersede marks the saves whose row a later save of the same batch writes
+// anyway. A create looks at other calls, so nothing is left out across it.
+func supersede(batch []op) {
+	var later map[string]bool
+	for i := len(batch) - 1; i >= 0; i-- {
+		switch o := batch[i].(type) {
+		case *createOp:
+			clear(later)
+		case *saveOp:
+			o.superseded = later[o.row.id]
+			if later == nil {
+				later = make(map[string]bool, i+1)
+			}
+			later[o.row.id] = true
+		}
+	}
+}
+
+// signal wakes any number of waiters.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{} // guarded by mu
+}
+
+func newSignal() *signal { return &signal{ch: make(chan struct{})} }
+
+// next returns a channel that the next fire closes.
+func (s *signal) next() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ch
+}
+
+func (s *signal) fire() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.ch)
+	s.ch = make(chan struct{})
+}
