@@ -1,0 +1,173 @@
+// Package api is Perezvon's HTTP interface: it places callbacks, shows calls
+// with their timelines and recordings, ends them, and reports what there is
+// and how it is.
+//
+// Handlers translate and check who may do what; behaviour lives in
+// internal/call, records in internal/store. Every error is a problem
+// (RFC 9457) with a stable code that names every bad field.
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"perezvon/configs"
+	"perezvon/internal/call"
+	"perezvon/internal/store"
+)
+
+// Calls starts and ends calls.
+type Calls interface {
+	// Callback stores a callback and returns it, or the open call that the
+	// request repeats, with duplicate set. Errors are *call.RefusedError or
+	// store.ErrKeyReused; anything else is a fault of the server.
+	Callback(ctx context.Context, req call.CallbackRequest) (c store.Call, duplicate bool, err error)
+	// Cancel ends a call in whatever state it is; by names who asked. Errors
+	// are store.ErrNotFound or *call.RefusedError where it has ended already.
+	Cancel(ctx context.Context, id, by string) (store.Call, error)
+}
+
+// Checker is what Calls may also be. With it an answer to a request whose
+// form is wrong names the fields whose values are wrong, too.
+type Checker interface {
+	// Check returns every problem of a request, without placing a call.
+	Check(ctx context.Context, req call.CallbackRequest) []call.Problem
+}
+
+// Records are the stored calls.
+type Records interface {
+	// Call returns store.ErrNotFound where there is none.
+	Call(ctx context.Context, id string) (store.Call, error)
+	// Calls returns a page, newest first, and the cursor of the next one,
+	// empty on the last. A foreign cursor is store.ErrBadCursor.
+	Calls(ctx context.Context, f store.Filter) ([]store.Call, string, error)
+	// Events returns a page, oldest first, and the cursor of the next one.
+	Events(ctx context.Context, f store.EventFilter) ([]store.Event, string, error)
+}
+
+// Health tells how the server is.
+type Health interface {
+	Status(ctx context.Context) Status
+	// Unready lists what keeps the server from taking calls; nothing: ready.
+	Unready(ctx context.Context) []Reason
+	// Draining reports that no new calls are taken, and when to try again.
+	Draining() (retryAfter time.Duration, draining bool)
+}
+
+// Options are what an API is made of. Zone, Registry and Logger may be left
+// out.
+type Options struct {
+	Config     *configs.Config
+	Calls      Calls
+	Records    Records
+	Health     Health
+	Recordings string               // directory of the recordings
+	Version    string               // of the program
+	Zone       *time.Location       // of times in answers; nil: the machine's
+	Registry   *prometheus.Registry // served at /metrics; nil: an empty one
+	Logger     *slog.Logger         // nil: silent
+}
+
+// API serves HTTP. It is safe for concurrent use and has nothing to close.
+type API struct {
+	Options
+
+	keys    []apiKey
+	mux     *http.ServeMux
+	openapi []byte
+	handler http.Handler
+}
+
+// New checks the options and builds the handlers. Without keys it refuses a
+// configuration that makes the API public.
+func New(o Options) (*API, error) {
+	if o.Config == nil || o.Calls == nil || o.Records == nil || o.Health == nil {
+		return nil, errors.New("api: config, calls, records and health are needed")
+	}
+	if o.Zone == nil {
+		o.Zone = time.Local
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	a := &API{Options: o, keys: hashKeys(o.Config.HTTP.Keys), mux: http.NewServeMux()}
+	if len(a.keys) == 0 && o.Config.HTTP.PublicURL != "" {
+		return nil, errors.New("api: http.public_url is set but http.keys is empty: anybody could place calls; add a key or remove public_url")
+	}
+	meter, err := newMeter(o.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("api: register metrics: %w", err)
+	}
+	if err := a.routes(); err != nil {
+		return nil, err
+	}
+	a.handler = a.guard(meter, a.dispatch())
+	return a, nil
+}
+
+// Handler returns everything the API serves.
+func (a *API) Handler() http.Handler { return a.handler }
+
+// routes registers every endpoint and renders the OpenAPI document.
+func (a *API) routes() error {
+	h := humago.New(a.mux, a.humaConfig())
+	h.UseMiddleware(a.authenticate)
+	a.routeCallbacks(h)
+	a.routeCalls(h)
+	a.routeRecording(h)
+	a.routeDirectory(h)
+	a.routeHealth(h)
+
+	documentProblems(h.OpenAPI())
+	doc, err := json.Marshal(h.OpenAPI())
+	if err != nil {
+		return fmt.Errorf("api: render openapi: %w", err)
+	}
+	a.openapi = doc
+	a.mux.HandleFunc("GET /openapi.json", a.serveOpenAPI)
+	return nil
+}
+
+// humaConfig leaves out what huma would serve by itself: its documentation
+// pages load scripts from elsewhere, and its OpenAPI handler is not safe for
+// concurrent first requests.
+func (a *API) humaConfig() huma.Config {
+	return huma.Config{
+		OpenAPI: &huma.OpenAPI{
+			OpenAPI: "3.1.0",
+			Info: &huma.Info{
+				Title:       "Perezvon",
+				Version:     a.Version,
+				Description: "Places callbacks and shows calls. Errors are RFC 9457 problems with a stable code.",
+			},
+			Components: &huma.Components{
+				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				SecuritySchemes: map[string]*huma.SecurityScheme{
+					"key": {Type: "http", Scheme: "bearer", Description: "A key of http.keys in the configuration"},
+				},
+			},
+		},
+		Formats:       map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}, // the latter: …+json
+		DefaultFormat: "application/json",
+		Transformers:  []huma.Transformer{transformError},
+	}
+}
+
+func (a *API) serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/openapi+json")
+	if _, err := w.Write(a.openapi); err != nil {
+		a.Logger.Debug("openapi not delivered", "error", err)
+	}
+}

@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"perezvon/internal/call"
+	"perezvon/internal/store"
+)
+
+// maxBody is the largest body of a request, bytes.
+const maxBody = 64 << 10
+
+// maxIdempotencyKey is the longest Idempotency-Key, bytes.
+const maxIdempotencyKey = 255
+
+// CallbackBody asks for a callback.
+type CallbackBody struct {
+	Line    string `json:"line" doc:"Id of the line the call goes through" example:"main"`
+	Number  string `json:"number" doc:"Whom to call back, as people write numbers" example:"+74950000001"`
+	Text    string `json:"text,omitempty" nullable:"true" doc:"Spoken to the manager before the customer is dialled"`
+	Voice   string `json:"voice,omitempty" nullable:"true" doc:"Voice of the text; left out: the default voice"`
+	Manager string `json:"manager,omitempty" nullable:"true" doc:"An extension or a number to ring instead of the line's route; needs the scope calls"`
+}
+
+type callbackInput struct {
+	Key  string `header:"Idempotency-Key" doc:"Makes the request safe to repeat: the same key with the same body gives the call that exists, up to 255 printable ASCII characters"`
+	Body CallbackBody
+	strictQuery
+}
+
+type callbackOutput struct {
+	Status   int
+	Location string `header:"Location"`
+	Body     Call
+}
+
+func (a *API) routeCallbacks(h huma.API) {
+	huma.Register(h, secured(huma.Operation{
+		OperationID: "place-callback",
+		Method:      http.MethodPost,
+		Path:        "/api/v1/callbacks",
+		Summary:     "Place a callback",
+		Description: "Answers when the call is stored, before anybody is rung. 202: placed. 200 with duplicate: " +
+			"the request repeats an open call, which is returned.",
+		DefaultStatus: http.StatusAccepted,
+		MaxBodyBytes:  maxBody + 1, // huma refuses a body of exactly its limit
+		Responses:     map[string]*huma.Response{"200": {Description: "The open call that this request repeats"}},
+		Errors:        []int{400, 401, 403, 413, 415, 422, 429, 503},
+		Middlewares:   huma.Middlewares{a.withChecker},
+	}, ScopeCallback), a.placeCallback)
+}
+
+type checkerKey struct{}
+
+// withChecker hands the checker to Resolve, which knows only the context.
+func (a *API) withChecker(ctx huma.Context, next func(huma.Context)) {
+	if c, ok := a.Calls.(Checker); ok {
+		ctx = huma.WithValue(ctx, checkerKey{}, c)
+	}
+	next(ctx)
+}
+
+// Resolve runs after the form of the request was checked, also where it was
+// wrong, and adds what is wrong with the values.
+func (in *callbackInput) Resolve(ctx huma.Context) []error {
+	errs := in.strictQuery.Resolve(ctx)
+	if !printable(in.Key) || len(in.Key) > maxIdempotencyKey {
+		errs = append(errs, badField("Idempotency-Key", "must be at most 255 printable ASCII characters"))
+	}
+	checker, ok := ctx.Context().Value(checkerKey{}).(Checker)
+	if !ok || !clientOf(ctx.Context()).sees(in.Body.Line) || in.Body == (CallbackBody{}) {
+		return errs
+	}
+	for _, p := range checker.Check(ctx.Context(), in.request()) {
+		// A missing field is named by the form already.
+		if p.Field == "line" && in.Body.Line == "" || p.Field == "number" && in.Body.Number == "" {
+			continue
+		}
+		errs = append(errs, badField(p.Field, p.Detail))
+	}
+	return errs
+}
+
+func (in *callbackInput) request() call.CallbackRequest {
+	b := in.Body
+	return call.CallbackRequest{Line: b.Line, Number: b.Number, Text: b.Text, Voice: b.Voice, Manager: b.Manager}
+}
+
+func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOutput, error) {
+	who := clientOf(ctx)
+	if !who.sees(in.Body.Line) {
+		return nil, newProblem(http.StatusForbidden, CodeLineNotAllowed,
+			"the key "+who.name+" may not use this line", FieldError{"line", "is not one of the key's lines"})
+	}
+	if in.Body.Manager != "" && !who.may(ScopeCalls) {
+		return nil, newProblem(http.StatusForbidden, CodeScopeMissing,
+			"the key "+who.name+" needs the scope calls to choose the manager",
+			FieldError{"manager", "needs the scope calls"})
+	}
+	if after, draining := a.Health.Draining(); draining {
+		return nil, newProblem(http.StatusServiceUnavailable, CodeDraining,
+			"the server is shutting down and takes no new calls").retryAfter(after)
+	}
+	req := in.request()
+	req.KeyName = who.name
+	req.Key = idempotencyKey(who.name, in)
+	c, duplicate, err := a.Calls.Callback(ctx, req)
+	if err != nil {
+		return nil, a.problemOf(ctx, "place callback", err)
+	}
+	out := &callbackOutput{Status: http.StatusAccepted, Location: callPath(c.ID), Body: a.view().call(c)}
+	if duplicate {
+		out.Status, out.Body.Duplicate = http.StatusOK, true
+	}
+	return out, nil
+}
+
+// idempotencyKey belongs to the API key that sent it: two clients cannot meet
+// in one.
+func idempotencyKey(client string, in *callbackInput) *store.Key {
+	if in.Key == "" {
+		return nil
+	}
+	canonical, err := json.Marshal(in.Body)
+	if err != nil { // strings only: cannot fail
+		return nil
+	}
+	sum := sha256.Sum256(canonical)
+	return &store.Key{Scope: client, Value: in.Key, Hash: hex.EncodeToString(sum[:])}
+}
+
+// printable reports whether s is printable ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}

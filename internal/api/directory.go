@@ -1,0 +1,123 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// Line is a line of the configuration.
+type Line struct {
+	ID     string   `json:"id"`
+	Name   string   `json:"name,omitempty"`
+	Number string   `json:"number"`
+	Trunks []string `json:"trunks" nullable:"false"`
+	Record bool     `json:"record" doc:"Calls are recorded"`
+}
+
+// Extension is an internal phone.
+type Extension struct {
+	Number  string `json:"number"`
+	Name    string `json:"name,omitempty"`
+	Contact string `json:"contact,omitempty" doc:"Where the phone is"`
+	Mobile  string `json:"mobile,omitempty"`
+}
+
+// Voice is a voice that texts can be spoken in.
+type Voice struct {
+	ID       string `json:"id"`
+	Name     string `json:"name,omitempty"`
+	Language string `json:"language,omitempty"`
+	Engine   string `json:"engine"`
+	Default  bool   `json:"default"`
+}
+
+// LineList is every line that the client may use.
+type LineList struct {
+	Lines []Line `json:"lines" nullable:"false"`
+}
+
+// ExtensionList is every extension.
+type ExtensionList struct {
+	Extensions []Extension `json:"extensions" nullable:"false"`
+}
+
+// VoiceList is every voice.
+type VoiceList struct {
+	Voices []Voice `json:"voices" nullable:"false"`
+}
+
+type noInput struct{ strictQuery }
+
+type (
+	linesOutput      struct{ Body LineList }
+	extensionsOutput struct{ Body ExtensionList }
+	voicesOutput     struct{ Body VoiceList }
+	statusOutput     struct{ Body Status }
+)
+
+func (a *API) routeDirectory(h huma.API) {
+	get := func(id, path, summary string) huma.Operation {
+		return secured(huma.Operation{
+			OperationID: id, Method: http.MethodGet, Path: "/api/v1/" + path, Summary: summary, Errors: []int{401, 403},
+		}, ScopeRead, ScopeCalls)
+	}
+	huma.Register(h, get("list-lines", "lines", "List the lines"), a.listLines)
+	huma.Register(h, get("list-extensions", "extensions", "List the extensions"), a.listExtensions)
+	huma.Register(h, get("list-voices", "voices", "List the voices"), a.listVoices)
+	huma.Register(h, get("get-status", "status", "Show how the server is"), a.getStatus)
+}
+
+func (a *API) listLines(ctx context.Context, _ *noInput) (*linesOutput, error) {
+	who := clientOf(ctx)
+	out := LineList{Lines: []Line{}}
+	for _, l := range a.Config.Lines {
+		if who.sees(l.ID) {
+			out.Lines = append(out.Lines, Line{
+				ID: l.ID, Name: l.Name, Number: l.Number, Trunks: append([]string{}, l.Trunks...), Record: l.Record,
+			})
+		}
+	}
+	return &linesOutput{out}, nil
+}
+
+func (a *API) listExtensions(context.Context, *noInput) (*extensionsOutput, error) {
+	out := ExtensionList{Extensions: []Extension{}}
+	for _, e := range a.Config.Extensions {
+		out.Extensions = append(out.Extensions, Extension{Number: e.Number, Name: e.Name, Contact: e.Contact, Mobile: e.Mobile})
+	}
+	return &extensionsOutput{out}, nil
+}
+
+func (a *API) listVoices(context.Context, *noInput) (*voicesOutput, error) {
+	out := VoiceList{Voices: []Voice{}}
+	for id, v := range a.Config.TTS.Voices {
+		out.Voices = append(out.Voices, Voice{
+			ID: id, Name: v.Name, Language: v.Language, Engine: v.Engine, Default: id == a.Config.TTS.Voice,
+		})
+	}
+	slices.SortFunc(out.Voices, func(x, y Voice) int { return cmp.Compare(x.ID, y.ID) })
+	return &voicesOutput{out}, nil
+}
+
+func (a *API) getStatus(ctx context.Context, _ *noInput) (*statusOutput, error) {
+	s := a.Health.Status(ctx)
+	s.StartedAt = a.view().time(s.StartedAt)
+	if s.Version == "" {
+		s.Version = a.Version
+	}
+	s.Problems = append([]Reason{}, a.Health.Unready(ctx)...)
+	_, draining := a.Health.Draining()
+	switch {
+	case draining:
+		s.State = "draining"
+	case len(s.Problems) > 0:
+		s.State = "not_ready"
+	default:
+		s.State = "ready"
+	}
+	return &statusOutput{s}, nil
+}

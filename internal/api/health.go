@@ -1,0 +1,79 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Status is how the server is. A Health fills in StartedAt, Open, Ended and
+// Ports; the API knows the rest.
+type Status struct {
+	State     string         `json:"state" doc:"ready, not_ready or draining"`
+	Problems  []Reason       `json:"problems" nullable:"false" doc:"What keeps the server from taking calls"`
+	Version   string         `json:"version"`
+	StartedAt time.Time      `json:"started_at"`
+	Open      map[string]int `json:"open" doc:"Calls in progress by state"`
+	Ended     map[string]int `json:"ended" doc:"Calls ended since the start by result"`
+	Ports     Ports          `json:"ports" doc:"Pairs of media ports"`
+}
+
+// Ports are the pairs of media ports.
+type Ports struct {
+	InUse int `json:"in_use"`
+	Total int `json:"total"`
+}
+
+// Reason is what keeps the server from taking calls.
+type Reason struct {
+	Part   string `json:"part" doc:"Part of the server" example:"store"`
+	Detail string `json:"detail" doc:"What is wrong with it"`
+}
+
+// Alive is the answer of a probe.
+type Alive struct {
+	Status string `json:"status" example:"ok"`
+}
+
+type aliveOutput struct{ Body Alive }
+
+func (a *API) routeHealth(h huma.API) {
+	huma.Register(h, huma.Operation{
+		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Tell that the process lives",
+	}, func(context.Context, *noInput) (*aliveOutput, error) { return &aliveOutput{Alive{"ok"}}, nil })
+	huma.Register(h, huma.Operation{
+		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Tell whether the server takes calls",
+		Errors: []int{503},
+	}, a.ready)
+	metrics := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	a.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		if _, p := a.authorize(r, ScopeRead); p != nil {
+			p.write(w, a.Logger)
+			return
+		}
+		metrics.ServeHTTP(w, r)
+	})
+}
+
+func (a *API) ready(ctx context.Context, _ *noInput) (*aliveOutput, error) {
+	if after, draining := a.Health.Draining(); draining {
+		return nil, newProblem(http.StatusServiceUnavailable, CodeDraining,
+			"the server is shutting down and takes no new calls").retryAfter(after)
+	}
+	reasons := a.Health.Unready(ctx)
+	if len(reasons) == 0 {
+		return &aliveOutput{Alive{"ok"}}, nil
+	}
+	p := newProblem(http.StatusServiceUnavailable, CodeNotReady, "")
+	for _, r := range reasons {
+		p.Errors = append(p.Errors, FieldError{r.Part, r.Detail})
+	}
+	p.Errors = tidy(p.Errors)
+	if p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Detail; len(p.Errors) > 1 {
+		p.Detail = "several parts are not ready"
+	}
+	return nil, p
+}

@@ -1,0 +1,182 @@
+package api
+
+import (
+	"encoding/json"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// Call is a call as clients see it. What is not known yet is null; what may
+// never be there is left out.
+type Call struct {
+	ID          string           `json:"id" doc:"32 hex digits" example:"0199a1b2c3d47e5f8091a2b3c4d5e6f7"`
+	Kind        string           `json:"kind" doc:"callback or inbound" example:"callback"`
+	State       string           `json:"state" doc:"Where the call is; ended is the last" example:"ringing_customer"`
+	Result      *string          `json:"result" doc:"How it ended" example:"completed"`
+	Code        *string          `json:"code" doc:"The result as a Bitrix24 status code" example:"200"`
+	Reason      *string          `json:"reason" doc:"The result in words"`
+	ReasonOwner *string          `json:"reason_owner" doc:"Whose reason it was: us, trunk, manager or customer"`
+	HangupBy    *string          `json:"hangup_by" doc:"Who hung up: us, trunk, manager or customer"`
+	Line        string           `json:"line" example:"main"`
+	Number      string           `json:"number" doc:"The customer's" example:"+74950000001"`
+	Manager     *Endpoint        `json:"manager,omitempty" doc:"Who answered for us"`
+	Customer    *Endpoint        `json:"customer,omitempty"`
+	Text        string           `json:"text,omitempty" doc:"What the manager is told"`
+	Voice       string           `json:"voice,omitempty"`
+	CreatedAt   time.Time        `json:"created_at"`
+	AnsweredAt  *time.Time       `json:"answered_at" doc:"When the two could hear each other"`
+	EndedAt     *time.Time       `json:"ended_at"`
+	NextAt      *time.Time       `json:"next_at,omitempty" doc:"When the next attempt is due"`
+	TalkMS      int64            `json:"talk_ms" doc:"How long the two talked, milliseconds"`
+	RingMS      int64            `json:"ring_ms" doc:"How long the customer's phone rang, milliseconds"`
+	Attempts    []Attempt        `json:"attempts" nullable:"false"`
+	Legs        []Leg            `json:"legs" nullable:"false"`
+	Recording   *RecordingOfCall `json:"recording,omitempty"`
+	Duplicate   bool             `json:"duplicate,omitempty" doc:"The request repeated this call, nothing new was placed"`
+}
+
+// Endpoint is who took part in a call.
+type Endpoint struct {
+	Number    string `json:"number,omitempty"`
+	Extension string `json:"extension,omitempty"`
+	Name      string `json:"name,omitempty"`
+}
+
+// Attempt is one try to complete a call.
+type Attempt struct {
+	N           int        `json:"n" doc:"From 1"`
+	StartedAt   time.Time  `json:"started_at"`
+	EndedAt     *time.Time `json:"ended_at"`
+	Result      *string    `json:"result"`
+	Code        *string    `json:"code"`
+	Reason      *string    `json:"reason"`
+	ReasonOwner *string    `json:"reason_owner"`
+}
+
+// Leg is one phone's part of a call.
+type Leg struct {
+	ID         string     `json:"id"`
+	Attempt    int        `json:"attempt"`
+	Role       string     `json:"role" doc:"manager, customer, caller or callee"`
+	Number     string     `json:"number,omitempty"`
+	Trunk      string     `json:"trunk,omitempty"`
+	Extension  string     `json:"extension,omitempty"`
+	State      string     `json:"state" doc:"dialling, ringing, answered or ended"`
+	SIPCode    *int       `json:"sip_code" doc:"Final SIP status"`
+	Q850       *int       `json:"q850" doc:"Q.850 cause of a Reason header"`
+	Reason     *string    `json:"reason"`
+	StartedAt  time.Time  `json:"started_at"`
+	RingAt     *time.Time `json:"ring_at"`
+	AnsweredAt *time.Time `json:"answered_at"`
+	EndedAt    *time.Time `json:"ended_at"`
+	Quality    *Quality   `json:"quality,omitempty" doc:"What was measured on the sound; null where it could not be"`
+}
+
+// Quality is what was measured on a leg's sound.
+type Quality struct {
+	Codec       string   `json:"codec"`
+	PacketsIn   uint64   `json:"packets_in"`
+	PacketsOut  uint64   `json:"packets_out"`
+	Lost        *int64   `json:"lost" doc:"Packets towards us that never came"`
+	JitterMS    *float64 `json:"jitter_ms"`
+	RoundTripMS *float64 `json:"round_trip_ms"`
+}
+
+// RecordingOfCall says where a call's sound is.
+type RecordingOfCall struct {
+	URL        string `json:"url" doc:"Path of the audio on this server"`
+	File       string `json:"file" doc:"Name below the server's recordings directory"`
+	DurationMS int64  `json:"duration_ms"`
+	Bytes      int64  `json:"bytes"`
+}
+
+// Event is one entry of a call's timeline.
+type Event struct {
+	ID     string          `json:"id" doc:"Grows from event to event"`
+	Type   string          `json:"type" example:"call.state"`
+	At     time.Time       `json:"at"`
+	CallID string          `json:"call_id,omitempty"`
+	Data   json.RawMessage `json:"data,omitempty" doc:"Depends on the type"`
+}
+
+// CallList is a page of calls, newest first.
+type CallList struct {
+	Calls []Call `json:"calls" nullable:"false"`
+	Next  string `json:"next,omitempty" doc:"Cursor of the next page; left out on the last"`
+}
+
+// EventList is a page of events, oldest first.
+type EventList struct {
+	Events []Event `json:"events" nullable:"false"`
+	Next   string  `json:"next,omitempty" doc:"Value of after for the next page; left out on the last"`
+}
+
+// viewer translates records for clients.
+type viewer struct{ zone *time.Location }
+
+// time is a moment in the viewer's zone, to the millisecond.
+func (v viewer) time(t time.Time) time.Time { return t.In(v.zone).Truncate(time.Millisecond) }
+
+func (v viewer) timeOrNull(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	return new(v.time(*t))
+}
+
+// orNull is nil for what is empty.
+func orNull[T ~string](s T) *string {
+	if s == "" {
+		return nil
+	}
+	return new(string(s))
+}
+
+func intOrNull(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
+}
+
+func (v viewer) call(c store.Call) Call {
+	out := Call{
+		ID: c.ID, Kind: string(c.Kind), State: string(c.State),
+		Result: orNull(c.Result), Code: orNull(c.Code), Reason: orNull(c.Reason),
+		ReasonOwner: orNull(c.ReasonOwner), HangupBy: orNull(c.HangupBy),
+		Line: c.Line, Number: c.Number, Manager: (*Endpoint)(c.Manager), Customer: (*Endpoint)(c.Customer),
+		Text: c.Request.Text, Voice: c.Request.Voice,
+		CreatedAt: v.time(c.CreatedAt), AnsweredAt: v.timeOrNull(c.AnsweredAt), EndedAt: v.timeOrNull(c.EndedAt),
+		NextAt: v.timeOrNull(c.NextAt), TalkMS: c.TalkMS, RingMS: c.RingMS,
+		Attempts: make([]Attempt, 0, len(c.Attempts)), Legs: make([]Leg, 0, len(c.Legs)),
+	}
+	for _, a := range c.Attempts {
+		out.Attempts = append(out.Attempts, Attempt{
+			N: a.N, StartedAt: v.time(a.StartedAt), EndedAt: v.timeOrNull(a.EndedAt),
+			Result: orNull(a.Result), Code: orNull(a.Code), Reason: orNull(a.Reason), ReasonOwner: orNull(a.ReasonOwner),
+		})
+	}
+	for _, l := range c.Legs {
+		out.Legs = append(out.Legs, v.leg(l))
+	}
+	if r := c.Recording; r != nil {
+		out.Recording = &RecordingOfCall{
+			URL: recordingPath(c.ID), File: r.File, DurationMS: r.DurationMS, Bytes: r.Bytes,
+		}
+	}
+	return out
+}
+
+func (v viewer) leg(l store.Leg) Leg {
+	return Leg{
+		ID: l.ID, Attempt: l.Attempt, Role: string(l.Role), Number: l.Number, Trunk: l.Trunk, Extension: l.Extension,
+		State: string(l.State), SIPCode: intOrNull(l.SIPCode), Q850: intOrNull(l.Q850), Reason: orNull(l.Reason),
+		StartedAt: v.time(l.StartedAt), RingAt: v.timeOrNull(l.RingAt), AnsweredAt: v.timeOrNull(l.AnsweredAt),
+		EndedAt: v.timeOrNull(l.EndedAt), Quality: (*Quality)(l.Quality),
+	}
+}
+
+func (v viewer) event(e store.Event) Event {
+	return Event{ID: e.ID, Type: e.Type, At: v.time(e.At), CallID: e.CallID, Data: e.Data}
+}
