@@ -9,11 +9,15 @@ import (
 )
 
 // Config is a whole, validated configuration with all defaults filled in.
+//
+// Tags say what one value may be: need (it may not be left out or empty),
+// oneof (words to choose from), range (least and most, inclusive), list (the
+// least number of entries). What concerns several values is in check.go.
 type Config struct {
-	DataDir    string        `yaml:"data_dir"`
-	Store      string        `yaml:"store"`    // sqlite
-	Region     string        `yaml:"region"`   // ISO 3166-1 alpha-2: how national numbers are read
-	Language   string        `yaml:"language"` // ru, en
+	DataDir    string        `yaml:"data_dir" need:"yes"`
+	Store      string        `yaml:"store" oneof:"sqlite"`
+	Region     string        `yaml:"region" need:"yes"` // ISO 3166-1 alpha-2: how national numbers are read
+	Language   string        `yaml:"language" oneof:"ru,en"`
 	HTTP       HTTP          `yaml:"http"`
 	SIP        SIP           `yaml:"sip"`
 	Media      Media         `yaml:"media"`
@@ -24,7 +28,7 @@ type Config struct {
 	Callback   Callback      `yaml:"callback"`
 	Limits     Limits        `yaml:"limits"`
 	Recordings Recordings    `yaml:"recordings"`
-	Drain      time.Duration `yaml:"drain"`
+	Drain      time.Duration `yaml:"drain" range:"0s..24h"` // how long calls may go on after a stop was asked
 }
 
 // HTTP is where the API listens and who may use it.
@@ -36,15 +40,15 @@ type HTTP struct {
 
 // APIKey is one client of the API.
 type APIKey struct {
-	Name   string   `yaml:"name"`
-	Key    Secret   `yaml:"key"`
-	Scopes []string `yaml:"scopes"` // callback, calls, read, admin
-	Lines  []string `yaml:"lines"`  // empty: all
+	Name   string   `yaml:"name" need:"yes"`
+	Key    Secret   `yaml:"key" need:"yes"`
+	Scopes []string `yaml:"scopes" need:"yes" list:"1" oneof:"callback,calls,read,admin"`
+	Lines  []string `yaml:"lines"` // empty: all
 }
 
 // SIP is where signalling listens and how it is seen from outside.
 type SIP struct {
-	Listen   []Listen `yaml:"listen"`
+	Listen   []Listen `yaml:"listen" list:"1"`
 	PublicIP string   `yaml:"public_ip"` // auto or an address
 }
 
@@ -57,7 +61,7 @@ type Listen struct {
 // Media is where sound flows.
 type Media struct {
 	Ports  PortRange `yaml:"ports"`
-	Codecs []string  `yaml:"codecs"` // PCMA, PCMU, in order of preference
+	Codecs []string  `yaml:"codecs" list:"1" oneof:"PCMA,PCMU"` // in order of preference
 }
 
 // PortRange is an inclusive range of UDP ports, written 20000-39999.
@@ -65,28 +69,28 @@ type PortRange struct{ First, Last uint16 }
 
 // Trunk is the SIP connection to a provider that is trusted by address.
 type Trunk struct {
-	Name      string         `yaml:"name"`
-	Host      string         `yaml:"host"` // host or host:port, port 5060 when left out
-	Transport string         `yaml:"transport"`
+	Name      string         `yaml:"name" need:"yes"`
+	Host      string         `yaml:"host" need:"yes"` // host or host:port, port 5060 when left out
+	Transport string         `yaml:"transport" oneof:"udp"`
 	Register  bool           `yaml:"register"` // only false
 	Username  string         `yaml:"username"`
 	AuthUser  string         `yaml:"auth_user"` // left out: Username
 	Password  Secret         `yaml:"password"`
-	Domain    string         `yaml:"domain"`  // of From and To; left out: the host
-	Proxy     string         `yaml:"proxy"`   // where requests are sent instead of the host
-	Peers     []netip.Prefix `yaml:"peers"`   // left out: what host resolves to
-	Format    string         `yaml:"format"`  // plus, digits, national, raw
-	Options   string         `yaml:"options"` // only off
-	Try       time.Duration  `yaml:"try"`     // how long a silent target is waited for
+	Domain    string         `yaml:"domain"` // of From and To; left out: the host
+	Proxy     string         `yaml:"proxy"`  // where requests are sent instead of the host
+	Peers     []netip.Prefix `yaml:"peers"`  // left out: what host resolves to
+	Format    string         `yaml:"format" oneof:"plus,digits,national,raw"`
+	Options   string         `yaml:"options" oneof:"off"`
+	Try       time.Duration  `yaml:"try" range:"100ms..32s"` // how long a silent target is waited for
 }
 
 // Line is an external number with its routing rules.
 type Line struct {
-	ID       string    `yaml:"id"`
-	Name     string    `yaml:"name"`
-	Number   string    `yaml:"number"` // E.164, or a pattern ending in * on raw trunks
-	Trunks   []string  `yaml:"trunks"` // in order of preference
-	Route    []Step    `yaml:"route"`
+	ID       string    `yaml:"id" need:"yes"`
+	Name     string    `yaml:"name"`                       // left out: the id
+	Number   string    `yaml:"number" need:"yes"`          // E.164, or a pattern ending in * on raw trunks
+	Trunks   []string  `yaml:"trunks" need:"yes" list:"1"` // in order of preference
+	Route    []Step    `yaml:"route" need:"yes" list:"1"`
 	Record   bool      `yaml:"record"`
 	Callback *Callback `yaml:"callback"` // with the file's callback defaults filled in; nil: those
 }
@@ -102,89 +106,89 @@ type Step struct {
 
 // ExtensionStep rings one phone.
 type ExtensionStep struct {
-	Number string        `yaml:"number"`
-	Ring   time.Duration `yaml:"ring"` // 0: the callback's
+	Number string        `yaml:"number" need:"yes"`
+	Ring   time.Duration `yaml:"ring" range:"1s..10m"` // 0: the callback's
 }
 
 // GroupStep rings several phones.
 type GroupStep struct {
-	Members  []string      `yaml:"members"`
-	Strategy string        `yaml:"strategy"` // all, in_order
-	Ring     time.Duration `yaml:"ring"`
+	Members  []string      `yaml:"members" need:"yes" list:"1"`
+	Strategy string        `yaml:"strategy" oneof:"all,in_order"`
+	Ring     time.Duration `yaml:"ring" range:"1s..10m"`
 }
 
 // MobileStep rings a mobile through the line's trunk.
 type MobileStep struct {
-	Number  string        `yaml:"number"`
+	Number  string        `yaml:"number" need:"yes"`
 	Confirm *bool         `yaml:"confirm"` // nil: true
-	Ring    time.Duration `yaml:"ring"`
+	Ring    time.Duration `yaml:"ring" range:"1s..10m"`
 }
 
 // ForwardStep passes the call to another trunk.
 type ForwardStep struct {
-	Trunk  string        `yaml:"trunk"`
+	Trunk  string        `yaml:"trunk" need:"yes"`
 	Number string        `yaml:"number"` // left out: the dialled one
-	Ring   time.Duration `yaml:"ring"`
+	Ring   time.Duration `yaml:"ring" range:"1s..10m"`
 }
 
 // HangupStep refuses the call.
 type HangupStep struct {
-	Code int `yaml:"code"` // a SIP status from 400 to 699
+	Code int `yaml:"code" need:"yes" range:"400..699"` // a SIP status
 }
 
 // Extension is an internal phone at a fixed address.
 type Extension struct {
-	Number  string `yaml:"number"`
+	Number  string `yaml:"number" need:"yes"`
 	Name    string `yaml:"name"`
-	Contact string `yaml:"contact"` // sip:user@host:port
-	Mobile  string `yaml:"mobile"`
+	Contact string `yaml:"contact" need:"yes"` // sip:user@host:port
+	Mobile  string `yaml:"mobile"`             // rung after the phone where a request names this extension
 }
 
 // TTS is how text becomes speech.
 type TTS struct {
 	Voice   string           `yaml:"voice"` // the default voice
-	Engines []Engine         `yaml:"engines"`
-	Voices  map[string]Voice `yaml:"voices"`
+	Engines []Engine         `yaml:"engines" list:"1"`
+	Voices  map[string]Voice `yaml:"voices" list:"1"`
 }
 
 // Engine is a speech synthesiser.
 type Engine struct {
-	Name string `yaml:"name"`
-	Type string `yaml:"type"` // espeak
+	Name string `yaml:"name" need:"yes"`
+	Type string `yaml:"type" need:"yes" oneof:"espeak"`
 	Path string `yaml:"path"` // of the program; left out: espeak-ng from PATH
 }
 
 // Voice names a voice of an engine.
 type Voice struct {
-	Engine   string `yaml:"engine"`
-	Voice    string `yaml:"voice"`
-	Language string `yaml:"language"`
-	Name     string `yaml:"name"`
+	Engine   string `yaml:"engine" need:"yes"`
+	Voice    string `yaml:"voice" need:"yes"` // the engine's own name for it, such as ru+f3
+	Language string `yaml:"language"`         // such as ru; left out: what the engine's voice begins with
+	Name     string `yaml:"name"`             // for people; left out: its key
 }
 
 // Callback has the timers and budgets of callbacks.
 type Callback struct {
-	Ring         time.Duration   `yaml:"ring"`          // a manager's phone
-	CustomerRing time.Duration   `yaml:"customer_ring"` // the customer's phone
-	Confirm      time.Duration   `yaml:"confirm"`       // wait for the key, twice
-	Announcement time.Duration   `yaml:"announcement"`  // longest spoken text
-	Attempts     int             `yaml:"attempts"`      // first try and retries
-	Retry        []time.Duration `yaml:"retry"`         // the last one repeats
-	BusyRetry    time.Duration   `yaml:"busy_retry"`
-	TTL          time.Duration   `yaml:"ttl"`
+	Ring         time.Duration   `yaml:"ring" range:"1s..10m"`           // a manager's phone
+	CustomerRing time.Duration   `yaml:"customer_ring" range:"1s..10m"`  // the customer's phone
+	Confirm      time.Duration   `yaml:"confirm" range:"1s..1m"`         // wait for the key, twice
+	Announcement time.Duration   `yaml:"announcement" range:"1s..5m"`    // longest spoken text
+	Attempts     int             `yaml:"attempts" range:"1..20"`         // first try and retries
+	Retry        []time.Duration `yaml:"retry" list:"1" range:"1s..24h"` // the last one repeats
+	BusyRetry    time.Duration   `yaml:"busy_retry" range:"1s..24h"`
+	TTL          time.Duration   `yaml:"ttl" range:"1s..168h"`
 }
 
 // Limits protect the bill.
 type Limits struct {
-	Destinations []string      `yaml:"destinations"` // regions, +prefixes, ! excludes, * all
+	Destinations []string      `yaml:"destinations" list:"1"` // regions, +prefixes, ! excludes, * all; left out: the region's own
 	PerNumber    Rate          `yaml:"per_number"`
-	MaxCall      time.Duration `yaml:"max_call"`
+	MaxCall      time.Duration `yaml:"max_call" range:"1s..24h"`
 }
 
 // Rate is so many per period.
 type Rate struct {
-	Count int           `yaml:"count"`
-	Per   time.Duration `yaml:"per"`
+	Count int           `yaml:"count" range:"1..1000000000"`
+	Per   time.Duration `yaml:"per" range:"1s..720h"`
 }
 
 // Recordings says where the sound of calls is kept.

@@ -1,0 +1,5 @@
+package configs
+
+import "net/netip"
+
+func sameAddr(a, b netip.AddrPort) bool { return a == b }

@@ -1,0 +1,130 @@
+package configs
+
+import (
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"time"
+)
+
+// Default returns the configuration of an empty file: it listens, speaks
+// through espeak-ng and has no lines yet.
+func Default() *Config {
+	cfg := &Config{
+		DataDir:  "./data",
+		Store:    "sqlite",
+		Region:   "RU",
+		Language: "ru",
+		HTTP:     HTTP{Listen: netip.MustParseAddrPort("127.0.0.1:8080")},
+		SIP: SIP{
+			Listen:   []Listen{{Transport: "udp", Addr: netip.MustParseAddrPort("0.0.0.0:5060")}},
+			PublicIP: "auto",
+		},
+		Media: Media{Ports: PortRange{First: 20000, Last: 39999}, Codecs: []string{"PCMA", "PCMU"}},
+		TTS: TTS{
+			Voice:   "ruinternalfemale",
+			Engines: []Engine{{Name: "local", Type: "espeak"}},
+			Voices:  defaultVoices("local"),
+		},
+		Callback: Callback{
+			Ring: 25 * time.Second, CustomerRing: 40 * time.Second,
+			Confirm: 7 * time.Second, Announcement: 20 * time.Second,
+			Attempts: 3, Retry: []time.Duration{2 * time.Minute, 10 * time.Minute},
+			BusyRetry: 5 * time.Minute, TTL: 30 * time.Minute,
+		},
+		Limits: Limits{
+			Destinations: []string{"RU"},
+			PerNumber:    Rate{Count: 10, Per: time.Hour},
+			MaxCall:      time.Hour,
+		},
+		Drain: 10 * time.Minute,
+	}
+	cfg.Recordings.Dir = filepath.Join(cfg.DataDir, "recordings")
+	return cfg
+}
+
+const (
+	defaultTry      = 4 * time.Second
+	defaultStrategy = "all"
+)
+
+func defaultVoices(engine string) map[string]Voice {
+	return map[string]Voice{
+		"ruinternalfemale": {Engine: engine, Voice: "ru+f3", Language: "ru", Name: "Русский (женский)"},
+		"ruinternalmale":   {Engine: engine, Voice: "ru+m3", Language: "ru", Name: "Русский (мужской)"},
+		"eninternalfemale": {Engine: engine, Voice: "en-us+f3", Language: "en", Name: "English (female)"},
+		"eninternalmale":   {Engine: engine, Voice: "en-us+m3", Language: "en", Name: "English (male)"},
+	}
+}
+
+// fill sets the defaults that depend on other values of the file.
+func (d *decoder) fill(cfg *Config) {
+	if !d.has("recordings.dir") {
+		cfg.Recordings.Dir = filepath.Join(cfg.DataDir, "recordings")
+	}
+	if !d.has("limits.destinations") {
+		cfg.Limits.Destinations = []string{cfg.Region}
+	}
+	for i := range cfg.Trunks {
+		fillTrunk(&cfg.Trunks[i])
+	}
+	for i := range cfg.Lines {
+		d.fillLine(cfg, i)
+	}
+	fillTTS(d, &cfg.TTS)
+}
+
+func fillTrunk(t *Trunk) {
+	setIfEmpty(&t.Transport, "udp")
+	setIfEmpty(&t.Format, "plus")
+	setIfEmpty(&t.Options, "off")
+	setIfEmpty(&t.AuthUser, t.Username)
+	if t.Try == 0 {
+		t.Try = defaultTry
+	}
+}
+
+func (d *decoder) fillLine(cfg *Config, i int) {
+	l := &cfg.Lines[i]
+	setIfEmpty(&l.Name, l.ID)
+	for j := range l.Route {
+		if g := l.Route[j].Group; g != nil {
+			setIfEmpty(&g.Strategy, defaultStrategy)
+		}
+	}
+	if l.Callback == nil {
+		return
+	}
+	own, file := reflect.ValueOf(l.Callback).Elem(), reflect.ValueOf(cfg.Callback)
+	for f := range own.NumField() {
+		if !d.has(join(index("lines", i)+".callback", own.Type().Field(f).Tag.Get("yaml"))) {
+			own.Field(f).Set(file.Field(f))
+		}
+	}
+}
+
+// fillTTS gives the default voices to the first engine of the file, and the
+// only voice of a file the place of the default one.
+func fillTTS(d *decoder, t *TTS) {
+	if !d.has("tts.voices") && len(t.Engines) > 0 {
+		t.Voices = defaultVoices(t.Engines[0].Name)
+	}
+	for name, v := range t.Voices {
+		if !d.has("tts.voice") && len(t.Voices) == 1 {
+			t.Voice = name
+		}
+		setIfEmpty(&v.Name, name)
+		if v.Language == "" {
+			v.Language, _, _ = strings.Cut(v.Voice, "+")
+			v.Language, _, _ = strings.Cut(v.Language, "-")
+		}
+		t.Voices[name] = v
+	}
+}
+
+func setIfEmpty(s *string, value string) {
+	if *s == "" {
+		*s = value
+	}
+}

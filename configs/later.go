@@ -1,0 +1,18 @@
+package configs
+
+import "reflect"
+
+var stepType = reflect.TypeFor[Step]()
+
+// later are keys that the interface names and this version does not have, by
+// the section they belong to. Somebody who copies them from a longer example
+// is told so instead of being asked what was meant.
+var later = map[reflect.Type][]string{
+	reflect.TypeFor[Config]():     {"crms", "infocall", "webhooks", "perimeter"},
+	reflect.TypeFor[HTTP]():       {"tls"},
+	reflect.TypeFor[Trunk]():      {"expires", "number_in", "caller_id_out", "max_calls", "cps", "srtp", "dtmf"},
+	reflect.TypeFor[Line]():       {"hours", "otherwise"},
+	reflect.TypeFor[Step]():       {"responsible", "queue", "voicemail", "announce", "menu"},
+	reflect.TypeFor[Extension]():  {"password", "crm_user", "digest", "srtp", "dnd"},
+	reflect.TypeFor[Recordings](): {"keep", "format"},
+}
