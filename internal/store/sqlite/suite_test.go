@@ -1,0 +1,25 @@
+package sqlite
+
+import (
+	"path/filepath"
+	"testing"
+
+	"perezvon/internal/store/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, dir string) storetest.Store {
+		t.Helper()
+		return openIn(t, dir)
+	})
+}
+
+// openIn opens the database in dir.
+func openIn(t *testing.T, dir string) *DB {
+	t.Helper()
+	d, err := Open(t.Context(), filepath.Join(dir, "perezvon.db"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
