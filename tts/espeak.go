@@ -45,7 +45,7 @@ func (e *ESpeak) Name() string { return e.name }
 // is done the process and its children are killed.
 func (e *ESpeak) Synthesize(ctx context.Context, r Request) ([]int16, int, error) {
 	// Double brackets would be read as phoneme codes.
-	text := strings.ReplaceAll(r.Text, "[[", "[ [")
+	text := strings.ReplaceAll(r.Text, "[[", " ")
 	voice := r.Voice
 	if voice == "" {
 		voice = r.Language
@@ -101,9 +101,9 @@ func (e *ESpeak) run(ctx context.Context, stdin string, args ...string) ([]byte,
 	case stdout.full:
 		return nil, tooLong()
 	case err != nil:
-		return nil, fmt.Errorf("run %s: %w%s", e.path, err, complaint(stderr.Bytes()))
+		return nil, fmt.Errorf("run %s: %w%s", e.path, err, complaint(stderr.buf.Bytes()))
 	}
-	return stdout.Bytes(), nil
+	return stdout.buf.Bytes(), nil
 }
 
 // complaint is what the program wrote to its standard error, on one line.
@@ -148,22 +148,23 @@ func (e *missingError) Unwrap() error { return e.err }
 var errBufferFull = errors.New("too much output")
 
 // boundedBuffer keeps up to limit bytes; what is more is an error or, with
-// dropRest, lost.
+// dropRest, lost. The buffer is a field because its ReadFrom would know no
+// limit.
 type boundedBuffer struct {
-	bytes.Buffer
+	buf      bytes.Buffer
 	limit    int
 	dropRest bool
 	full     bool
 }
 
 func (b *boundedBuffer) Write(p []byte) (int, error) {
-	room := b.limit - b.Len()
+	room := b.limit - b.buf.Len()
 	if len(p) <= room {
-		return b.Buffer.Write(p)
+		return b.buf.Write(p)
 	}
 	b.full = true
 	if b.dropRest {
-		b.Buffer.Write(p[:room])
+		b.buf.Write(p[:room])
 		return len(p), nil
 	}
 	return 0, errBufferFull
