@@ -6,6 +6,7 @@ SHELL       := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 MAKEFLAGS   += --no-print-directory
+.NOTPARALLEL:
 
 # Where Go's own archive puts it, for machines that did not add it to the PATH.
 export PATH := $(PATH):/usr/local/go/bin
@@ -75,11 +76,14 @@ cover: go-version ## coverage into cover.out and cover.html
 
 .PHONY: lint
 lint: go-version ## golangci-lint with the rules of .golangci.yml
-	$(TOOL) golangci-lint run ./...
+	@echo "lint (the first time golangci-lint is compiled, which takes a minute or two)"
+	@$(TOOL) golangci-lint run ./...
+	@go -C tools tool golangci-lint run --config ../.golangci.yml ./...
 
 .PHONY: fmt
-fmt: go-version ## format the tree with gofumpt and goimports
-	$(TOOL) golangci-lint fmt ./...
+fmt: go-version ## format the tree with gofumpt and goimports, and mend what lint can mend
+	@$(TOOL) golangci-lint fmt ./...
+	@$(TOOL) golangci-lint run --fix ./...
 
 .PHONY: vet
 vet: go-version

@@ -5,7 +5,7 @@ go 1.26.0
 tool (
 	github.com/golangci/golangci-lint/v2/cmd/golangci-lint
 	golang.org/x/perf/cmd/benchstat
-	mvdan.cc/gofumpt
+	mvdan.cc/gofumpt // for editors: golangci-lint formats with this very version
 )
 
 require (
