@@ -14,7 +14,7 @@ import (
 
 var (
 	hostName    = regexp.MustCompile(`^([0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z])?\.)*[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z])?$`)
-	contact     = regexp.MustCompile(`^sip:([0-9A-Za-z*#_.+-]{1,64})@([^@:;?\s]+):([0-9]+)$`)
+	contact     = regexp.MustCompile(`^sip:([0-9A-Za-z*_.+-]{1,64})@([^@:;?\s]+):([0-9]+)$`)
 	rawNumber   = regexp.MustCompile(`^[0-9A-Za-z+#_.*-]{1,32}$`)
 	e164Number  = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 	dialPrefix  = regexp.MustCompile(`^\+[1-9][0-9]{0,14}$`)
@@ -23,7 +23,10 @@ var (
 	sipUser     = regexp.MustCompile(`^[0-9A-Za-z*#_.+~!@$&='()-]{1,128}$`)
 )
 
-const formatRaw = "raw"
+const (
+	formatRaw  = "raw"
+	optionsOff = "off"
+)
 
 func (c *checker) trunk(path string, t *Trunk) {
 	c.host(path+".host", t.Host)
@@ -33,6 +36,9 @@ func (c *checker) trunk(path string, t *Trunk) {
 	}
 	if t.Register {
 		c.fail(path+".register", "registering at a provider is not available in this version: trunks are trusted by address; write register: false")
+	}
+	if t.Options != optionsOff {
+		c.fail(path+".options", "asking a trunk with OPTIONS whether it is there is not available in this version: write options: off")
 	}
 	for _, key := range []struct{ name, value string }{{"username", t.Username}, {"auth_user", t.AuthUser}} {
 		if key.value != "" && c.has(path+"."+key.name) && !sipUser.MatchString(key.value) {
@@ -48,6 +54,10 @@ func (c *checker) trunk(path string, t *Trunk) {
 // host checks host or host:port.
 func (c *checker) host(path, text string) {
 	if text == "" || !c.ok(path) {
+		return
+	}
+	if strings.Contains(text, "@") {
+		c.fail(path, "expected a host without a user, such as sip.example.net or 192.0.2.10:5060")
 		return
 	}
 	host, port := text, ""

@@ -80,7 +80,7 @@ type Trunk struct {
 	Proxy     string         `yaml:"proxy"`  // where requests are sent instead of the host
 	Peers     []netip.Prefix `yaml:"peers"`  // left out: what host resolves to
 	Format    string         `yaml:"format" oneof:"plus,digits,national,raw"`
-	Options   string         `yaml:"options" oneof:"off"`
+	Options   string         `yaml:"options"`
 	Try       time.Duration  `yaml:"try" range:"100ms..32s"` // how long a silent target is waited for
 }
 

@@ -78,7 +78,7 @@ func (d *decoder) fill(cfg *Config) {
 func fillTrunk(t *Trunk) {
 	setIfEmpty(&t.Transport, "udp")
 	setIfEmpty(&t.Format, "plus")
-	setIfEmpty(&t.Options, "off")
+	setIfEmpty(&t.Options, optionsOff)
 	setIfEmpty(&t.AuthUser, t.Username)
 	if t.Try == 0 {
 		t.Try = defaultTry

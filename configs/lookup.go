@@ -44,7 +44,7 @@ func (c *Config) CallbackOf(line *Line) Callback {
 // internal ones.
 func (c *Config) AllRaw(line *Line) bool {
 	for _, name := range line.Trunks {
-		if t := c.Trunk(name); t == nil || t.Format != "raw" {
+		if t := c.Trunk(name); t == nil || t.Format != formatRaw {
 			return false
 		}
 	}

@@ -90,7 +90,9 @@ func checkWord(v, oneof string) error {
 	switch {
 	case slices.Contains(valid, v):
 		return nil
-	case slices.Contains(unavailable, v) || strings.HasPrefix(v, "redis"):
+	case strings.HasPrefix(v, "redis"):
+		return fmt.Errorf("redis is not available in this version; valid: %s", strings.Join(valid, ", "))
+	case slices.Contains(unavailable, v):
 		return fmt.Errorf("%s is not available in this version; valid: %s", show(v), strings.Join(valid, ", "))
 	}
 	return fmt.Errorf("unknown value %s%s", show(v), hint(v, valid))

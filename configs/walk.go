@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -297,8 +298,14 @@ func listExample(n *yaml.Node) string {
 
 const mostQuoted = 40
 
-// show quotes what somebody wrote, shortened.
-func show(s string) string { return strconv.Quote(cut(s)) }
+// credentials are the part of a URL that is never shown.
+var credentials = regexp.MustCompile(`//[^/]*@`)
+
+// show quotes what somebody wrote, shortened and without the credentials of a
+// URL.
+func show(s string) string {
+	return strconv.Quote(cut(credentials.ReplaceAllString(s, "//"+stars+"@")))
+}
 
 func cut(s string) string {
 	if r := []rune(s); len(r) > mostQuoted {

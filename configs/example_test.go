@@ -1,0 +1,116 @@
+package configs
+
+import (
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// exampleSources has every environment variable that the example names.
+func exampleSources() Sources {
+	return Sources{Env: func(name string) (string, bool) { return "value-of-" + name, true }}
+}
+
+// commented matches a key that the example shows as a comment.
+var commented = regexp.MustCompile(`(?m)^(\s*)# ([a-z_]+: \S.*)$`)
+
+func TestExampleIsValidAndItsCommentedKeysToo(t *testing.T) {
+	shown, err := Parse("perezvon.yaml", []byte(Example), exampleSources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := shown.Warnings(); len(w) > 0 {
+		t.Errorf("the example is warned of: %q", w)
+	}
+	if _, err := Parse("perezvon.yaml", []byte(uncommented()), exampleSources()); err != nil {
+		t.Errorf("with all keys:\n%v", err)
+	}
+}
+
+// uncommented is the example with every key in use.
+func uncommented() string { return commented.ReplaceAllString(Example, "$1$2") }
+
+func TestExampleShowsEveryKey(t *testing.T) {
+	d := &decoder{src: exampleSources(), places: map[string]place{}, failed: map[string]bool{}}
+	root, derr := d.document([]byte(uncommented()))
+	if derr != nil {
+		t.Fatal(derr)
+	}
+	d.decode(root, Default())
+	seen := map[string]bool{}
+	index := regexp.MustCompile(`\[\d+\]`)
+	voice := regexp.MustCompile(`^tts\.voices\.[a-z]+`)
+	for path := range d.places {
+		seen[voice.ReplaceAllString(index.ReplaceAllString(path, ""), "tts.voices")] = true
+	}
+	for _, key := range allKeys(reflect.TypeFor[Config](), "") {
+		// A line's timers are those of the file, shown there.
+		if !seen[key] && !strings.HasPrefix(key, "lines.callback.") {
+			t.Errorf("key %s is not in the example", key)
+		}
+	}
+}
+
+// allKeys returns the path of every key of the configuration without indexes.
+func allKeys(t reflect.Type, path string) []string {
+	if _, leaf := leaves[t]; leaf {
+		return []string{path}
+	}
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return allKeys(t.Elem(), path)
+	case reflect.Struct:
+		var keys []string
+		for i := range t.NumField() {
+			keys = append(keys, allKeys(t.Field(i).Type, join(path, t.Field(i).Tag.Get("yaml")))...)
+		}
+		return keys
+	}
+	panic(fmt.Sprintf("no leaf for %s at %s", t, path))
+}
+
+func TestDefaultsOfTheExampleAreTheDefaults(t *testing.T) {
+	shown, err := Parse("perezvon.yaml", []byte(Example), exampleSources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	def := Default()
+	if diff := cmp.Diff(def.Callback, shown.Callback); diff != "" {
+		t.Errorf("callback (-default +example):\n%s", diff)
+	}
+	if diff := cmp.Diff(def.TTS, shown.TTS); diff != "" {
+		t.Errorf("tts (-default +example):\n%s", diff)
+	}
+	if def.Media.Ports != shown.Media.Ports || def.Drain != shown.Drain || def.Limits.MaxCall != shown.Limits.MaxCall ||
+		def.Limits.PerNumber != shown.Limits.PerNumber || def.HTTP.Listen != shown.HTTP.Listen || def.Recordings != shown.Recordings {
+		t.Errorf("defaults differ: %+v\n%+v", def, shown)
+	}
+}
+
+func TestSummaryTellsWhatEachLineDoesAndNoSecret(t *testing.T) {
+	cfg, err := Parse(filepath.Join("etc", "perezvon.yaml"), []byte(Example), exampleSources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := cfg.Summary()
+	want := `data       ./data (sqlite), recordings in data/recordings
+api        http://127.0.0.1:8080, keys of site, ops
+sip        udp://0.0.0.0:5060, public address auto
+media      ports 20000-39999, enough for 5000 calls; PCMA, PCMU
+numbers    read as in RU; dialled: RU, !+7840, !+7940
+speech     ruinternalfemale, one of 4
+line       main: +74950000000 through provider; rings 101 for 15s, then rings 101 and 102 together for 25s, then rings +79160000000 for 25s and asks for a key, then passes 200 to pbx, then refuses with 480
+line       through: 9* through pbx; passes the dialled number to provider
+`
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if strings.Contains(got, "value-of") {
+		t.Error("shows a secret")
+	}
+}

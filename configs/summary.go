@@ -1,0 +1,89 @@
+package configs
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Summary says in a few lines of plain text what the configuration does: where
+// it listens, what may be dialled, whom each line rings. It shows no secrets.
+func (c *Config) Summary() string {
+	var b strings.Builder
+	row := func(what, format string, args ...any) {
+		fmt.Fprintf(&b, "%-10s %s\n", what, fmt.Sprintf(format, args...))
+	}
+	row("data", "%s (%s), recordings in %s", c.DataDir, c.Store, c.Recordings.Dir)
+	row("api", "http://%s, %s", c.HTTP.Listen, c.whoMayAsk())
+	listen := make([]string, 0, len(c.SIP.Listen))
+	for _, l := range c.SIP.Listen {
+		listen = append(listen, l.String())
+	}
+	row("sip", "%s, public address %s", strings.Join(listen, ", "), c.SIP.PublicIP)
+	row("media", "ports %s, enough for %d calls; %s", c.Media.Ports, c.Media.Ports.Calls(), strings.Join(c.Media.Codecs, ", "))
+	row("numbers", "read as in %s; dialled: %s", c.Region, strings.Join(c.Limits.Destinations, ", "))
+	row("speech", "%s, one of %d", c.TTS.Voice, len(c.TTS.Voices))
+	for i := range c.Lines {
+		l := &c.Lines[i]
+		row("line", "%s: %s through %s; %s", l.ID, l.Number, strings.Join(l.Trunks, ", then "), l.inWords(c.CallbackOf(l).Ring))
+	}
+	return b.String()
+}
+
+func (c *Config) whoMayAsk() string {
+	if len(c.HTTP.Keys) == 0 {
+		return "no keys: this machine only"
+	}
+	names := make([]string, 0, len(c.HTTP.Keys))
+	for i := range c.HTTP.Keys {
+		names = append(names, c.HTTP.Keys[i].Name)
+	}
+	return "keys of " + strings.Join(names, ", ")
+}
+
+// Calls returns how many bridged calls have ports in the range: two ports for
+// each of two sides.
+func (p PortRange) Calls() int { return (int(p.Last) - int(p.First) + 1) / 4 }
+
+// inWords tells a line's route.
+func (l *Line) inWords(ring time.Duration) string {
+	steps := make([]string, 0, len(l.Route))
+	for i := range l.Route {
+		steps = append(steps, l.Route[i].inWords(ring))
+	}
+	return strings.Join(steps, ", then ")
+}
+
+func (s *Step) inWords(ring time.Duration) string {
+	lasting := func(own time.Duration) string {
+		if own == 0 {
+			own = ring
+		}
+		return shortDuration(own)
+	}
+	switch {
+	case s.Extension != nil:
+		return fmt.Sprintf("rings %s for %s", s.Extension.Number, lasting(s.Extension.Ring))
+	case s.Group != nil:
+		how, each := "together", ""
+		if s.Group.Strategy != defaultStrategy {
+			how, each = "one after the other", " each"
+		}
+		return fmt.Sprintf("rings %s %s for %s%s", strings.Join(s.Group.Members, " and "), how, lasting(s.Group.Ring), each)
+	case s.Mobile != nil:
+		key := ""
+		if s.Mobile.Confirm == nil || *s.Mobile.Confirm {
+			key = " and asks for a key"
+		}
+		return fmt.Sprintf("rings %s for %s%s", s.Mobile.Number, lasting(s.Mobile.Ring), key)
+	case s.Forward != nil:
+		number := s.Forward.Number
+		if number == "" {
+			number = "the dialled number"
+		}
+		return fmt.Sprintf("passes %s to %s", number, s.Forward.Trunk)
+	case s.Hangup != nil:
+		return fmt.Sprintf("refuses with %d", s.Hangup.Code)
+	}
+	return ""
+}
