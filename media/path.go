@@ -1,0 +1,63 @@
+package media
+
+import "time"
+
+// PathConfig describes a path between two sessions.
+type PathConfig struct {
+	OneWay bool      // only from b to a, as for early media; what a says goes where it went before
+	Record *Recorder // gets what a says on the left and what b says on the right; nil none
+	DTMF   bool      // telephone events pass
+}
+
+// Path is a connection of two sessions. It lasts until Close, or until another
+// path takes over the sessions' sound.
+type Path struct {
+	a, b   *Session
+	ab, ba *route
+}
+
+// route is one direction of a path.
+type route struct {
+	id      uint64
+	dst     *Session
+	events  bool
+	rec     *Recorder
+	channel channel
+}
+
+// Connect relays between a and b from now on, in place of what relayed for
+// them before.
+func (e *Engine) Connect(a, b *Session, c PathConfig) *Path {
+	p := &Path{a: a, b: b}
+	p.ba = &route{id: e.sources.Add(1), dst: a, events: c.DTMF, rec: c.Record, channel: right}
+	b.setRoute(p.ba)
+	if !c.OneWay {
+		p.ab = &route{id: e.sources.Add(1), dst: b, events: c.DTMF, rec: c.Record, channel: left}
+		a.setRoute(p.ab)
+	}
+	return p
+}
+
+func (s *Session) setRoute(r *route) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.route.Store(r)
+	}
+}
+
+// Close stops relaying. It does not touch the sessions otherwise, nor what
+// another path has taken over.
+func (p *Path) Close() {
+	p.b.route.CompareAndSwap(p.ba, nil)
+	if p.ab != nil {
+		p.a.route.CompareAndSwap(p.ab, nil)
+	}
+}
+
+func (r *route) forward(p *packet, now time.Duration) {
+	if r.rec != nil && p.kind.audio() {
+		r.rec.push(r.channel, p, now)
+	}
+	r.dst.tx.relay(r.id, p, r.events, now)
+}

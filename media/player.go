@@ -1,0 +1,147 @@
+package media
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"perezvon/media/g711"
+)
+
+// Russian ringback: 425 Hz, one second of every five.
+const (
+	ringbackHz     = 425
+	ringbackOn     = time.Second
+	ringbackPeriod = 5 * time.Second
+	ringbackLevel  = 6000 // amplitude, about -15 dB
+	ringbackRamp   = 40   // samples over which the tone comes and goes without a click
+)
+
+// player feeds a clip into a leg, frame by frame.
+type player struct {
+	tx     *sender
+	id     uint64
+	clip   *g711.Clip
+	repeat bool
+
+	pos  int           // guarded by tx.mu; sample to send next
+	sent int           // guarded by tx.mu; samples of the clip sent
+	err  error         // guarded by tx.mu until done is closed
+	done chan struct{} // closed once, under tx.mu
+}
+
+// Play sends a clip and returns at its end, or when ctx is done or another
+// sound takes its place, then with ctx's error or ErrInterrupted. played is
+// how much of the clip was sent. While the other side holds us, the clip
+// waits. What a path relays to the leg is dropped meanwhile.
+func (s *Session) Play(ctx context.Context, clip *g711.Clip) (played time.Duration, err error) {
+	if err := ctx.Err(); err != nil {
+		return 0, fmt.Errorf("play: %w", err)
+	}
+	p := s.start(clip, false)
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		s.tx.stop(p, ctx.Err())
+	}
+	if p.err != nil {
+		err = fmt.Errorf("play: %w", p.err)
+	}
+	return length(p.sent), err
+}
+
+// Ringback sends the ringing tone until stop is called, another sound is
+// played or the session ends. stop may be called more than once.
+func (s *Session) Ringback() (stop func()) {
+	p := s.start(s.engine.ringback(), true)
+	return func() { s.tx.stop(p, nil) }
+}
+
+func (s *Session) start(clip *g711.Clip, repeat bool) *player {
+	p := &player{tx: &s.tx, id: s.engine.sources.Add(1), clip: clip, repeat: repeat, done: make(chan struct{})}
+	if s.tx.play(p) {
+		s.engine.pacer.add(p)
+	}
+	return p
+}
+
+// play makes p the leg's sound; the one before it ends with ErrInterrupted.
+func (t *sender) play(p *player) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed {
+		p.err = ErrClosed
+		close(p.done)
+		return false
+	}
+	t.replace(p, ErrInterrupted)
+	return true
+}
+
+// stop ends p, if it still plays.
+func (t *sender) stop(p *player, reason error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.player == p {
+		t.replace(nil, reason)
+	}
+}
+
+// replace ends the present player for a reason. t.mu is held.
+func (t *sender) replace(p *player, reason error) {
+	if old := t.player; old != nil {
+		old.err = reason
+		close(old.done)
+	}
+	t.player = p
+}
+
+// step sends the next frame from buf, which is scratch space. It returns the
+// milliseconds until the one after it, 0 when there is none.
+func (p *player) step(buf []byte, now time.Duration) int {
+	t := p.tx
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.player != p {
+		return 0
+	}
+	rem := t.rem
+	if rem == nil || !rem.sends || !t.dest.IsValid() {
+		t.source = 0
+		return 20
+	}
+	sound := p.clip.Bytes(rem.law)
+	if p.pos >= len(sound) {
+		if !p.repeat || len(sound) == 0 {
+			t.replace(nil, nil)
+			return 0
+		}
+		p.pos = 0
+	}
+	data := buf[:headerLen+rem.frame]
+	n := copy(data[headerLen:], sound[p.pos:])
+	for i := headerLen + n; i < len(data); i++ {
+		data[i] = rem.law.Silence()
+	}
+	p.pos += n
+	p.sent += n
+	seq, ts, marker := t.seq+1, t.ts+t.lastLen, false
+	if t.source != p.id {
+		ts, marker = t.nextTS(now), true
+		t.source = p.id
+	}
+	t.write(data, rem.payload, marker, seq, ts, now)
+	return rem.frame * 1000 / sampleRate
+}
+
+// ringbackTone is one period of the tone.
+func ringbackTone() *g711.Clip {
+	on := int(samples(ringbackOn))
+	pcm := make([]int16, samples(ringbackPeriod))
+	for i := range on {
+		ramp := min(1, float64(min(i, on-1-i))/ringbackRamp)
+		pcm[i] = int16(ringbackLevel * ramp * math.Sin(2*math.Pi*ringbackHz*float64(i)/sampleRate))
+	}
+	return g711.NewClip(pcm)
+}

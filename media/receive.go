@@ -1,0 +1,86 @@
+package media
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// receiveRTP reads the RTP socket from its opening until its closing, also
+// while nobody listens: sound that waited in the kernel would be the past.
+func (s *Session) receiveRTP() {
+	s.read(s.rtp, func(b []byte, from netip.AddrPort, now time.Duration) {
+		s.heard.Store(int64(now))
+		s.handleRTP(b, from, now)
+	})
+}
+
+func (s *Session) receiveRTCP() {
+	s.read(s.rtcp, s.handleRTCP)
+}
+
+// read passes every packet on until the socket is closed. Errors are passing:
+// a connected socket reports the ICMP messages of its peer that way.
+func (s *Session) read(c Conn, handle func(b []byte, from netip.AddrPort, now time.Duration)) {
+	buf := make([]byte, maxPacket+1)
+	failures := 0
+	for {
+		n, from, err := c.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			if errors.Is(err, net.ErrClosed) {
+				return
+			}
+			if failures++; failures > 20 { // an error that stays must not take a core
+				time.Sleep(20 * time.Millisecond)
+			}
+			continue
+		}
+		failures = 0
+		if n > maxPacket {
+			continue
+		}
+		if from.Addr().Is4In6() {
+			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
+		}
+		handle(buf[:n], from, s.engine.now())
+	}
+}
+
+// handleRTP does everything with one packet, in the reader's goroutine.
+func (s *Session) handleRTP(b []byte, from netip.AddrPort, now time.Duration) {
+	rem := s.remote.Load()
+	if rem == nil {
+		return
+	}
+	if isRTCP(b) {
+		if rem.stream.Mux {
+			s.handleRTCP(b, from, now)
+		}
+		return
+	}
+	p, ok := parseRTP(b)
+	if !ok {
+		s.strangers.Add(1)
+		return
+	}
+	p.kind = rem.kinds[p.payload]
+	if p.kind == kindUnknown || !s.lock.accept(from, &p, rem, now) {
+		s.strangers.Add(1)
+		return
+	}
+	if !s.tx.settled.Load() && !s.lock.open {
+		s.tx.settle(s.lock.peer, rem)
+	}
+	s.lastRTP.Store(int64(now))
+	s.life.Store(int64(now))
+	s.rx.packet(&p, now)
+	if p.kind == kindEvent {
+		if digit, ok := s.events.read(&p, now); ok {
+			s.digit(digit)
+		}
+	}
+	if r := s.route.Load(); r != nil {
+		r.forward(&p, now)
+	}
+}

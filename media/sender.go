@@ -1,0 +1,202 @@
+package media
+
+import (
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"perezvon/media/g711"
+)
+
+// sender is what a leg sends: one stream with one SSRC, whoever feeds it.
+type sender struct {
+	settled atomic.Bool // the destination is the locked source; cleared to look again
+
+	mu        sync.Mutex
+	conn      Conn           // guarded by mu, as everything below
+	dest      netip.AddrPort // invalid: nowhere yet
+	connected bool           // conn is connected to dest
+	closed    bool
+	rem       *remote // nil before an agreement
+	player    *player // feeds the stream; relayed packets are dropped meanwhile
+
+	ssrc     uint32
+	started  bool
+	seq      uint16        // highest sent
+	ts       uint32        // highest sent
+	tsAt     time.Duration // when ts was first sent
+	lastLen  uint32        // samples in the last packet
+	packets  uint64
+	bytes    uint64 // payload bytes
+	failures uint64 // writes that failed
+
+	// The offsets between the packets of a source and those sent hold as long
+	// as the source does.
+	source    uint64 // 0: none, the next packet anchors the stream anew
+	sourceSRC uint32 // SSRC of the source's packets
+	seqOff    uint16
+	tsOff     uint32
+	base      uint16 // first sequence number since the anchor
+	fresh     int    // packets for which base still matters
+}
+
+// reorderWindow is for how many packets after a change of source late ones
+// from before it are looked for.
+const reorderWindow = 100
+
+func (t *sender) init(c Conn) {
+	t.conn, t.ssrc, t.seq, t.ts = c, random32(), uint16(random32()), random32() //nolint:gosec // 16 random bits
+}
+
+// agree takes a new agreement and opens the socket for other sources again.
+// Unless the other side moved, the source found before stays the destination.
+func (t *sender) agree(r *remote, moved bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.rem = r
+	t.disconnect()
+	if moved {
+		t.dest = r.stream.RTP
+	}
+}
+
+// settle makes the locked source the destination.
+func (t *sender) settle(peer netip.AddrPort, r *remote) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.closed || t.rem != r { // a newer agreement wants to look again
+		return
+	}
+	t.dest = peer
+	t.connected = t.conn.Connect(peer) == nil
+	t.settled.Store(true)
+}
+
+// unsettle lets other sources in. The destination stays.
+func (t *sender) unsettle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.closed {
+		t.disconnect()
+	}
+}
+
+func (t *sender) disconnect() {
+	if t.connected {
+		_ = t.conn.Disconnect()
+		t.connected = false
+	}
+	t.settled.Store(false)
+}
+
+// target is where packets go at present.
+func (t *sender) target() netip.AddrPort {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.dest
+}
+
+func (t *sender) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closed = true
+	t.replace(nil, ErrClosed)
+}
+
+// relay sends a packet that another leg received. Packets that this leg did
+// not agree to are left out without a gap in the sequence.
+func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	rem := t.rem
+	if t.closed || t.player != nil || rem == nil || !rem.sends {
+		if t.player == nil {
+			t.source = 0
+		}
+		return
+	}
+	same := t.source == source && t.sourceSRC == p.ssrc
+	audio := p.kind.audio()
+	pass := audio || events && p.kind == kindEvent && rem.event != 0
+	if !pass || len(p.data) == headerLen {
+		if same {
+			t.seqOff--
+		}
+		return
+	}
+	marker := p.marker
+	if !same {
+		t.anchor(source, p, now)
+		marker = audio
+	}
+	seq := p.seq + t.seqOff
+	if t.fresh > 0 {
+		t.fresh--
+		if int16(seq-t.base) < 0 { //nolint:gosec // sequence numbers wrap
+			return
+		}
+	}
+	payload := rem.event
+	if audio {
+		payload = rem.payload
+		if p.kind.law() != rem.law {
+			transcode(p.body(), rem.law)
+		}
+	}
+	t.write(p.data, payload, marker, seq, p.ts+t.tsOff, now)
+}
+
+// transcode turns sound in the other law into law, in place.
+func transcode(b []byte, law g711.Law) {
+	table := g711.AToU()
+	if law == g711.ALaw {
+		table = g711.UToA()
+	}
+	for i, v := range b {
+		b[i] = table[v]
+	}
+}
+
+// anchor joins a new source to the stream: the next sequence number, and a
+// timestamp that went on with the clock.
+func (t *sender) anchor(source uint64, p *packet, now time.Duration) {
+	t.source, t.sourceSRC = source, p.ssrc
+	t.base, t.fresh = t.seq+1, reorderWindow
+	t.seqOff = t.base - p.seq
+	t.tsOff = t.nextTS(now) - p.ts
+}
+
+func (t *sender) nextTS(now time.Duration) uint32 {
+	if !t.started {
+		return t.ts
+	}
+	return t.ts + max(samples(now-t.tsAt), t.lastLen)
+}
+
+// write sends data, which has room for the header in front. A peer that
+// refuses is a passing trouble, and so is every other.
+func (t *sender) write(data []byte, payload uint8, marker bool, seq uint16, ts uint32, now time.Duration) {
+	putHeader(data, payload, marker, seq, ts, t.ssrc)
+	if !t.started || int16(seq-t.seq) > 0 { //nolint:gosec // sequence numbers wrap
+		if ts != t.ts || !t.started {
+			t.ts, t.tsAt = ts, now
+		}
+		t.seq, t.lastLen, t.started = seq, uint32(len(data)-headerLen), true //nolint:gosec // at most 1500
+	}
+	var err error
+	switch {
+	case t.connected:
+		_, err = t.conn.Write(data)
+	case t.dest.IsValid():
+		_, err = t.conn.WriteToUDPAddrPort(data, t.dest)
+	default:
+		return
+	}
+	if err != nil {
+		t.failures++
+		return
+	}
+	t.packets++
+	t.bytes += uint64(len(data) - headerLen)
+}
