@@ -66,31 +66,32 @@ func (c *diskCache) get(ctx context.Context, key cacheKey) *g711.Clip {
 		return nil
 	}
 	path := c.path(key)
-	clip, err := readClip(path)
-	switch {
-	case err == nil:
-		now := time.Now()
-		_ = os.Chtimes(path, now, now) // what is used stays longest; a read-only cache still serves
-		return clip
-	case errors.Is(err, fs.ErrNotExist):
+	b, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	c.log.WarnContext(ctx, "cached speech is damaged and rendered anew", slog.String("file", path), slog.Any("error", err))
-	_ = os.Remove(path) // what follows replaces it anyway
-	return nil
+	if err != nil {
+		c.log.WarnContext(ctx, "cached speech cannot be read", slog.String("file", path), slog.Any("error", err))
+		return nil
+	}
+	clip, err := decodeClip(b)
+	if err != nil {
+		c.log.WarnContext(ctx, "cached speech is damaged and rendered anew", slog.String("file", path), slog.Any("error", err))
+		_ = os.Remove(path) // what follows replaces it anyway
+		return nil
+	}
+	now := time.Now()
+	_ = os.Chtimes(path, now, now) // what is used stays longest; a read-only cache still serves
+	return clip
 }
 
-func readClip(path string) (*g711.Clip, error) {
+func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // only read
-	b, err := io.ReadAll(io.LimitReader(f, maxDiskFile+1))
-	if err != nil {
-		return nil, err
-	}
-	return decodeClip(b)
+	return io.ReadAll(io.LimitReader(f, maxDiskFile+1))
 }
 
 func decodeClip(b []byte) (*g711.Clip, error) {

@@ -68,12 +68,12 @@ func (e *ESpeak) Synthesize(ctx context.Context, r Request) ([]int16, int, error
 func (e *ESpeak) Check(ctx context.Context, voices []string) error {
 	var errs []error
 	for _, voice := range voices {
-		if _, err := e.run(ctx, "", "-v", voice, "-q", "--stdin"); err != nil {
+		_, err := e.run(ctx, "", "-v", voice, "-q", "--stdin")
+		if missing, ok := errors.AsType[*missingError](err); ok {
+			return missing
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("voice %q: %w", voice, err))
-			var missing *missingError
-			if errors.As(err, &missing) {
-				return missing
-			}
 		}
 	}
 	return errors.Join(errs...)

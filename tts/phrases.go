@@ -12,19 +12,19 @@ type PhraseID string
 
 // The stock phrases.
 const (
-	PhraseAnnouncement         PhraseID = "announcement"          // to the manager, when the request has no text
-	PhraseSpeechFailed         PhraseID = "speech_failed"         // to the manager, when its text cannot be spoken
-	PhraseConfirm              PhraseID = "confirm"               // to a mobile, before it is connected
-	PhraseConnecting           PhraseID = "connecting"            // to the manager, before the customer is dialled
-	PhraseCustomerBusy         PhraseID = "customer_busy"         // to the manager, like all that follow
-	PhraseCustomerNoAnswer     PhraseID = "customer_no_answer"    //
-	PhraseCustomerDeclined     PhraseID = "customer_declined"     //
-	PhraseCustomerUnavailable  PhraseID = "customer_unavailable"  //
-	PhraseInvalidNumber        PhraseID = "invalid_number"        //
-	PhraseDirectionUnavailable PhraseID = "direction_unavailable" //
-	PhraseTrunkFailed          PhraseID = "trunk_failed"          //
-	PhraseHold                 PhraseID = "hold"                  // to the customer, while a manager is looked for
-	PhraseApology              PhraseID = "apology"               // to the customer, when none was found
+	PhraseAnnouncement         PhraseID = "announcement"  // to the manager, when the request has no text
+	PhraseSpeechFailed         PhraseID = "speech_failed" // to the manager, when its text cannot be spoken
+	PhraseConfirm              PhraseID = "confirm"       // to a mobile, before it is connected
+	PhraseConnecting           PhraseID = "connecting"    // to the manager, before the customer is dialled
+	PhraseCustomerBusy         PhraseID = "customer_busy" // to the manager, like all that follow
+	PhraseCustomerNoAnswer     PhraseID = "customer_no_answer"
+	PhraseCustomerDeclined     PhraseID = "customer_declined"
+	PhraseCustomerUnavailable  PhraseID = "customer_unavailable"
+	PhraseInvalidNumber        PhraseID = "invalid_number"
+	PhraseDirectionUnavailable PhraseID = "direction_unavailable"
+	PhraseTrunkFailed          PhraseID = "trunk_failed"
+	PhraseHold                 PhraseID = "hold"    // to the customer, while a manager is looked for
+	PhraseApology              PhraseID = "apology" // to the customer, when none was found
 )
 
 // Phrases lists the ids of all stock phrases, for those who render them
