@@ -42,7 +42,7 @@ func parseRule(text string) rule {
 func (r rule) weight(e164, region string) int {
 	w := 0
 	switch {
-	case r.prefix != "" && strings.HasPrefix(e164, r.prefix):
+	case len(r.prefix) > 1 && strings.HasPrefix(e164, r.prefix):
 		w = 2 + len(r.prefix)
 	case r.region != "" && r.region == region:
 		w = 2

@@ -75,7 +75,7 @@ func (n *Numbers) Parse(raw string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if !strings.HasPrefix(s, "+") && phonenumbers.IsEmergencyNumber(s, n.region) {
+	if emergency(s, n.region) {
 		return "", invalid("emergency", "%s is an emergency number, which is never dialled from here", quote(raw))
 	}
 	num, perr := phonenumbers.Parse(s, n.region)
@@ -119,6 +119,11 @@ func (n *Numbers) possible(raw, e164 string, num *phonenumbers.PhoneNumber) erro
 	default:
 		return invalid("length", "%s has a length that no number in %s has", quote(raw), where)
 	}
+}
+
+// emergency reports whether the number calls for help when dialled in a region.
+func emergency(number, region string) bool {
+	return !strings.HasPrefix(number, "+") && phonenumbers.IsEmergencyNumber(number, strings.ToUpper(region))
 }
 
 // clean takes the number out of a tel: URI and refuses what no written number

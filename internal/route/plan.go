@@ -80,7 +80,8 @@ type Target struct {
 // a callback passes an empty one and gets the plan of an inbound call to the
 // line's own number. A forward without a number passes the dialled one on as
 // it is; through a trunk that is not raw it must be a number that may be
-// dialled, else the step becomes a hangup. Steps that have nobody to ring,
+// dialled or an emergency number, which somebody at a phone has chosen
+// themselves, else the step becomes a hangup. Steps that have nobody to ring,
 // such as a mobile outside limits.destinations, are left out: Problems names
 // them.
 func PlanFor(cfg *configs.Config, line *configs.Line, dialled string) Plan {
@@ -210,6 +211,9 @@ func (p *planner) forward(f *configs.ForwardStep) (Step, error) {
 		if !rawNumber.MatchString(number) {
 			return Step{Kind: Hangup, Code: 404}, nil
 		}
+		return Step{Kind: Forward, Targets: []Target{target}, Ring: ring}, nil
+	}
+	if asDialled && emergency(number, p.cfg.Region) {
 		return Step{Kind: Forward, Targets: []Target{target}, Ring: ring}, nil
 	}
 	e164, err := p.numbers().Parse(number)
