@@ -18,6 +18,8 @@ const (
 	sampleRate = 8000
 	amplitude  = 8000 // of a party's tone; about -12 dB of full scale
 	maxHeard   = 10 * 60 * sampleRate
+
+	maxComplaints = 20 // about the packets of one party: one fault shows in each of them
 )
 
 // audio is the sound of one party: it sends a tone on an absolute schedule
@@ -63,17 +65,15 @@ func openAudio(ctx context.Context, n Network, ip netip.Addr, ptime time.Duratio
 	return a, nil
 }
 
-// run starts the goroutines. They end when ctx is done.
+// run starts the goroutines. They end, and the sockets close, when ctx is
+// done.
 func (a *audio) run(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() {
-		_ = a.rtp.Close()
-		_ = a.rtcp.Close()
-	})
 	a.wg.Go(a.receive)
 	a.wg.Go(a.receiveReports)
 	a.wg.Go(func() {
-		defer stop()
 		a.send(ctx)
+		_ = a.rtp.Close()
+		_ = a.rtcp.Close()
 	})
 }
 
@@ -104,9 +104,9 @@ func (a *audio) allow(sending bool) {
 	a.sending = sending
 }
 
-// stop ends the party's sound and expects that of the other side to end.
-func (a *audio) stop() {
-	a.mute()
+// expectEnd is called when the other side knows that the call is over: its
+// sound must end.
+func (a *audio) expectEnd() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.in.ended, a.in.closed = true, time.Now()
@@ -187,6 +187,7 @@ func (a *audio) packet(payloadType int, timestamp uint32, payload []byte) []byte
 
 func (a *audio) receive() {
 	buf := make([]byte, 2048)
+	left := maxComplaints
 	for {
 		n, from, err := a.rtp.ReadFrom(buf)
 		if errors.Is(err, net.ErrClosed) {
@@ -204,8 +205,9 @@ func (a *audio) receive() {
 		a.mu.Lock()
 		complaints, key := a.in.take(a, &p, addrPort(from), now)
 		a.mu.Unlock()
-		for _, c := range complaints {
+		for _, c := range complaints[:min(len(complaints), left)] {
 			a.blame("RTP: %s", c)
+			left--
 		}
 		if key != 0 {
 			a.onDigit(key)

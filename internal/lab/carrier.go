@@ -84,11 +84,15 @@ func NewCarrier(ctx context.Context, cfg Config) (*Carrier, error) {
 // until it has ended. Calls that were up then still count as dialogs.
 func (c *Carrier) Close() error {
 	c.mu.Lock()
+	first := !c.closed
 	c.closed = true
 	parties := slices.Clone(c.parties)
 	c.mu.Unlock()
 	c.cancel()
-	err := c.conn.Close()
+	var err error
+	if first {
+		err = c.conn.Close()
+	}
 	c.wg.Wait()
 	for _, p := range parties {
 		p.audio.wait()

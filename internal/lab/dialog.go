@@ -266,6 +266,7 @@ func (p *Party) sendBye(headers []string) *clientTx {
 	m.addLines(headers)
 	p.note(Event{Kind: ByeSent, Reasons: m.All("Reason")})
 	tx := p.c.request(p, m, to, func(res *Message) {
+		p.audio.expectEnd()
 		if res.Status >= 300 && (res.Status != 481 || p.byes == 0) { // unless two BYEs met
 			p.c.blame(res, "our BYE was refused")
 		}

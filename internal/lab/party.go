@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -157,7 +158,10 @@ func (p *Party) end(cause error) {
 	p.stage = over
 	p.finish(cause)
 	close(p.ended)
-	p.audio.stop()
+	p.audio.mute()
+	if !errors.Is(cause, errHungUp) && !errors.Is(cause, errLost) {
+		p.audio.expectEnd()
+	}
 	p.c.spawn(func() {
 		select {
 		case <-time.After(2 * time.Second):

@@ -248,6 +248,9 @@ func (c *Carrier) takeResponse(m *Message) {
 
 // repeatedFinal sends the ACK again, when there was one.
 func (c *Carrier) repeatedFinal(tx *clientTx, m *Message) {
+	if p := tx.party; p != nil && p.sent == tx && m.Status < 300 {
+		p.okay++
+	}
 	if ack, ok := tx.acks[m.toTag()]; ok {
 		c.resend(ack.to, ack.raw)
 	} else if tx.req.Method == "INVITE" && m.Status >= 300 {
