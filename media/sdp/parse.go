@@ -37,6 +37,15 @@ type media struct {
 	mux       bool
 }
 
+// Streams names the kind of every stream in order: audio, video, ...
+func (d *Description) Streams() []string {
+	kinds := make([]string, len(d.media))
+	for i, m := range d.media {
+		kinds[i] = m.kind
+	}
+	return kinds
+}
+
 type address struct {
 	ip   netip.Addr // invalid: host name, group, or nothing
 	null bool
