@@ -52,7 +52,7 @@ func (e *Engine) all(into []*Session) []*Session {
 }
 
 func (e *Engine) look(s *Session, now time.Duration) {
-	if s.isClosed() {
+	if s.closed.Load() {
 		if s.rested(now) {
 			e.release(s)
 		}

@@ -150,7 +150,7 @@ func (e *Engine) Sessions() int {
 	defer e.mu.Unlock()
 	n := 0
 	for s := range e.sessions {
-		if !s.isClosed() {
+		if !s.closed.Load() {
 			n++
 		}
 	}

@@ -38,10 +38,13 @@ func (e *Engine) Connect(a, b *Session, c PathConfig) *Path {
 	return p
 }
 
+// setRoute sends what s receives along r, which from now on is the only one
+// that may feed its destination.
 func (s *Session) setRoute(r *route) {
+	r.dst.tx.feedFrom(r.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
+	if !s.closed.Load() {
 		s.route.Store(r)
 	}
 }
@@ -49,10 +52,15 @@ func (s *Session) setRoute(r *route) {
 // Close stops relaying. It does not touch the sessions otherwise, nor what
 // another path has taken over.
 func (p *Path) Close() {
-	p.b.route.CompareAndSwap(p.ba, nil)
+	p.b.endRoute(p.ba)
 	if p.ab != nil {
-		p.a.route.CompareAndSwap(p.ab, nil)
+		p.a.endRoute(p.ab)
 	}
+}
+
+func (s *Session) endRoute(r *route) {
+	s.route.CompareAndSwap(r, nil)
+	r.dst.tx.feedEnd(r.id)
 }
 
 func (r *route) forward(p *packet, now time.Duration) {

@@ -50,7 +50,7 @@ func (s *Session) read(c Conn, handle func(b []byte, from netip.AddrPort, now ti
 // handleRTP does everything with one packet, in the reader's goroutine.
 func (s *Session) handleRTP(b []byte, from netip.AddrPort, now time.Duration) {
 	rem := s.remote.Load()
-	if rem == nil {
+	if rem == nil || s.closed.Load() {
 		return
 	}
 	if isRTCP(b) {

@@ -135,7 +135,7 @@ func (r *reception) blocks(now time.Duration) []rtcp.ReceptionReport {
 // handleRTCP reads a report of the other side; those of others are ignored.
 func (s *Session) handleRTCP(b []byte, from netip.AddrPort, now time.Duration) {
 	rem := s.remote.Load()
-	if rem == nil {
+	if rem == nil || s.closed.Load() {
 		return
 	}
 	if from.Addr() != s.tx.target().Addr() && !slices.Contains(rem.stream.Hosts, from.Addr()) {

@@ -19,6 +19,7 @@ type sender struct {
 	connected bool           // conn is connected to dest
 	closed    bool
 	rem       *remote // nil before an agreement
+	feed      uint64  // the route that may feed the stream, 0 none
 	player    *player // feeds the stream; relayed packets are dropped meanwhile
 
 	ssrc     uint32
@@ -104,14 +105,29 @@ func (t *sender) close() {
 	t.replace(nil, ErrClosed)
 }
 
+// feedFrom makes a route the one that is relayed; feedEnd ends it.
+func (t *sender) feedFrom(route uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.feed = route
+}
+
+func (t *sender) feedEnd(route uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.feed == route {
+		t.feed = 0
+	}
+}
+
 // relay sends a packet that another leg received. Packets that this leg did
 // not agree to are left out without a gap in the sequence.
 func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	rem := t.rem
-	if t.closed || t.player != nil || rem == nil || !rem.sends {
-		if t.player == nil {
+	if source != t.feed || t.closed || t.player != nil || rem == nil || !rem.sends {
+		if source == t.feed && t.player == nil {
 			t.source = 0
 		}
 		return

@@ -42,7 +42,7 @@ type Session struct {
 	mu       sync.Mutex
 	local    *sdp.Local    // guarded by mu
 	offered  bool          // guarded by mu
-	closed   bool          // guarded by mu
+	closed   atomic.Bool   // set under mu
 	closedAt time.Duration // guarded by mu
 
 	announced netip.AddrPort // guarded by mu; last address a description named
@@ -107,7 +107,7 @@ func newSession(e *Engine, cfg SessionConfig, l lease) *Session {
 func (s *Session) CreateOffer() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Load() {
 		return nil, fmt.Errorf("create offer: %w", ErrClosed)
 	}
 	body, err := s.local.Offer(s.engine.codecs(s.cfg.Prefer))
@@ -129,7 +129,7 @@ func (s *Session) AcceptOffer(offer []byte) (answer []byte, err error) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Load() {
 		return nil, fmt.Errorf("accept offer: %w", ErrClosed)
 	}
 	prefer := s.cfg.Prefer
@@ -159,7 +159,7 @@ func (s *Session) AcceptAnswer(answer []byte) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed.Load() {
 		return fmt.Errorf("accept answer: %w", ErrClosed)
 	}
 	if !s.offered {
@@ -233,11 +233,10 @@ func (s *Session) Dead() <-chan struct{} { return s.dead }
 // Further calls do nothing; the error is always nil.
 func (s *Session) Close() error {
 	s.mu.Lock()
-	if s.closed {
+	if s.closed.Swap(true) {
 		s.mu.Unlock()
 		return nil
 	}
-	s.closed = true
 	s.closedAt = s.engine.now()
 	s.mu.Unlock()
 	s.sendBye()
@@ -246,17 +245,11 @@ func (s *Session) Close() error {
 	return nil
 }
 
-func (s *Session) isClosed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.closed
-}
-
 // rested reports whether the ports of a closed session can be used again.
 func (s *Session) rested(now time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.closed {
+	if !s.closed.Load() {
 		return false
 	}
 	age := now - s.closedAt
