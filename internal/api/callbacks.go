@@ -56,33 +56,51 @@ func (a *API) routeCallbacks(h huma.API) {
 	}, ScopeCallback), a.placeCallback)
 }
 
-type checkerKey struct{}
+type formKey struct{}
 
-// withChecker hands the checker to Resolve, which knows only the context.
+// form is a request whose form is being checked.
+type form struct {
+	checker Checker
+	in      *callbackInput // set by Resolve
+}
+
+// withChecker lets a wrong form be answered with what is wrong with its
+// values, too: see moreProblems.
 func (a *API) withChecker(ctx huma.Context, next func(huma.Context)) {
 	if c, ok := a.Calls.(Checker); ok {
-		ctx = huma.WithValue(ctx, checkerKey{}, c)
+		ctx = huma.WithValue(ctx, formKey{}, &form{checker: c})
 	}
 	next(ctx)
 }
 
 // Resolve runs after the form of the request was checked, also where it was
-// wrong, and adds what is wrong with the values.
+// wrong.
 func (in *callbackInput) Resolve(ctx huma.Context) []error {
+	if f, ok := ctx.Context().Value(formKey{}).(*form); ok {
+		f.in = in
+	}
 	errs := in.strictQuery.Resolve(ctx)
 	if !printable(in.Key) || len(in.Key) > maxIdempotencyKey {
 		errs = append(errs, badField("Idempotency-Key", "must be at most 255 printable ASCII characters"))
 	}
-	checker, ok := ctx.Context().Value(checkerKey{}).(Checker)
-	if !ok || !clientOf(ctx.Context()).sees(in.Body.Line) || in.Body == (CallbackBody{}) {
+	return errs
+}
+
+// moreProblems adds what is wrong with the values of a request whose form is
+// wrong. A request of good form is checked where the call is placed.
+func moreProblems(ctx context.Context, errs []FieldError) []FieldError {
+	f, ok := ctx.Value(formKey{}).(*form)
+	if !ok || f.in == nil || f.in.Body == (CallbackBody{}) || !clientOf(ctx).sees(f.in.Body.Line) {
 		return errs
 	}
-	for _, p := range checker.Check(ctx.Context(), in.request()) {
-		// A missing field is named by the form already.
-		if p.Field == "line" && in.Body.Line == "" || p.Field == "number" && in.Body.Number == "" {
-			continue
+	named := make(map[string]bool, len(errs))
+	for _, e := range errs {
+		named[e.Field] = true
+	}
+	for _, p := range f.checker.Check(ctx, f.in.request()) {
+		if !named[p.Field] {
+			errs = append(errs, FieldError(p))
 		}
-		errs = append(errs, badField(p.Field, p.Detail))
 	}
 	return errs
 }

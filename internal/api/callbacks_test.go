@@ -108,6 +108,20 @@ func TestEveryBadFieldIsNamedAtOnce(t *testing.T) {
 	}
 }
 
+func TestRefusalOfAGoodFormKeepsItsCode(t *testing.T) {
+	f := newFixture(t, nil)
+	f.calls.problems = []call.Problem{{Field: "line", Detail: "is unknown"}}
+	f.calls.err = &call.RefusedError{Status: 422, Code: call.CodeUnknownLine, Problems: f.calls.problems}
+	wantProblem(t, f.post(t, goodBody), 422, "unknown_line", "line")
+}
+
+func TestLinesOfOthersAreNotChecked(t *testing.T) {
+	f := newFixture(t, testKeys())
+	f.calls.problems = []call.Problem{{Field: "line", Detail: "there are main and other"}}
+	a := f.post(t, `{"line":"othe","number":"1","foo":1}`, bearer("branch"))
+	wantProblem(t, a, 422, "invalid_request", "foo")
+}
+
 func TestUnknownQueryParameterIsNamedWithTheBodysMistakes(t *testing.T) {
 	f := newFixture(t, nil)
 	a := f.do(t, "POST", "/api/v1/callbacks?wait=1", `{"line":"main"}`, "Content-Type: application/json")

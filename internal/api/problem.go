@@ -202,7 +202,7 @@ func tidy(errs []FieldError) []FieldError {
 }
 
 // transformError replaces huma's error model by a problem.
-func transformError(_ huma.Context, _ string, v any) (any, error) {
+func transformError(ctx huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
 	if !ok {
 		return v, nil
@@ -212,6 +212,9 @@ func transformError(_ huma.Context, _ string, v any) (any, error) {
 		if d != nil {
 			errs = append(errs, fieldError(d))
 		}
+	}
+	if m.Status == http.StatusUnprocessableEntity {
+		errs = moreProblems(ctx.Context(), errs)
 	}
 	errs = tidy(errs)
 	switch m.Status {

@@ -76,7 +76,7 @@ func (s *Server) Addr() netip.AddrPort {
 // the listener breaks.
 func (s *Server) Serve() error {
 	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve http: %w", err)
+		return err
 	}
 	return nil
 }

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"perezvon/internal/api"
+)
+
+// CallsCmd lists calls.
+type CallsCmd struct {
+	remote
+	Kind   string `placeholder:"KIND" help:"Only callback or inbound calls."`
+	State  string `placeholder:"STATE" help:"Only calls in this state, for example talking."`
+	Result string `placeholder:"RESULT" help:"Only calls with this result, for example completed."`
+	Number string `placeholder:"NUMBER" help:"Only calls with this customer, as calls show the number."`
+	Line   string `placeholder:"ID" help:"Only calls of this line."`
+	From   string `placeholder:"TIME" help:"Created at or after this RFC 3339 time or date."`
+	To     string `placeholder:"TIME" help:"Created before this RFC 3339 time or date."`
+	Cursor string `placeholder:"CURSOR" help:"Continue after a page: its next, as --json shows it."`
+	Limit  int    `default:"20" help:"How many, up to 1000 (${default})."`
+}
+
+// Run prints a table.
+func (cmd *CallsCmd) Run(c *CLI) error {
+	client, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	page, err := client.Calls(context.Background(), map[string]string{
+		"kind": cmd.Kind, "state": cmd.State, "result": cmd.Result, "number": cmd.Number, "line": cmd.Line,
+		"from": cmd.From, "to": cmd.To, "cursor": cmd.Cursor, "limit": strconv.Itoa(cmd.Limit),
+	})
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(page)
+	}
+	rows := make([][]string, 0, len(page.Calls))
+	for _, call := range page.Calls {
+		talked := ""
+		if call.TalkMS > 0 {
+			talked = seconds(call.TalkMS)
+		}
+		outcome := call.State
+		if call.Result != nil {
+			outcome = *call.Result
+		}
+		rows = append(rows, []string{call.ID, date(call.CreatedAt), call.Kind, call.Line, call.Number, who(call.Manager), outcome, talked})
+	}
+	return table(os.Stdout, "ID CREATED KIND LINE NUMBER MANAGER STATE TALKED", rows, "There are no such calls.")
+}
+
+// who names a party of a call.
+func who(e *api.Endpoint) string {
+	if e == nil {
+		return ""
+	}
+	id := e.Extension
+	if id == "" {
+		id = e.Number
+	}
+	return strings.TrimSpace(id + " " + e.Name)
+}
+
+// CallCmd shows a call.
+type CallCmd struct {
+	remote
+	ID string `arg:"" help:"Id of the call, or its first 6 digits or more."`
+}
+
+// callWithEvents is what call --json prints.
+type callWithEvents struct {
+	api.Call
+	Events []api.Event `json:"events"`
+}
+
+// Run prints the call, its phones and its timeline.
+func (cmd *CallCmd) Run(c *CLI) error {
+	if err := checkID(cmd.ID); err != nil {
+		return err
+	}
+	client, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	ctx := context.Background()
+	call, err := client.Find(ctx, cmd.ID)
+	if err != nil {
+		return err
+	}
+	events, err := client.Events(ctx, call.ID, "")
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(callWithEvents{call, append([]api.Event{}, events...)})
+	}
+	out := newConsole(os.Stdout)
+	printCall(out, call)
+	if err := printLegs(out, call); err != nil {
+		return err
+	}
+	if len(events) > 0 {
+		out.line(plain, "")
+		printEvents(out, events)
+	}
+	return nil
+}
+
+// printCall prints what is known of a call, a fact a line.
+func printCall(out *console, c api.Call) {
+	fact := func(name, value string) {
+		if value != "" {
+			out.line(plain, "%-10s %s", name, value)
+		}
+	}
+	out.line(accent, "Call %s", c.ID)
+	fact("kind", c.Kind)
+	fact("line", c.Line)
+	fact("number", c.Number)
+	fact("manager", who(c.Manager))
+	fact("text", c.Text)
+	fact("created", date(c.CreatedAt))
+	state := stateWords(c.State)
+	if c.NextAt != nil {
+		state += ", next try at " + date(*c.NextAt)
+	}
+	fact("state", state)
+	if c.Result != nil {
+		out.line(resultTone(*c.Result), "%-10s %s%s", "result", resultWords(*c.Result), ifCode(value(c.Code)))
+	}
+	fact("reason", value(c.Reason))
+	fact("owner", value(c.ReasonOwner))
+	fact("hung up", value(c.HangupBy))
+	if c.AnsweredAt != nil {
+		fact("talked", seconds(c.TalkMS)+" from "+date(*c.AnsweredAt))
+	}
+	if c.EndedAt != nil {
+		fact("ended", date(*c.EndedAt))
+	}
+	if r := c.Recording; r != nil {
+		fact("recording", fmt.Sprintf("%s (%s, %d KiB)", r.File, seconds(r.DurationMS), r.Bytes>>10))
+	}
+}
+
+// printLegs prints a call's phones and what was measured on them.
+func printLegs(out *console, c api.Call) error {
+	rows := make([][]string, 0, len(c.Legs))
+	for _, l := range c.Legs {
+		phone := l.Extension
+		if phone == "" {
+			phone = l.Number
+		}
+		sip, codec, lost, jitter := "", "", "", ""
+		if l.SIPCode != nil {
+			sip = strconv.Itoa(*l.SIPCode)
+		}
+		if q := l.Quality; q != nil {
+			codec = q.Codec
+			if q.Lost != nil {
+				lost = fmt.Sprintf("%d of %d", *q.Lost, q.PacketsIn)
+			}
+			if q.JitterMS != nil {
+				jitter = fmt.Sprintf("%.1f ms", *q.JitterMS)
+			}
+		}
+		rows = append(rows, []string{strconv.Itoa(l.Attempt), l.Role, phone, l.Trunk, l.State, sip, codec, lost, jitter, value(l.Reason)})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	out.line(plain, "")
+	return table(out.w, "TRY ROLE PHONE TRUNK STATE SIP CODEC LOST JITTER REASON", rows, "")
+}

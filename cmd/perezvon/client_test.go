@@ -1,0 +1,290 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"perezvon/configs"
+	"perezvon/internal/api"
+	"perezvon/internal/call"
+	"perezvon/internal/store"
+)
+
+// TestClientCommands runs the commands that talk to a server against the real
+// API with a call service that plays scenes: the number says which.
+func TestClientCommands(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/client",
+		Setup: func(env *testscript.Env) error {
+			stage := newStage()
+			open, err := stage.serve(nil)
+			if err != nil {
+				return err
+			}
+			keyed, err := stage.serve([]configs.APIKey{
+				{Name: "site", Key: configs.NewSecret("site-key"), Scopes: []string{api.ScopeCallback}},
+				{Name: "ops", Key: configs.NewSecret("ops-key"), Scopes: []string{api.ScopeAdmin}},
+			})
+			if err != nil {
+				return err
+			}
+			env.Defer(open.Close)
+			env.Defer(keyed.Close)
+			env.Setenv("PEREZVON_SERVER", open.URL)
+			env.Setenv("KEYED", keyed.URL)
+			env.Values["stage"] = stage
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// await waits until a call is talking and has been looked at.
+			"await": func(ts *testscript.TestScript, _ bool, _ []string) {
+				stage, ok := ts.Value("stage").(*stage)
+				if !ok || !stage.watched() {
+					ts.Fatalf("nobody looks at a call that goes on")
+				}
+			},
+		},
+	})
+}
+
+const (
+	numberCompleted = "+74950000001"
+	numberBusy      = "+74950000002"
+	numberEndless   = "+74950000003"
+)
+
+// stage is a call service whose calls follow a scene. Every look at a
+// call's timeline brings it two events further.
+type stage struct {
+	mu     sync.Mutex
+	calls  []store.Call             // guarded by mu; newest first
+	scenes map[string][]store.Event // guarded by mu; by id
+	shown  map[string]int           // guarded by mu; by id
+	looks  chan struct{}            // somebody looked at a call that goes on
+}
+
+func newStage() *stage {
+	return &stage{scenes: map[string][]store.Event{}, shown: map[string]int{}, looks: make(chan struct{}, 1)}
+}
+
+func (s *stage) serve(keys []configs.APIKey) (*httptest.Server, error) {
+	a, err := api.New(api.Options{
+		Config: &configs.Config{
+			HTTP:       configs.HTTP{Keys: keys},
+			Lines:      []configs.Line{{ID: "main", Number: "+74950000000", Name: "Main office", Trunks: []string{"a", "b"}, Record: true}},
+			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
+			TTS:        configs.TTS{Voice: "irina", Voices: map[string]configs.Voice{"irina": {Engine: "local", Language: "ru"}}},
+		},
+		Calls: s, Records: s, Health: s, Version: "1.2.3",
+	})
+	if err != nil {
+		return nil, err
+	}
+	return httptest.NewServer(a.Handler()), nil
+}
+
+func (s *stage) watched() bool {
+	select {
+	case <-s.looks:
+		return true
+	case <-time.After(20 * time.Second):
+		return false
+	}
+}
+
+func (s *stage) Callback(_ context.Context, req call.CallbackRequest) (store.Call, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if req.Line != "main" {
+		return store.Call{}, false, &call.RefusedError{Status: 422, Code: call.CodeInvalidRequest, Problems: []call.Problem{
+			{Field: "line", Detail: `there is no line "` + req.Line + `"; there is "main"`},
+			{Field: "number", Detail: "is too short"},
+		}}
+	}
+	id := fmt.Sprintf("%02x99a1b2c3d47e5f8091a2b3c4d5e6f7", len(s.calls)+1)
+	c := store.Call{
+		ID: id, Kind: store.KindCallback, State: store.StateQueued, Line: req.Line, Number: req.Number,
+		CreatedAt: time.Now(), Request: store.Request{Text: req.Text},
+	}
+	s.calls = append([]store.Call{c}, s.calls...)
+	s.scenes[id] = scene(id, req.Number)
+	return c, false, nil
+}
+
+func scene(id, number string) []store.Event {
+	var events []store.Event
+	add := func(typ, data string) {
+		events = append(events, store.Event{
+			ID: fmt.Sprintf("%04d", len(events)+1), Type: typ, At: time.Now(), CallID: id, Data: json.RawMessage(data),
+		})
+	}
+	add(store.EventCallCreated, `{"kind":"callback","line":"main","number":"`+number+`"}`)
+	add(store.EventCallState, `{"state":"ringing_manager","attempt":1}`)
+	add(store.EventLegDialling, `{"role":"manager","extension":"101"}`)
+	add(store.EventLegRinging, `{"role":"manager","extension":"101"}`)
+	add(store.EventLegAnswered, `{"role":"manager","extension":"101"}`)
+	add(store.EventCallState, `{"state":"ringing_customer","attempt":1}`)
+	switch number {
+	case numberEndless:
+		add(store.EventCallState, `{"state":"talking","attempt":1}`)
+	case numberBusy:
+		add(store.EventLegEnded, `{"role":"customer","number":"`+number+`","trunk":"a","sip_code":486,"reason":"Busy \u001b[31mHere"}`)
+		add(store.EventCallEnded, `{"result":"customer_busy","code":"486"}`)
+	default:
+		add(store.EventCallState, `{"state":"talking","attempt":1}`)
+		add("number.blocked", `{"why":"a type of tomorrow"}`)
+		add(store.EventRecordingReady, `{"file":"2027-01-11/a.wav","duration_ms":61500}`)
+		add(store.EventCallEnded, `{"result":"completed","code":"200","hangup_by":"customer"}`)
+	}
+	return events
+}
+
+func (s *stage) find(id string) *store.Call {
+	for i := range s.calls {
+		if s.calls[i].ID == id {
+			return &s.calls[i]
+		}
+	}
+	return nil
+}
+
+// end gives a call its result.
+func (s *stage) end(c *store.Call, result store.Result, code string) {
+	now := time.Now()
+	c.State, c.Result, c.Code, c.EndedAt = store.StateEnded, result, code, &now
+	c.Manager = &store.Endpoint{Extension: "101", Name: "Anna"}
+	c.Legs = []store.Leg{{Role: store.RoleManager, Extension: "101", State: store.LegEnded, Attempt: 1, SIPCode: 200, StartedAt: now}}
+	if result == store.ResultCompleted {
+		c.AnsweredAt, c.TalkMS, c.RingMS, c.HangupBy = &now, 61_500, 4_200, store.PartyCustomer
+		c.Recording = &store.Recording{File: "2027-01-11/a.wav", DurationMS: 61_500, Bytes: 984_000}
+	}
+}
+
+func (s *stage) Cancel(_ context.Context, id, by string) (store.Call, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.find(id)
+	if c.State == store.StateEnded {
+		return *c, &call.RefusedError{Status: 409, Code: call.CodeAlreadyEnded, Problems: []call.Problem{{Detail: "the call ended with " + string(c.Result)}}}
+	}
+	s.end(c, store.ResultCancelled, "603-S")
+	c.Reason = "cancelled by " + by
+	return *c, nil
+}
+
+func (s *stage) Call(_ context.Context, id string) (store.Call, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.find(id); c != nil {
+		return *c, nil
+	}
+	return store.Call{}, store.ErrNotFound
+}
+
+func (s *stage) Calls(_ context.Context, f store.Filter) ([]store.Call, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out []store.Call
+	for _, c := range s.calls {
+		if f.Number == "" || f.Number == c.Number {
+			out = append(out, c)
+		}
+	}
+	return out, "", nil
+}
+
+func (s *stage) Events(_ context.Context, f store.EventFilter) ([]store.Event, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.scenes[f.CallID]
+	shown := min(s.shown[f.CallID]+2, len(all))
+	s.shown[f.CallID] = shown
+	var out []store.Event
+	for _, e := range all[:shown] {
+		if e.ID <= f.After {
+			continue
+		}
+		out = append(out, e)
+		if e.Type == store.EventCallEnded {
+			var d eventData
+			if err := json.Unmarshal(e.Data, &d); err != nil {
+				return nil, "", err
+			}
+			s.end(s.find(f.CallID), store.Result(d.Result), d.Code)
+		}
+	}
+	if c := s.find(f.CallID); c.Number == numberEndless && shown == len(all) {
+		select {
+		case s.looks <- struct{}{}:
+		default:
+		}
+	}
+	return out, "", nil
+}
+
+func (s *stage) Status(context.Context) api.Status {
+	return api.Status{
+		StartedAt: time.Now().Add(-90 * time.Minute), Open: map[string]int{"talking": 2, "queued": 1},
+		Ended: map[string]int{"completed": 7}, Ports: api.Ports{InUse: 4, Total: 1000},
+	}
+}
+
+func (s *stage) Unready(context.Context) []api.Reason {
+	return []api.Reason{{Part: "trunk a", Detail: "does not answer"}}
+}
+
+func (s *stage) Draining() (time.Duration, bool) { return 0, false }
+
+func TestConsoleRewritesTheLiveLineOnATerminalOnly(t *testing.T) {
+	var b strings.Builder
+	c := &console{w: &b, terminal: true, colours: true}
+	c.progress("one")
+	c.progress("two")
+	c.line(good, "three \x1b[2J\u202e")
+	want := "\x1b[2mone\x1b[0m\r\x1b[K\x1b[2mtwo\x1b[0m\r\x1b[K\x1b[32mthree ?[2J?\x1b[0m\n"
+	if b.String() != want {
+		t.Errorf("%q, want %q", b.String(), want)
+	}
+	b.Reset()
+	c = &console{w: &b}
+	c.progress("one")
+	c.line(bad, "two")
+	if b.String() != "two\n" {
+		t.Errorf("%q", b.String())
+	}
+}
+
+func TestDurationsAreWrittenForPeople(t *testing.T) {
+	for ms, want := range map[int64]string{
+		0: "0.0 s", 4_250: "4.2 s", 59_999: "59 s", 61_500: "1 min 01 s", 3_600_000: "1 h 00 min", 90_061_000: "25 h 01 min",
+	} {
+		if got := seconds(ms); got != want {
+			t.Errorf("%d ms is %q, want %q", ms, got, want)
+		}
+	}
+}
+
+func TestEveryStateAndResultHasWords(t *testing.T) {
+	for _, s := range []store.State{
+		store.StateQueued, store.StateScheduled, store.StateRendering, store.StateWaitingRetry, store.StateRingingManager,
+		store.StateAnnouncing, store.StateRingingCustomer, store.StateRinging, store.StateTalking, store.StateEnded, "new_state", "",
+	} {
+		if w := stateWords(string(s)); strings.Contains(w, "_") {
+			t.Errorf("state %s: %q", s, w)
+		}
+	}
+	if got := resultWords("new_result"); got != "new result" {
+		t.Errorf("%q", got)
+	}
+	if got := sentence(resultWords("trunk_failed")); got != "The provider could not place the call." {
+		t.Errorf("%q", got)
+	}
+}

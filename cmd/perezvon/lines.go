@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"os"
+	"strings"
+)
+
+// LinesCmd lists the lines.
+type LinesCmd struct{ remote }
+
+// Run prints a table.
+func (cmd *LinesCmd) Run(c *CLI) error {
+	client, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	list, err := client.Lines(context.Background())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(list)
+	}
+	rows := make([][]string, 0, len(list.Lines))
+	for _, l := range list.Lines {
+		rows = append(rows, []string{l.ID, l.Number, l.Name, strings.Join(l.Trunks, ", "), yes(l.Record)})
+	}
+	return table(os.Stdout, "ID NUMBER NAME TRUNKS RECORDED", rows, "There are no lines; add some to the configuration.")
+}
+
+// ExtensionsCmd lists the extensions.
+type ExtensionsCmd struct{ remote }
+
+// Run prints a table.
+func (cmd *ExtensionsCmd) Run(c *CLI) error {
+	client, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	list, err := client.Extensions(context.Background())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(list)
+	}
+	rows := make([][]string, 0, len(list.Extensions))
+	for _, e := range list.Extensions {
+		rows = append(rows, []string{e.Number, e.Name, e.Contact, e.Mobile})
+	}
+	return table(os.Stdout, "NUMBER NAME CONTACT MOBILE", rows, "There are no extensions; add some to the configuration.")
+}
+
+// VoicesCmd lists the voices.
+type VoicesCmd struct{ remote }
+
+// Run prints a table.
+func (cmd *VoicesCmd) Run(c *CLI) error {
+	client, err := cmd.client()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	list, err := client.Voices(context.Background())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(list)
+	}
+	rows := make([][]string, 0, len(list.Voices))
+	for _, v := range list.Voices {
+		rows = append(rows, []string{v.ID, v.Language, v.Engine, yes(v.Default), v.Name})
+	}
+	return table(os.Stdout, "ID LANGUAGE ENGINE DEFAULT NAME", rows, "There are no voices; add some to the configuration.")
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return ""
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"perezvon/internal/api"
+	"perezvon/internal/store"
+)
+
+// stateWords says where a call is.
+func stateWords(state string) string {
+	switch store.State(state) {
+	case store.StateQueued:
+		return "waiting for its turn"
+	case store.StateScheduled:
+		return "waiting for its time"
+	case store.StateRendering:
+		return "preparing the words"
+	case store.StateWaitingRetry:
+		return "waiting for another try"
+	case store.StateRingingManager:
+		return "ringing the manager"
+	case store.StateAnnouncing:
+		return "telling the manager"
+	case store.StateRingingCustomer:
+		return "ringing the customer"
+	case store.StateRinging:
+		return "ringing"
+	case store.StateTalking:
+		return "talking"
+	case store.StateEnded:
+		return "ended"
+	default:
+		return strings.ReplaceAll(state, "_", " ")
+	}
+}
+
+// resultWords says how a call ended.
+func resultWords(result string) string {
+	switch store.Result(result) {
+	case store.ResultCompleted:
+		return "completed: the two have talked"
+	case store.ResultManagerUnavailable:
+		return "no manager could be reached"
+	case store.ResultManagerHungUp:
+		return "the manager hung up"
+	case store.ResultCustomerBusy:
+		return "the customer is busy"
+	case store.ResultCustomerNoAnswer:
+		return "the customer did not answer"
+	case store.ResultCustomerDeclined:
+		return "the customer declined"
+	case store.ResultCustomerUnavailable:
+		return "the customer's phone is off or out of reach"
+	case store.ResultInvalidNumber:
+		return "the number does not exist"
+	case store.ResultDirection:
+		return "the number is incomplete or is not served"
+	case store.ResultTrunkFailed:
+		return "the provider could not place the call"
+	case store.ResultNoAudio:
+		return "no sound came"
+	case store.ResultSpeechFailed:
+		return "the words could not be spoken"
+	case store.ResultExpired:
+		return "the call came too late to be dialled"
+	case store.ResultInterrupted:
+		return "the server was interrupted during the call"
+	case store.ResultCancelled:
+		return "cancelled"
+	case store.ResultNotAllowed:
+		return "the number may not be dialled"
+	default:
+		return strings.ReplaceAll(result, "_", " ")
+	}
+}
+
+// resultTone is whether a result is good or bad.
+func resultTone(result string) tone {
+	switch store.Result(result) {
+	case store.ResultCompleted:
+		return good
+	case store.ResultCancelled:
+		return plain
+	default:
+		return bad
+	}
+}
+
+// eventData is what is read from the data of any event.
+type eventData struct {
+	State      string     `json:"state"`
+	Attempt    int        `json:"attempt"`
+	NextAt     *time.Time `json:"next_at"`
+	Text       string     `json:"text"`
+	Result     string     `json:"result"`
+	Code       string     `json:"code"`
+	Reason     string     `json:"reason"`
+	Role       string     `json:"role"`
+	Number     string     `json:"number"`
+	Extension  string     `json:"extension"`
+	Trunk      string     `json:"trunk"`
+	SIPCode    int        `json:"sip_code"`
+	AnsweredAt *time.Time `json:"answered_at"`
+	NoAudio    bool       `json:"no_audio"`
+	File       string     `json:"file"`
+	DurationMS int64      `json:"duration_ms"`
+}
+
+// phone names the phone of a leg.
+func (d *eventData) phone() string {
+	name := d.Extension
+	if name == "" {
+		name = d.Number
+	}
+	if d.Trunk != "" {
+		name += " through " + d.Trunk
+	}
+	if d.Role != "" {
+		return "the " + d.Role + "'s phone " + name
+	}
+	return "the phone " + name
+}
+
+// describe tells an event in words. What is not understood is shown as it is.
+func describe(e api.Event) (string, tone) {
+	var d eventData
+	if len(e.Data) > 0 && json.Unmarshal(e.Data, &d) != nil {
+		return e.Type + " " + string(e.Data), faint
+	}
+	switch e.Type {
+	case store.EventCallCreated:
+		return "placed", plain
+	case store.EventCallState:
+		return describeState(&d), accent
+	case store.EventCallEnded:
+		return "ended: " + resultWords(d.Result) + because(d.Reason) + ifCode(d.Code), resultTone(d.Result)
+	case store.EventLegDialling:
+		return "  dialling " + d.phone(), faint
+	case store.EventLegRinging:
+		return "  " + d.phone() + " rings", faint
+	case store.EventLegAnswered:
+		return "  " + d.phone() + " is answered", faint
+	case store.EventLegEnded:
+		return "  " + d.phone() + " is done" + because(d.Reason) + ifSIP(d.SIPCode), faint
+	case store.EventMediaQuality:
+		if d.NoAudio {
+			return "  no sound comes from one of the phones", bad
+		}
+	case store.EventRecordingReady:
+		return "  recorded " + seconds(d.DurationMS) + ": " + d.File, faint
+	}
+	return strings.TrimSpace("  " + e.Type + " " + string(e.Data)), faint
+}
+
+func describeState(d *eventData) string {
+	text := stateWords(d.State)
+	if d.Attempt > 1 {
+		text += fmt.Sprintf(" (try %d)", d.Attempt)
+	}
+	if d.NextAt != nil {
+		text += " at " + clock(*d.NextAt)
+	}
+	return text + because(d.Text)
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
+}
+
+func ifCode(code string) string {
+	if code == "" {
+		return ""
+	}
+	return " [" + code + "]"
+}
+
+func ifSIP(code int) string {
+	if code == 0 || code == 200 {
+		return ""
+	}
+	return fmt.Sprintf(" [SIP %d]", code)
+}
+
+// printEvents prints a timeline.
+func printEvents(out *console, events []api.Event) {
+	for _, e := range events {
+		text, t := describe(e)
+		out.line(t, "%s  %s", clock(e.At), text)
+	}
+}

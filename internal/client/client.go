@@ -1,0 +1,244 @@
+// Package client talks to a running Perezvon over its HTTP API, on behalf of
+// the command line.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"perezvon/internal/api"
+)
+
+// timeout is how long one request may take. Hanging up waits for phones.
+const timeout = 30 * time.Second
+
+// maxAnswer is the largest answer that is read, bytes.
+const maxAnswer = 32 << 20
+
+// Client asks one server. It is safe for concurrent use.
+type Client struct {
+	server string // without a slash at the end
+	key    string
+	http   *http.Client
+}
+
+// New returns a client of the server at a URL such as http://127.0.0.1:8080.
+// The key may be empty where the server needs none. Nothing is sent yet.
+func New(server, key string) (*Client, error) {
+	u, err := url.Parse(server)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		return nil, fmt.Errorf("%q is not the address of a server; write it like http://127.0.0.1:8080", server)
+	}
+	if u.User != nil {
+		return nil, errors.New("the address of the server cannot hold a password; use --key")
+	}
+	return &Client{
+		server: strings.TrimRight(u.String(), "/"),
+		key:    key,
+		http: &http.Client{
+			Timeout: timeout,
+			// The API never redirects: following one would show the key to others.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}, nil
+}
+
+// Close drops idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Callback places a callback, or returns the open call that it repeats.
+func (c *Client) Callback(ctx context.Context, req api.CallbackBody) (api.Call, error) {
+	return ask[api.Call](ctx, c, http.MethodPost, "/api/v1/callbacks", req)
+}
+
+// Call returns a call by its whole id.
+func (c *Client) Call(ctx context.Context, id string) (api.Call, error) {
+	return ask[api.Call](ctx, c, http.MethodGet, "/api/v1/calls/"+url.PathEscape(id), nil)
+}
+
+// Hangup cancels or hangs up a call and returns it when it has ended.
+func (c *Client) Hangup(ctx context.Context, id string) (api.Call, error) {
+	return ask[api.Call](ctx, c, http.MethodDelete, "/api/v1/calls/"+url.PathEscape(id), nil)
+}
+
+// Calls returns a page of calls, newest first. The filter holds the query
+// parameters of the API; empty ones are left out.
+func (c *Client) Calls(ctx context.Context, filter map[string]string) (api.CallList, error) {
+	return ask[api.CallList](ctx, c, http.MethodGet, "/api/v1/calls"+query(filter), nil)
+}
+
+// Events returns the events of a call after one, oldest first.
+func (c *Client) Events(ctx context.Context, id, after string) ([]api.Event, error) {
+	var all []api.Event
+	for {
+		path := "/api/v1/calls/" + url.PathEscape(id) + "/events" +
+			query(map[string]string{"after": after, "limit": strconv.Itoa(pageSize)})
+		page, err := ask[api.EventList](ctx, c, http.MethodGet, path, nil)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, page.Events...)
+		if page.Next == "" || len(page.Events) == 0 {
+			return all, nil
+		}
+		after = page.Next
+	}
+}
+
+// pageSize is the most the API gives at once.
+const pageSize = 1000
+
+// Lines returns the lines.
+func (c *Client) Lines(ctx context.Context) (api.LineList, error) {
+	return ask[api.LineList](ctx, c, http.MethodGet, "/api/v1/lines", nil)
+}
+
+// Extensions returns the extensions.
+func (c *Client) Extensions(ctx context.Context) (api.ExtensionList, error) {
+	return ask[api.ExtensionList](ctx, c, http.MethodGet, "/api/v1/extensions", nil)
+}
+
+// Voices returns the voices.
+func (c *Client) Voices(ctx context.Context) (api.VoiceList, error) {
+	return ask[api.VoiceList](ctx, c, http.MethodGet, "/api/v1/voices", nil)
+}
+
+// Status returns how the server is.
+func (c *Client) Status(ctx context.Context) (api.Status, error) {
+	return ask[api.Status](ctx, c, http.MethodGet, "/api/v1/status", nil)
+}
+
+func query(params map[string]string) string {
+	q := url.Values{}
+	for name, value := range params {
+		if value != "" {
+			q.Set(name, value)
+		}
+	}
+	if len(q) == 0 {
+		return ""
+	}
+	return "?" + q.Encode()
+}
+
+// ask sends a request and reads an answer of type T. Errors are *Error where
+// the server refused, and sentences for people otherwise.
+func ask[T any](ctx context.Context, c *Client, method, path string, body any) (T, error) {
+	var (
+		zero    T
+		payload io.Reader
+	)
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return zero, fmt.Errorf("encode request: %w", err)
+		}
+		payload = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, c.server+path, payload)
+	if err != nil {
+		return zero, fmt.Errorf("build request: %w", err)
+	}
+	req.Header.Set("Accept", "application/json")
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return zero, c.unreachable(ctx, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	return read[T](c, resp)
+}
+
+func read[T any](c *Client, resp *http.Response) (T, error) {
+	var out, zero T
+	data, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return zero, &UnreachableError{Detail: "the answer of " + c.server + " broke off", Err: err}
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch {
+	case kind == "application/problem+json":
+		var p api.Problem
+		if json.Unmarshal(data, &p) == nil && p.Code != "" {
+			p.Status = resp.StatusCode
+			return zero, &Error{Problem: p}
+		}
+	case kind == "application/json" && resp.StatusCode < 300:
+		if json.Unmarshal(data, &out) == nil {
+			return out, nil
+		}
+	case resp.StatusCode == http.StatusBadGateway || resp.StatusCode == http.StatusGatewayTimeout:
+		return zero, &UnreachableError{Detail: "the proxy at " + c.server + " does not reach Perezvon (" + resp.Status + ")"}
+	}
+	return zero, fmt.Errorf("what answers at %s is not Perezvon (%s); is --server right?", c.server, resp.Status)
+}
+
+// Error is a request that the server refused.
+type Error struct{ Problem api.Problem }
+
+// Error tells everything that is wrong, each bad field on a line of its own.
+func (e *Error) Error() string {
+	if len(e.Problem.Errors) < 2 {
+		return e.Problem.Detail
+	}
+	lines := []string{e.Problem.Detail}
+	for _, f := range e.Problem.Errors {
+		lines = append(lines, "  "+f.Field+": "+f.Detail)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// UnreachableError is a request that no server answered. It may help to try
+// again.
+type UnreachableError struct {
+	Detail string // for people
+	Err    error  // may be nil
+}
+
+// Error is the detail.
+func (e *UnreachableError) Error() string { return e.Detail }
+
+// Unwrap returns the cause.
+func (e *UnreachableError) Unwrap() error { return e.Err }
+
+// unreachable says why no answer came and what to do.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var (
+		dns  *net.DNSError
+		cert *tls.CertificateVerificationError
+		nerr net.Error
+	)
+	detail := "the server at " + c.server + " cannot be reached: " + err.Error()
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		detail = "no server answers at " + c.server + "; start it with: perezvon serve"
+	case errors.As(err, &dns):
+		detail = "the name " + dns.Name + " in " + c.server + " is not known; is --server right?"
+	case errors.As(err, &cert):
+		detail = "the certificate of " + c.server + " is not valid: " + cert.Err.Error()
+	case errors.As(err, &nerr) && nerr.Timeout():
+		detail = "the server at " + c.server + " did not answer within " + timeout.String()
+	}
+	return &UnreachableError{Detail: detail, Err: err}
+}

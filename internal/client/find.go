@@ -1,0 +1,58 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"perezvon/internal/api"
+)
+
+// MinPrefix is how much of an id is at least needed to name a call.
+const MinPrefix = 6
+
+// ErrBadID is an id that cannot be one.
+var ErrBadID = errors.New("an id is 32 hex digits, or at least its first 6")
+
+// Find returns the call that an id, or the beginning of one, names. A
+// beginning is looked for among the newest thousand calls and must be that of
+// one call only.
+func (c *Client) Find(ctx context.Context, id string) (api.Call, error) {
+	id, err := CleanID(id)
+	if err != nil {
+		return api.Call{}, err
+	}
+	if len(id) == 32 {
+		return c.Call(ctx, id)
+	}
+	page, err := c.Calls(ctx, map[string]string{"limit": strconv.Itoa(pageSize)})
+	if err != nil {
+		return api.Call{}, err
+	}
+	var found []api.Call
+	for _, call := range page.Calls {
+		if strings.HasPrefix(call.ID, id) {
+			found = append(found, call)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return api.Call{}, fmt.Errorf("no recent call has an id that begins with %s", id)
+	case 1:
+		return found[0], nil
+	default:
+		return api.Call{}, fmt.Errorf("%d calls have an id that begins with %s: write more of it", len(found), id)
+	}
+}
+
+// CleanID reads an id, or the beginning of one, as people paste it: with
+// dashes, in capitals. Its error is ErrBadID.
+func CleanID(id string) (string, error) {
+	id = strings.ToLower(strings.ReplaceAll(strings.TrimSpace(id), "-", ""))
+	if len(id) < MinPrefix || len(id) > 32 || strings.Trim(id, "0123456789abcdef") != "" {
+		return "", ErrBadID
+	}
+	return id, nil
+}
