@@ -1,0 +1,300 @@
+package sip
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+// Agent is a SIP user agent. Create it with New, run it with Start, and end it
+// with Close. Its methods are safe for concurrent use.
+type Agent struct {
+	cfg       Config
+	log       *slog.Logger
+	journal   Journal
+	peers     *directory
+	listeners []*listener
+	tp        *sipmsg.TransportLayer
+	tx        *sipmsg.TransactionLayer
+	secret    []byte // of keyedTag
+	inbox     *inbox
+	calls     calls
+
+	base   context.Context // ends, with cause ErrClosed, when closing begins
+	cancel context.CancelCauseFunc
+	dead   chan struct{} // closed when nothing is waited for any more
+	fatal  chan error
+
+	mu      sync.Mutex
+	started bool           // guarded by mu
+	closing bool           // guarded by mu
+	ended   bool           // guarded by mu; dead is closed
+	wg      sync.WaitGroup // everything that runs; Add under mu while not ended
+	serving sync.WaitGroup // read loops
+	closed  chan struct{}  // closed when Close has finished
+
+	answered atomic.Int64 // dialogs confirmed since the start
+	panics   atomic.Uint64
+}
+
+// New checks the configuration and builds an agent. It owns cfg.Listen from
+// here on, also when it fails. Nothing is read before Start.
+func New(cfg Config) (*Agent, error) {
+	if len(cfg.Listen) == 0 || cfg.Handle == nil {
+		closeAll(cfg.Listen)
+		return nil, errors.New("sip: Listen and Handle are required")
+	}
+	peers, err := newDirectory(&cfg)
+	if err != nil {
+		closeAll(cfg.Listen)
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	a := &Agent{
+		cfg: cfg, log: cfg.Logger, journal: cfg.Journal, peers: peers,
+		dead: make(chan struct{}), fatal: make(chan error, 1), closed: make(chan struct{}),
+		secret: make([]byte, 32), inbox: newInbox(),
+	}
+	a.calls.init()
+	_, _ = rand.Read(a.secret) // never fails
+	if a.journal == nil {
+		a.journal = noJournal{}
+	}
+	a.cfg.UserAgent = plainText(cfg.UserAgent)
+	a.base, a.cancel = context.WithCancelCause(context.Background())
+	for _, c := range cfg.Listen {
+		a.listeners = append(a.listeners, newListener(c, peers.allows))
+	}
+	quiet := slog.New(newQuietHandler(cfg.Logger.Handler()))
+	a.tp = sipmsg.NewTransportLayer(net.DefaultResolver, sipmsg.NewParser(), nil, sipmsg.WithTransportLayerLogger(quiet))
+	// Before the transaction layer: observe sees every message first, in the
+	// order of the wire and in the goroutine that reads.
+	a.tp.OnMessage(a.observe)
+	a.tx = sipmsg.NewTransactionLayer(a.tp, sipmsg.WithTransactionLayerLogger(quiet),
+		sipmsg.WithTransactionLayerUnhandledResponseHandler(func(*sipmsg.Response) {})) // observe has seen it
+	a.tx.OnRequest(a.serve)
+	return a, nil
+}
+
+func closeAll(conns []net.PacketConn) {
+	for _, c := range conns {
+		_ = c.Close()
+	}
+}
+
+// Start begins to read and returns once requests can be sent. Names of trunks
+// are looked up in the background. ctx bounds the start only.
+func (a *Agent) Start(ctx context.Context) error {
+	a.mu.Lock()
+	if a.started || a.closing {
+		a.mu.Unlock()
+		return errors.New("sip: start: already started or closed")
+	}
+	a.started = true
+	for _, l := range a.listeners {
+		a.serving.Go(func() { a.read(l) })
+	}
+	a.mu.Unlock()
+	a.spawn(func() { a.peers.refresh(a.base) })
+	// The library registers a listener from inside its read loop; a request
+	// sent before that would open a socket of its own.
+	for _, l := range a.listeners {
+		for a.tp.Pool("udp").Size() < len(a.listeners) {
+			select {
+			case <-ctx.Done():
+				return fmt.Errorf("sip: start: %w", context.Cause(ctx))
+			case <-time.After(time.Millisecond):
+			}
+		}
+		a.log.Info("sip listens", "addr", l.local)
+	}
+	return nil
+}
+
+// read serves a listener until it is closed. A panic in parsing costs the
+// packet, not the process.
+func (a *Agent) read(l *listener) {
+	for {
+		err := a.readOnce(l)
+		select {
+		case <-a.dead:
+			return
+		default:
+		}
+		if err == nil {
+			a.fail(fmt.Errorf("sip: listener %s ended", l.local))
+			return
+		}
+		a.panics.Add(1)
+		a.log.Error("sip: panic while reading a packet", "addr", l.local, "error", err)
+	}
+}
+
+func (a *Agent) readOnce(l *listener) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v\n%s", r, debug.Stack())
+		}
+	}()
+	if err := a.tp.ServeUDP(l); err != nil {
+		a.log.Error("sip: serve", "addr", l.local, "error", err)
+	}
+	return nil
+}
+
+func (a *Agent) fail(err error) {
+	select {
+	case a.fatal <- err:
+	default:
+	}
+}
+
+// Fatal delivers the error of a listener that died. The agent hears nothing
+// more then, and the process should end.
+func (a *Agent) Fatal() <-chan error { return a.fatal }
+
+// enter counts something that runs, so that Close waits for it. It is false
+// when everything has ended; leave must follow if it is true.
+func (a *Agent) enter() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended {
+		return false
+	}
+	a.wg.Add(1)
+	return true
+}
+
+func (a *Agent) leave() { a.wg.Done() }
+
+// spawn runs f in a goroutine that Close waits for.
+func (a *Agent) spawn(f func()) {
+	if !a.enter() {
+		return
+	}
+	go func() {
+		defer a.leave()
+		defer a.rescue("background", nil)
+		f()
+	}()
+}
+
+// after runs f later, unless stopped or the agent has ended by then.
+func (a *Agent) after(d time.Duration, f func()) *time.Timer {
+	return time.AfterFunc(d, func() {
+		if !a.enter() {
+			return
+		}
+		defer a.leave()
+		defer a.rescue("timer", nil)
+		f()
+	})
+}
+
+// rescue recovers from a panic, logs it and calls then.
+func (a *Agent) rescue(what string, then func()) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	a.panics.Add(1)
+	a.log.Error("sip: panic", "in", what, "panic", r, "stack", string(debug.Stack()))
+	if then != nil {
+		then()
+	}
+}
+
+func (a *Agent) isClosing() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.closing
+}
+
+// Close refuses new calls, cancels what rings, ends open dialogs with BYE and
+// waits for the answers until ctx ends; then it closes the sockets and waits
+// for every goroutine of the agent, Handle included. It is idempotent; later
+// calls wait for the first.
+func (a *Agent) Close(ctx context.Context) error {
+	a.mu.Lock()
+	if a.closing {
+		a.mu.Unlock()
+		<-a.closed
+		return nil
+	}
+	a.closing = true
+	a.mu.Unlock()
+	defer close(a.closed)
+	a.cancel(ErrClosed)
+	err := a.hangUpAll(ctx)
+
+	a.mu.Lock()
+	a.ended = true
+	close(a.dead)
+	a.mu.Unlock()
+	a.tx.Close()
+	for _, l := range a.listeners {
+		if cerr := l.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
+			err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
+		}
+	}
+	a.serving.Wait()
+	a.wg.Wait()
+	if cerr := a.tp.Close(); cerr != nil {
+		err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
+	}
+	return err
+}
+
+// hangUpAll ends all dialogs and waits until none is left or ctx ends.
+func (a *Agent) hangUpAll(ctx context.Context) error {
+	for {
+		for _, d := range a.calls.open() {
+			a.spawn(func() { _ = d.Bye(ctx) })
+		}
+		n, changed := a.calls.busy()
+		if n == 0 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("sip: close: %d dialogs not ended: %w", n, context.Cause(ctx))
+		case <-changed:
+		}
+	}
+}
+
+// Stats are counters for metrics.
+type Stats struct {
+	Inviting  int    // outgoing INVITEs without a final response
+	Incoming  int    // incoming ones
+	Dialogs   int    // confirmed dialogs
+	Confirmed int64  // dialogs confirmed since the start
+	Peers     int    // source addresses that the transport remembers
+	Strangers uint64 // packets dropped: from nobody we know
+	Garbage   uint64 // packets dropped: not SIP
+	Reordered uint64 // packets held back to keep their order
+	Panics    uint64 // recovered
+}
+
+// Stats returns the counters as they are now.
+func (a *Agent) Stats() Stats {
+	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load()}
+	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
+	for _, l := range a.listeners {
+		s.Strangers += l.strangers.Load()
+		s.Garbage += l.garbage.Load()
+		s.Reordered += l.reordered.Load()
+	}
+	return s
+}

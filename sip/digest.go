@@ -1,0 +1,110 @@
+package sip
+
+import (
+	"bytes"
+	"io"
+	"strings"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+	"github.com/icholy/digest"
+)
+
+// maxStale bounds how often a server may call its own nonce stale.
+const maxStale = 3
+
+// login answers the digest challenges to one request (RFC 3261 22, RFC 8760).
+type login struct {
+	user, password string
+	proxy, origin  challenge
+}
+
+// challenge is the one that was chosen, of a proxy or of the far end.
+type challenge struct {
+	chosen *digest.Challenge
+	count  int // how often its nonce was used
+	tries  int
+	stale  int
+}
+
+// challenged takes a 401 or 407. It is false where there is nothing to answer
+// with: no password, no algorithm we know, or our answer was refused before.
+func (l *login) challenged(res *sipmsg.Response) bool {
+	if l.user == "" || l.password == "" {
+		return false
+	}
+	c, name := &l.origin, "www-authenticate"
+	if res.StatusCode == sipmsg.StatusProxyAuthRequired {
+		c, name = &l.proxy, "proxy-authenticate"
+	}
+	chosen := choose(res, name)
+	if chosen == nil {
+		return false
+	}
+	if c.tries > 0 {
+		if c.stale++; !chosen.Stale || c.stale > maxStale {
+			return false
+		}
+	}
+	c.tries++
+	c.chosen, c.count = chosen, 0
+	return true
+}
+
+// sign adds the credentials to a request that has its final form.
+func (l *login) sign(req *sipmsg.Request) error {
+	for _, one := range []struct {
+		c    *challenge
+		name string
+	}{{&l.origin, "Authorization"}, {&l.proxy, "Proxy-Authorization"}} {
+		if one.c.chosen == nil {
+			continue
+		}
+		one.c.count++
+		cred, err := digest.Digest(one.c.chosen, digest.Options{
+			Method: string(req.Method), URI: req.Recipient.String(),
+			Username: l.user, Password: l.password, Count: one.c.count,
+			GetBody: func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(req.Body())), nil },
+		})
+		if err != nil {
+			return err
+		}
+		req.AppendHeader(sipmsg.NewHeader(one.name, cred.String()))
+	}
+	return nil
+}
+
+// choose returns the first challenge we can answer: servers name the one they
+// like best first.
+func choose(res *sipmsg.Response, name string) *digest.Challenge {
+	for _, h := range res.GetHeaders(name) {
+		for _, value := range challenges(h.Value()) {
+			c, err := digest.ParseChallenge(value)
+			if err != nil {
+				continue
+			}
+			for i, q := range c.QOP {
+				c.QOP[i] = strings.ToLower(strings.TrimSpace(q))
+			}
+			if digest.CanDigest(c) {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+// challenges splits a header value that holds several: a new one begins where
+// a list item starts with a scheme instead of name=value.
+func challenges(value string) []string {
+	var out []string
+	for _, item := range splitQuoted(value, ',') {
+		item = strings.TrimSpace(item)
+		name, _, _ := strings.Cut(item, "=")
+		if len(out) == 0 || strings.ContainsAny(strings.TrimSpace(name), " \t") {
+			out = append(out, item)
+			continue
+		}
+		out[len(out)-1] += ", " + item
+	}
+	return out
+}

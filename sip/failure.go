@@ -1,0 +1,93 @@
+package sip
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Errors of the package, to be tested with errors.Is.
+var (
+	// ErrClosed says that the agent is closed or closing.
+	ErrClosed = errors.New("sip: agent closed")
+	// ErrUnknownTarget says that no such trunk or extension is configured.
+	ErrUnknownTarget = errors.New("sip: no such trunk or extension")
+	// ErrAnswered says that an INVITE already has its final response.
+	ErrAnswered = errors.New("sip: the INVITE already has a final response")
+)
+
+// FailureKind says how an INVITE came to nothing.
+type FailureKind int
+
+// Kinds of failures.
+const (
+	Rejected    FailureKind = iota + 1 // a final response of 300 or more, see Status
+	NoResponse                         // not even a 100 in time
+	NoRinging                          // no 18x in time
+	RingTimeout                        // it rang for the whole time
+	Cancelled                          // our context ended; of an incoming call: the caller gave up
+	Transport                          // the message could not be sent
+	Unresolved                         // the host has no address
+	BadMedia                           // no usable session description
+	Internal                           // our own side failed, see Err
+)
+
+var kindNames = map[FailureKind]string{
+	Rejected: "rejected", NoResponse: "no response", NoRinging: "no ringing", RingTimeout: "not answered",
+	Cancelled: "cancelled", Transport: "transport error", Unresolved: "host does not resolve",
+	BadMedia: "no usable media", Internal: "internal error",
+}
+
+// String is a short English text.
+func (k FailureKind) String() string { return kindNames[k] }
+
+// Failure is how an INVITE ended without a call. It is the error of
+// Agent.Invite, and the cause of an incoming call's context when the caller
+// cancels.
+type Failure struct {
+	Kind    FailureKind
+	Status  int           // of the final response, 0 without one
+	Phrase  string        // its reason phrase
+	Reasons []Reason      // of the final response, or of the caller's CANCEL
+	Rang    time.Duration // since the first 18x; 0: it never rang
+	// Crossed says that a 2xx crossed our CANCEL: somebody picked up. It was
+	// acknowledged and ended with BYE.
+	Crossed bool
+	Err     error // what lies behind it, may be nil
+}
+
+// Error implements error.
+func (f *Failure) Error() string {
+	var b strings.Builder
+	b.WriteString("sip: invite: ")
+	b.WriteString(f.Kind.String())
+	if f.Status != 0 {
+		fmt.Fprintf(&b, " (%d %s)", f.Status, f.Phrase)
+	}
+	if f.Err != nil {
+		b.WriteString(": ")
+		b.WriteString(f.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns Err.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// Who ended a dialog, see Ended.
+const (
+	ByLocal  = "local"  // we sent BYE
+	ByRemote = "remote" // the peer sent BYE
+	ByNoAck  = "no-ack" // our 200 was never acknowledged
+)
+
+// Ended is how a dialog ended. It is an error so that it can be the cause of a
+// context.
+type Ended struct {
+	By      string   // ByLocal, ByRemote or ByNoAck
+	Reasons []Reason // of the BYE, ours or the peer's
+}
+
+// Error implements error.
+func (e Ended) Error() string { return "sip: dialog ended: " + e.By }

@@ -1,0 +1,358 @@
+package sip
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+// closingRetry is the Retry-After, in seconds, of what is refused while the
+// agent closes.
+const closingRetry = 30
+
+// Incoming is an INVITE that a known peer sent us. Its methods are safe for
+// concurrent use. Every INVITE gets exactly one final response: Answer, Reject,
+// the 487 of a CANCEL, or a 500 when the handler returns without any.
+type Incoming struct {
+	// Trunks are the names of the trunks it may come from, in the order of
+	// the configuration: those of this address and port, else of this IP.
+	Trunks []string
+	// Extension is set when it comes from a phone's address; Trunks is empty
+	// then.
+	Extension string
+	// Called is the number that was dialled: RequestUser, else the user of To.
+	Called      string
+	RequestUser string // of the Request-URI
+	From        string // user of From
+	FromDisplay string
+	CallID      string
+
+	a    *Agent
+	d    *Dialog
+	req  *sipmsg.Request
+	tx   *sipmsg.ServerTx
+	ctx  context.Context // of Handle
+	stop context.CancelCauseFunc
+
+	mu       sync.Mutex
+	final    bool             // guarded by mu; a final response was sent, or is being
+	aborted  *Failure         // guarded by mu; the caller gave up
+	refused  chan struct{}    // guarded by mu; set with aborted, closed when the 487 is out
+	ringing  *sipmsg.Response // guarded by mu; the last 18x
+	again    *time.Timer      // guarded by mu; repeats it
+	media    Negotiator       // guarded by mu; of early media
+	answer   []byte           // guarded by mu; what it answered
+	answered bool             // guarded by mu; Answer was called
+}
+
+// invited takes a first INVITE off the wire to its final response.
+func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
+	trunks, ext := a.peers.match(sourceOf(req), userOf(req.From().Address.User))
+	if len(trunks) == 0 && ext == "" {
+		return // a stranger, let in by the dialog of another
+	}
+	switch {
+	case r.twin:
+		a.respond(req, tx, sipmsg.StatusLoopDetected, "Loop Detected")
+		return
+	case a.isClosing():
+		a.respond(req, tx, sipmsg.StatusServiceUnavailable, "Service Unavailable", retryAfter(closingRetry))
+		return
+	case a.refuseRequired(req, tx):
+		return
+	case len(req.Body()) > 0 && sdpBody(req) == nil:
+		a.respond(req, tx, sipmsg.StatusUnsupportedMediaType, "Unsupported Media Type", sipmsg.NewHeader("Accept", sdpType))
+		return
+	}
+	in := a.newIncoming(req, tx)
+	in.Trunks, in.Extension = trunks, ext
+	a.calls.add(in.d, phaseIncoming)
+	a.inbox.watch(r, func(f *Failure) { in.abort(f, false) })
+	in.handle()
+}
+
+func (a *Agent) newIncoming(req *sipmsg.Request, tx *sipmsg.ServerTx) *Incoming {
+	from, to := req.From(), req.To()
+	in := &Incoming{
+		RequestUser: uriUser(&req.Recipient), From: uriUser(&from.Address), CallID: callID(req),
+		FromDisplay: plainText(unescape(from.DisplayName)),
+		a:           a, req: req, tx: tx,
+	}
+	if in.Called = in.RequestUser; in.Called == "" {
+		in.Called = uriUser(&to.Address)
+	}
+	in.ctx, in.stop = context.WithCancelCause(a.base)
+	in.d = newDialog(a, a.incomingRecord(req), nil, nil)
+	in.d.in, in.d.cancelCtx = in, in.stop
+	in.d.holdAddr(sourceOf(req).Addr())
+	return in
+}
+
+// incomingRecord is the dialog that an INVITE makes at its receiver: route set
+// in the order of the message (RFC 3261 12.1.1).
+func (a *Agent) incomingRecord(req *sipmsg.Request) DialogRecord {
+	src := sourceOf(req)
+	l, local := a.listenerFor(src.Addr())
+	sentBy := hostPort(a.advertised(src.Addr(), local).String(), int(l.local.Port()))
+	from, to := *req.From(), *req.To()
+	from.Params, to.Params = nil, nil
+	contact := "<sip:" + sentBy + ">"
+	if user := req.Recipient.User; user != "" {
+		contact = "<sip:" + escapeUser(userOf(user)) + "@" + sentBy + ">"
+	}
+	rec := DialogRecord{
+		ID: toTag(req), CallID: callID(req), LocalTag: toTag(req), RemoteTag: fromTag(req),
+		LocalURI: to.Value(), RemoteURI: from.Value(),
+		Contact: contact, Target: contactOf(req), RouteSet: recordRoutes(req),
+		ViaSentBy: sentBy, CSeq: newCSeq(), Listener: l.local.String(),
+		Destination: src.String(), Role: RoleUAS, State: StateEarly,
+	}
+	if s := req.CSeq(); s != nil {
+		rec.InviteCSeq, rec.RemoteCSeq = s.SeqNo, s.SeqNo
+	}
+	for _, v := range req.GetHeaders("via") {
+		rec.Vias = append(rec.Vias, v.Value())
+	}
+	if rec.Target == "" {
+		rec.Target = "<" + from.Address.String() + ">"
+	}
+	return rec
+}
+
+// uriUser is the user of a SIP URI or the number of a tel URI.
+func uriUser(u *sipmsg.Uri) string {
+	if raw := u.Raw(); raw != "" {
+		return userOf(raw)
+	}
+	return userOf(u.User)
+}
+
+// handle calls the handler and makes sure of a final response.
+func (in *Incoming) handle() {
+	defer in.close()
+	defer in.a.rescue("handler", nil) // close answers 500
+	in.mu.Lock()
+	if in.aborted == nil {
+		in.a.respond(in.req, in.tx, sipmsg.StatusTrying, "Trying")
+	}
+	gone := in.aborted != nil
+	in.mu.Unlock()
+	if gone {
+		return
+	}
+	rec := in.d.record()
+	if err := in.a.aim(in.a.base, &rec, sourceOf(in.req)); err != nil {
+		in.a.log.Info("sip: contact or route of an INVITE is not usable", "call_id", in.CallID, "error", err)
+		rec.RouteSet = nil
+	}
+	rec = in.d.update(func(r *DialogRecord) { r.Destination, r.RouteSet = rec.Destination, rec.RouteSet })
+	in.a.cfg.Handle(in.ctx, in)
+}
+
+// close ends what handle began.
+func (in *Incoming) close() {
+	_ = in.Reject(sipmsg.StatusInternalServerError, "Server Internal Error") // ErrAnswered is the usual case
+	in.stop(nil)
+	in.mu.Lock()
+	refused := in.refused
+	in.mu.Unlock()
+	if refused != nil {
+		<-refused // when this returns the transaction is gone, unless it is answered
+	}
+	if !in.d.confirmed() {
+		in.d.remove()
+	}
+}
+
+// abort is the end by the caller: CANCEL, or BYE where respond is set. The
+// transaction layer answers a CANCEL's INVITE with 487 itself, if it was there
+// already; else the handler's goroutine does.
+func (in *Incoming) abort(f *Failure, respond bool) {
+	in.mu.Lock()
+	if in.final {
+		in.mu.Unlock()
+		return
+	}
+	in.final, in.aborted, in.refused = true, f, make(chan struct{})
+	in.quiet()
+	in.mu.Unlock()
+	in.stop(f)
+	if !in.a.enter() {
+		close(in.refused)
+		return
+	}
+	go func() {
+		defer in.a.leave()
+		defer close(in.refused)
+		in.terminated(respond)
+	}()
+}
+
+// terminated answers 487 where the transaction layer does not: the CANCEL was
+// handled before the INVITE, or there was none.
+func (in *Incoming) terminated(now bool) {
+	if !now {
+		select {
+		case <-time.After(orderGap):
+		case <-in.a.dead:
+			return
+		}
+	}
+	if in.tx.Err() == nil {
+		in.a.respond(in.req, in.tx, sipmsg.StatusRequestTerminated, "Request Terminated")
+	}
+}
+
+// quiet stops the repetition of 18x. in.mu is held.
+func (in *Incoming) quiet() {
+	if in.again != nil {
+		in.again.Stop()
+		in.again = nil
+	}
+}
+
+// Offer is the caller's session description, nil if the INVITE has none.
+func (in *Incoming) Offer() []byte { return sdpBody(in.req) }
+
+// Header returns the first value of a header of the INVITE, by its long name;
+// empty without one.
+func (in *Incoming) Header(name string) string { return header(in.req, strings.ToLower(name)) }
+
+// Ring answers 180, and again every minute until the final response.
+func (in *Incoming) Ring() error {
+	return in.provisional(sipmsg.StatusRinging, "Ringing", nil)
+}
+
+// EarlyMedia answers 183 with the Negotiator's answer to the caller's offer,
+// for ringback or an announcement. Answer with the same Negotiator gives the
+// same session description again. The error is a *Failure of kind BadMedia
+// where there is no offer or it is refused; the INVITE stays open then.
+func (in *Incoming) EarlyMedia(n Negotiator) error {
+	offer := in.Offer()
+	if offer == nil {
+		return &Failure{Kind: BadMedia, Err: fmt.Errorf("early media: the INVITE has no offer")}
+	}
+	in.mu.Lock()
+	body, same := in.answer, in.answer != nil && in.media == n
+	in.mu.Unlock()
+	if !same {
+		in.d.SetMedia(n)
+		var err error
+		if body, err = in.d.acceptOffer(offer); err != nil {
+			return &Failure{Kind: BadMedia, Err: fmt.Errorf("early media: %w", err)}
+		}
+		in.mu.Lock()
+		in.media, in.answer = n, body
+		in.mu.Unlock()
+	}
+	return in.provisional(sipmsg.StatusSessionInProgress, "Session Progress", body)
+}
+
+func (in *Incoming) provisional(status int, phrase string, body []byte) error {
+	res := in.a.response(in.req, status, phrase, body, sipmsg.NewHeader("Contact", in.d.record().Contact))
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.open(); err != nil {
+		return err
+	}
+	first := in.ringing == nil
+	in.ringing = res
+	if err := in.tx.Respond(res); err != nil {
+		return fmt.Errorf("sip: %d: %w", status, err)
+	}
+	if first {
+		in.a.journal.SaveDialog(in.d.record())
+		in.again = in.a.after(ringAgain, in.ringAgain)
+	}
+	return nil
+}
+
+// open is nil while a final response may be sent. in.mu is held.
+func (in *Incoming) open() error {
+	if in.aborted != nil {
+		return in.aborted
+	}
+	if in.final {
+		return ErrAnswered
+	}
+	return nil
+}
+
+// ringAgain repeats the 18x, or a proxy on the way may give up.
+func (in *Incoming) ringAgain() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.final || in.again == nil {
+		return
+	}
+	if err := in.tx.Respond(in.ringing); err != nil {
+		return
+	}
+	in.again.Reset(ringAgain)
+}
+
+// Reject answers with a final response of 300 to 699; an empty phrase gets the
+// usual one. The error is ErrAnswered if there is a final response already, or
+// the *Failure with which the caller gave up.
+func (in *Incoming) Reject(status int, phrase string, reasons ...Reason) error {
+	return in.RejectRetry(status, phrase, 0, reasons...)
+}
+
+// RejectRetry is Reject with a Retry-After header, in whole seconds, where
+// after is positive: for 503, 480, 486, 600 and 603.
+func (in *Incoming) RejectRetry(status int, phrase string, after time.Duration, reasons ...Reason) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if err := in.open(); err != nil {
+		return err
+	}
+	in.final = true
+	in.quiet()
+	if status < 300 || status > 699 {
+		status, phrase = sipmsg.StatusInternalServerError, ""
+	}
+	if phrase == "" {
+		phrase = phraseOf(status)
+	}
+	res := in.a.response(in.req, status, phrase, nil)
+	if after > 0 {
+		res.AppendHeader(retryAfter(int((after + time.Second - 1) / time.Second)))
+	}
+	addReasons(res, reasons)
+	if err := in.tx.Respond(res); err != nil {
+		return fmt.Errorf("sip: %d: %w", status, err)
+	}
+	return nil
+}
+
+func phraseOf(status int) string {
+	switch status {
+	case 302:
+		return "Moved Temporarily"
+	case 403:
+		return "Forbidden"
+	case 404:
+		return "Not Found"
+	case 480:
+		return "Temporarily Unavailable"
+	case 484:
+		return "Address Incomplete"
+	case 486:
+		return "Busy Here"
+	case 488:
+		return "Not Acceptable Here"
+	case 500:
+		return "Server Internal Error"
+	case 503:
+		return "Service Unavailable"
+	case 600:
+		return "Busy Everywhere"
+	case 603:
+		return "Decline"
+	}
+	return "Refused"
+}

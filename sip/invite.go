@@ -1,0 +1,181 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"strconv"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+// Invite calls somebody and blocks until the call is up or has failed. Without
+// an error a 2xx was seen and acknowledged and its session description was
+// accepted. The error is a *Failure.
+//
+// When ctx ends the INVITE is cancelled and Invite returns once the far side
+// has said so, at the latest after 64*T1. Where a host has several addresses,
+// silence, a 5xx and a transport error make it try the next one.
+func (a *Agent) Invite(ctx context.Context, inv Invite) (*Dialog, error) {
+	if inv.Media == nil {
+		return nil, &Failure{Kind: Internal, Err: errors.New("no media")}
+	}
+	if a.isClosing() || !a.enter() {
+		return nil, &Failure{Kind: Internal, Err: ErrClosed}
+	}
+	defer a.leave()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	defer context.AfterFunc(a.base, func() { cancel(ErrClosed) })()
+
+	p, f := a.plan(ctx, inv)
+	if f != nil {
+		return nil, f
+	}
+	offer, err := inv.Media.CreateOffer()
+	if err != nil {
+		return nil, &Failure{Kind: BadMedia, Err: err}
+	}
+	for i, dest := range p.dests {
+		var d *Dialog
+		if d, f = a.newOutgoing(p, dest, offer).run(ctx); f == nil {
+			return d, nil
+		}
+		if !f.next() || i == len(p.dests)-1 {
+			break
+		}
+		a.log.Info("sip: next address", "target", inv.Target.Trunk+inv.Target.Extension, "failed", dest, "why", f.Kind, "status", f.Status)
+	}
+	return nil, f
+}
+
+// next reports whether another address of the same host may do better.
+func (f *Failure) next() bool {
+	switch f.Kind {
+	case NoResponse, Transport:
+		return true
+	case Rejected:
+		return f.Status >= 500 && f.Status < 600 && f.Rang == 0
+	}
+	return false
+}
+
+// plan is what all attempts of one Invite have in common.
+type plan struct {
+	inv    Invite
+	dests  []netip.AddrPort
+	target string // Request-URI
+	user   string // of From and Contact
+	domain string // of From; empty: our own address
+	trunk  *trunk // nil: an extension
+}
+
+func (a *Agent) plan(ctx context.Context, inv Invite) (*plan, *Failure) {
+	p := &plan{inv: inv, user: escapeUser(inv.FromUser)}
+	var hop *endpoint
+	var uri sipmsg.Uri
+	if inv.Target.Extension != "" {
+		if e := a.peers.extension(inv.Target.Extension); e != nil {
+			hop, uri = e.hop, *e.uri.Clone()
+		}
+	} else if p.trunk = a.peers.trunk(inv.Target.Trunk); p.trunk != nil {
+		hop = p.trunk.hop()
+		uri = sipmsg.Uri{Scheme: "sip", User: escapeUser(inv.User)}
+		uri.Host, uri.Port = p.trunk.domain()
+	}
+	if hop == nil {
+		return nil, &Failure{Kind: Unresolved, Err: ErrUnknownTarget}
+	}
+	if t := p.trunk; t != nil {
+		if p.user == "" {
+			p.user = escapeUser(t.Username)
+		}
+		if t.Username != "" || t.Domain != "" {
+			p.domain = hostPort(t.domain())
+		}
+		if p.inv.Silence == 0 {
+			p.inv.Silence = t.Try
+		}
+	}
+	if p.user == "" {
+		p.user = "anonymous"
+	}
+	if p.inv.Silence <= 0 {
+		p.inv.Silence = defaultSilence
+	}
+	if p.inv.FirstRing <= 0 {
+		p.inv.FirstRing = defaultFirstRing
+	}
+	if p.inv.Ring <= 0 {
+		p.inv.Ring = defaultRing
+	}
+	p.target = uri.String()
+	var err error
+	if p.dests, err = a.peers.resolve(ctx, hop); err != nil {
+		if ctx.Err() != nil {
+			return nil, &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
+		}
+		return nil, &Failure{Kind: Unresolved, Err: err}
+	}
+	return p, nil
+}
+
+func hostPort(host string, port int) string {
+	if port == 0 {
+		return host
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
+}
+
+// newOutgoing prepares the INVITE to one address: a Call-ID and a tag of its
+// own, so that an answer of an address that was given up is told apart.
+func (a *Agent) newOutgoing(p *plan, dest netip.AddrPort, offer []byte) *outgoing {
+	l, local := a.listenerFor(dest.Addr())
+	sentBy := netip.AddrPortFrom(a.advertised(dest.Addr(), local), l.local.Port()).String()
+	domain := p.domain
+	if domain == "" {
+		domain = sentBy
+	}
+	contact := p.user
+	if p.trunk != nil && p.trunk.Username != "" {
+		contact = escapeUser(p.trunk.Username)
+	}
+	from := "<sip:" + p.user + "@" + domain + ">"
+	if name := quotable(p.inv.FromDisplay); name != "" {
+		from = `"` + name + `" ` + from
+	}
+	tag, seq := newTag(), newCSeq()
+	rec := DialogRecord{
+		ID: tag, CallID: newTag(), LocalTag: tag,
+		LocalURI: from, RemoteURI: "<" + p.target + ">", Target: p.target,
+		Contact: "<sip:" + contact + "@" + sentBy + ">", ViaSentBy: sentBy,
+		InviteCSeq: seq, CSeq: seq,
+		Destination: dest.String(), Listener: l.local.String(),
+		Role: RoleUAC, State: StateEarly, Ref: p.inv.Ref,
+	}
+	o := &outgoing{a: a, plan: p, offer: offer, dest: dest, signal: make(chan struct{}, 1)}
+	if p.trunk != nil {
+		rec.Trunk = p.trunk.Name
+	}
+	o.login = a.login(rec.Trunk)
+	if p.inv.Asserted != "" {
+		o.asserted = "<sip:" + escapeUser(p.inv.Asserted) + "@" + domain + ">"
+	}
+	o.d = newDialog(a, rec, p.inv.Media, p.inv.OnInfo)
+	o.d.out = o
+	return o
+}
+
+// login returns the credentials for a trunk; they may be empty.
+func (a *Agent) login(name string) login {
+	t := a.peers.trunk(name)
+	if t == nil {
+		return login{}
+	}
+	user := t.AuthUser
+	if user == "" {
+		user = t.Username
+	}
+	return login{user: user, password: t.Password}
+}

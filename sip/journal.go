@@ -1,0 +1,56 @@
+package sip
+
+import "context"
+
+// Roles and states of a DialogRecord.
+const (
+	RoleUAC        = "uac" // we sent the INVITE
+	RoleUAS        = "uas" // we got it
+	StateEarly     = "early"
+	StateConfirmed = "confirmed"
+)
+
+// DialogRecord is everything that is needed to end a dialog after a crash, and
+// what its requests are built from while it lives. It is a value and goes
+// through JSON unharmed.
+type DialogRecord struct {
+	ID          string    `json:"id"` // the local tag
+	CallID      string    `json:"call_id"`
+	LocalTag    string    `json:"local_tag"`
+	RemoteTag   string    `json:"remote_tag,omitempty"`
+	LocalURI    string    `json:"local_uri"`  // "display" <uri>, without tag
+	RemoteURI   string    `json:"remote_uri"` // same
+	Contact     string    `json:"contact"`    // our Contact
+	Target      string    `json:"target"`     // the peer's, or the Request-URI before there is one
+	RouteSet    []string  `json:"route_set,omitempty"`
+	ViaSentBy   string    `json:"via_sent_by"` // host:port
+	Branch      string    `json:"branch"`      // of the INVITE
+	Vias        []string  `json:"vias,omitempty"`
+	InviteCSeq  uint32    `json:"invite_cseq"`
+	CSeq        uint32    `json:"cseq"`        // the last one we used
+	RemoteCSeq  uint32    `json:"remote_cseq"` // the last one of the peer, 0: none
+	Destination string    `json:"destination"` // ip:port requests go to
+	Listener    string    `json:"listener"`    // local address they leave from
+	Trunk       string    `json:"trunk,omitempty"`
+	Role        string    `json:"role"`
+	State       string    `json:"state"`
+	Ref         DialogRef `json:"ref"`
+}
+
+// Journal keeps DialogRecords where they outlive the process. Its methods must
+// not block for long and are called from many goroutines.
+type Journal interface {
+	// SaveDialog writes or replaces the record of this ID and returns a
+	// function that waits until it is durable.
+	SaveDialog(rec DialogRecord) (wait func(ctx context.Context) error)
+	// DeleteDialog forgets a dialog that is over.
+	DeleteDialog(id string)
+}
+
+// noJournal stands in where none is configured.
+type noJournal struct{}
+
+func (noJournal) SaveDialog(DialogRecord) func(context.Context) error {
+	return func(context.Context) error { return nil }
+}
+func (noJournal) DeleteDialog(string) {}

@@ -1,0 +1,270 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+
+// request builds a new request of a dialog, or of an INVITE that has none yet.
+// Every transaction gets a request of its own: the library takes a request
+// that is sent again for a retransmission.
+func (a *Agent) request(rec *DialogRecord, method sipmsg.RequestMethod, seq uint32, branch string) (*sipmsg.Request, error) {
+	uri, routes, err := routing(rec)
+	if err != nil {
+		return nil, err
+	}
+	host, port, err := sipmsg.ParseAddr(rec.ViaSentBy)
+	if err != nil {
+		return nil, fmt.Errorf("via %q: %w", rec.ViaSentBy, err)
+	}
+	laddr, err := netip.ParseAddrPort(rec.Listener)
+	if err != nil {
+		return nil, fmt.Errorf("listener %q: %w", rec.Listener, err)
+	}
+	req := sipmsg.NewRequest(method, uri)
+	via := &sipmsg.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP", Host: host, Port: port}
+	via.Params = sipmsg.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}
+	req.AppendHeader(via)
+	hops := sipmsg.MaxForwardsHeader(70)
+	req.AppendHeader(&hops)
+	for _, r := range routes {
+		req.AppendHeader(sipmsg.NewHeader("Route", r))
+	}
+	id := sipmsg.CallIDHeader(rec.CallID)
+	req.AppendHeader(sipmsg.NewHeader("From", tagged(rec.LocalURI, rec.LocalTag)))
+	req.AppendHeader(sipmsg.NewHeader("To", tagged(rec.RemoteURI, rec.RemoteTag)))
+	req.AppendHeader(&id)
+	req.AppendHeader(&sipmsg.CSeqHeader{SeqNo: seq, MethodName: method})
+	if a.cfg.UserAgent != "" && method != sipmsg.ACK {
+		req.AppendHeader(sipmsg.NewHeader("User-Agent", a.cfg.UserAgent))
+	}
+	req.SetTransport("UDP")
+	req.SetDestination(rec.Destination)
+	req.Laddr = sipmsg.Addr{IP: laddr.Addr().AsSlice(), Port: int(laddr.Port())}
+	req.SetBody(nil)
+	return req, nil
+}
+
+func tagged(uri, tag string) string {
+	if tag == "" {
+		return uri
+	}
+	return uri + ";tag=" + tag
+}
+
+// routing is RFC 3261 12.2.1.1: what stands in the Request-URI and in the
+// Route headers. A strict router, one without lr, comes first itself and the
+// target last.
+func routing(rec *DialogRecord) (sipmsg.Uri, []string, error) {
+	target, err := parseURI(rec.Target)
+	if err != nil {
+		return sipmsg.Uri{}, nil, fmt.Errorf("target: %w", err)
+	}
+	if len(rec.RouteSet) == 0 {
+		return target, nil, nil
+	}
+	first, err := parseURI(rec.RouteSet[0])
+	if err != nil {
+		return sipmsg.Uri{}, nil, fmt.Errorf("route: %w", err)
+	}
+	if _, loose := param(first.UriParams, "lr"); loose {
+		return target, rec.RouteSet, nil
+	}
+	return first, append(slices.Clone(rec.RouteSet[1:]), "<"+target.String()+">"), nil
+}
+
+// parseURI reads a URI, in angle brackets or not, as a Request-URI: what RFC
+// 3261 19.1.1 forbids there is left out.
+func parseURI(s string) (sipmsg.Uri, error) {
+	if i, j := strings.IndexByte(s, '<'), strings.LastIndexByte(s, '>'); i >= 0 && j > i {
+		s = s[i+1 : j]
+	}
+	var u sipmsg.Uri
+	if err := sipmsg.ParseUri(s, &u); err != nil {
+		return u, fmt.Errorf("uri %q: %w", cut(s), err)
+	}
+	if u.Host == "" {
+		return u, fmt.Errorf("uri %q: no host", cut(s))
+	}
+	u.Headers = nil
+	u.UriParams = slices.DeleteFunc(u.UriParams, func(kv sipmsg.HeaderKV) bool { return strings.EqualFold(kv.K, "method") })
+	return u, nil
+}
+
+// recordRoutes returns the Record-Route headers in the order of the message.
+func recordRoutes(m sipmsg.Message) []string {
+	var routes []string
+	for _, h := range m.GetHeaders("record-route") {
+		routes = append(routes, h.Value())
+	}
+	return routes
+}
+
+// contactOf returns the URI of a message's Contact, empty without one.
+func contactOf(m sipmsg.Message) string {
+	type contacted interface{ Contact() *sipmsg.ContactHeader }
+	c, ok := m.(contacted)
+	if !ok {
+		return ""
+	}
+	h := c.Contact()
+	if h == nil || h.Address.Wildcard || h.Address.Host == "" {
+		return ""
+	}
+	return h.Address.String()
+}
+
+// aim sets where the requests of a dialog go: to the first route or to the
+// target. Where that is an address inside some other network, or a name that
+// does not resolve, they go to where the peer's message came from.
+func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPort) error {
+	uri, routes, err := routing(rec)
+	if err != nil {
+		return err
+	}
+	if len(routes) > 0 && slices.Equal(routes, rec.RouteSet) { // loose: the first hop is the first route
+		if uri, err = parseURI(routes[0]); err != nil {
+			return err
+		}
+	}
+	port := uint16(sipmsg.DefaultUdpPort)
+	if uri.Port > 0 && uri.Port < 65536 {
+		port = uint16(uri.Port)
+	}
+	ip, err := netip.ParseAddr(uri.Host)
+	if err != nil {
+		ip = a.lookUp(ctx, uri.Host, source)
+	}
+	ip = ip.Unmap()
+	if !ip.Is4() || ip.IsUnspecified() || source.IsValid() && inside(ip) && !inside(source.Addr()) {
+		if !source.IsValid() {
+			return fmt.Errorf("no address for %s", uri.Host)
+		}
+		rec.Destination = source.String()
+		return nil
+	}
+	rec.Destination = netip.AddrPortFrom(ip, port).String()
+	return nil
+}
+
+// lookUp resolves a host of a Contact or Record-Route once for the dialog: the
+// source if it is among the addresses, so that a round-robin name does not
+// send an ACK elsewhere than the INVITE.
+func (a *Agent) lookUp(ctx context.Context, host string, source netip.AddrPort) netip.Addr {
+	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
+	defer cancel()
+	addrs, err := a.peers.look(ctx, host)
+	if err != nil || len(addrs) == 0 || slices.Contains(addrs, source.Addr()) {
+		return source.Addr()
+	}
+	return addrs[0]
+}
+
+// transact sends a request other than INVITE and ACK and waits for its final
+// response.
+func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Response, error) {
+	if to, err := netip.ParseAddrPort(req.Destination()); err == nil {
+		a.peers.hold(to.Addr()) // or the response would come from a stranger
+		defer a.peers.release(to.Addr())
+	}
+	tx, err := a.begin(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	defer tx.Terminate() // retransmitted responses need no state here
+	for {
+		select {
+		case res := <-tx.Responses():
+			if !res.IsProvisional() {
+				return res, nil
+			}
+		case <-tx.Done():
+			return nil, fmt.Errorf("%s: %w", req.Method, tx.Err())
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: %w", req.Method, context.Cause(ctx))
+		case <-a.dead:
+			return nil, ErrClosed
+		}
+	}
+}
+
+// begin starts a client transaction.
+func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientTx, error) {
+	select {
+	case <-a.dead:
+		return nil, ErrClosed
+	default:
+	}
+	tx, err := a.tx.Request(ctx, req)
+	if err != nil {
+		return nil, fmt.Errorf("send %s: %w", req.Method, err)
+	}
+	return tx, nil
+}
+
+// parcel is a rendered message and the way it goes. It is kept where the same
+// message may have to be sent again.
+type parcel struct {
+	data []byte
+	to   netip.AddrPort
+	from *listener
+}
+
+func (p *parcel) send() error {
+	_, err := p.from.write(p.data, p.to)
+	return err
+}
+
+func (a *Agent) parcel(rec *DialogRecord, m sipmsg.Message) (*parcel, error) {
+	i := slices.IndexFunc(a.listeners, func(l *listener) bool { return l.local.String() == rec.Listener })
+	to, err := netip.ParseAddrPort(rec.Destination)
+	if i < 0 || err != nil {
+		return nil, errors.Join(fmt.Errorf("no way from %q to %q", rec.Listener, rec.Destination), err)
+	}
+	return &parcel{data: []byte(m.String()), to: to, from: a.listeners[i]}, nil
+}
+
+// respond answers a request of the server transaction.
+func (a *Agent) respond(req *sipmsg.Request, tx *sipmsg.ServerTx, status int, phrase string, extra ...sipmsg.Header) {
+	res := a.response(req, status, phrase, nil, extra...)
+	if err := tx.Respond(res); err != nil {
+		a.log.Debug("sip: respond", "status", status, "error", err)
+	}
+}
+
+func (a *Agent) response(req *sipmsg.Request, status int, phrase string, body []byte, extra ...sipmsg.Header) *sipmsg.Response {
+	res := sipmsg.NewResponseFromRequest(req, status, plainText(phrase), nil)
+	for _, h := range extra {
+		res.AppendHeader(h)
+	}
+	if a.cfg.UserAgent != "" {
+		res.AppendHeader(sipmsg.NewHeader("Server", a.cfg.UserAgent))
+	}
+	if len(body) > 0 {
+		kind := sipmsg.ContentTypeHeader(sdpType)
+		res.AppendHeader(&kind)
+		res.SetBody(body)
+	}
+	return res
+}
+
+func retryAfter(seconds int) sipmsg.Header {
+	return sipmsg.NewHeader("Retry-After", strconv.Itoa(seconds))
+}
+
+func sourceOf(m sipmsg.Message) netip.AddrPort {
+	ap, err := netip.ParseAddrPort(m.Source())
+	if err != nil {
+		return netip.AddrPort{}
+	}
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

@@ -1,0 +1,234 @@
+package sip
+
+import (
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+// observe sees every parsed message before the transaction layer, in the order
+// of the wire, in the goroutine that reads: what depends on order is done
+// here. It must not wait.
+func (a *Agent) observe(m sipmsg.Message) {
+	defer a.rescue("observe", nil)
+	canonicalise(m)
+	switch m := m.(type) {
+	case *sipmsg.Response:
+		if s := m.CSeq(); s == nil || s.MethodName != sipmsg.INVITE {
+			return
+		}
+		d := a.calls.get(fromTag(m))
+		if d == nil || d.callID != callID(m) {
+			return
+		}
+		d.mu.Lock()
+		out := d.out
+		d.mu.Unlock()
+		if out != nil {
+			out.push(m)
+		}
+	case *sipmsg.Request:
+		received(m)
+		switch m.Method {
+		case sipmsg.INVITE, sipmsg.CANCEL:
+			a.observeInvite(m)
+		case sipmsg.ACK:
+			if d := a.dialogOf(m); d != nil {
+				d.acked(m)
+			}
+		}
+	}
+}
+
+// received is RFC 3261 18.2.1: a Via that names another host than the packet
+// came from gets the true one.
+func received(req *sipmsg.Request) {
+	v := req.Via()
+	src := sourceOf(req)
+	if v == nil || !src.IsValid() {
+		return
+	}
+	if host, err := netip.ParseAddr(v.Host); err == nil && host.Unmap() == src.Addr() {
+		return
+	}
+	v.Params.Add("received", src.Addr().String())
+}
+
+// observeInvite gives a first INVITE, and its CANCEL, our tag: every response
+// to them carries it, those that the transaction layer writes itself too.
+func (a *Agent) observeInvite(req *sipmsg.Request) {
+	to := req.To()
+	if to == nil || req.From() == nil || toTag(req) != "" {
+		return
+	}
+	key := inviteKey(req)
+	to.Params.Add("tag", keyedTag(a.secret, key, callID(req), fromTag(req)))
+	if req.Method == sipmsg.INVITE {
+		a.inbox.arrive(key, mergeKey(req))
+		return
+	}
+	a.inbox.cancel(key, &Failure{Kind: Cancelled, Status: sipmsg.StatusRequestTerminated, Reasons: messageReasons(req)})
+}
+
+// inviteKey names an INVITE transaction; its CANCEL has the same (RFC 3261
+// 9.2, 17.2.3).
+func inviteKey(req *sipmsg.Request) string {
+	v := req.Via()
+	if v == nil {
+		return callID(req)
+	}
+	return branchOf(req) + "\x00" + v.Host + ":" + strconv.Itoa(v.Port) + "\x00" + callID(req)
+}
+
+// mergeKey is the same for one INVITE that comes over two ways (RFC 3261
+// 8.2.2.2).
+func mergeKey(req *sipmsg.Request) string {
+	s := req.CSeq()
+	if s == nil {
+		return ""
+	}
+	return callID(req) + "\x00" + fromTag(req) + "\x00" + strconv.FormatUint(uint64(s.SeqNo), 10)
+}
+
+// dialogOf returns the dialog that a request with a To-tag belongs to.
+func (a *Agent) dialogOf(req *sipmsg.Request) *Dialog {
+	d := a.calls.get(toTag(req))
+	if d == nil || d.callID != callID(req) {
+		return nil
+	}
+	if rec := d.record(); rec.State == StateConfirmed && rec.RemoteTag != fromTag(req) {
+		return nil
+	}
+	return d
+}
+
+// inbox knows the first INVITEs of the last 64*T1 and those being handled, as
+// they came off the wire, and which were cancelled: the CANCEL may be handled
+// before the INVITE that it came behind.
+type inbox struct {
+	mu     sync.Mutex
+	byKey  map[string]*arrival // guarded by mu
+	merged map[string]string   // guarded by mu; mergeKey to key
+	order  []*arrival          // guarded by mu; by time
+}
+
+// arrival is an INVITE off the wire. Its fields are guarded by inbox.mu.
+type arrival struct {
+	key, merge string
+	at         time.Time
+	twin       bool // the same request came over another way before
+	active     bool // Handle runs
+	old        bool // out of order already
+	cancelled  *Failure
+	onCancel   func(*Failure)
+}
+
+func newInbox() *inbox {
+	return &inbox{byKey: make(map[string]*arrival), merged: make(map[string]string)}
+}
+
+// arrive notes an INVITE; a retransmission changes nothing.
+func (b *inbox) arrive(key, merge string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(key, merge)
+}
+
+func (b *inbox) add(key, merge string) *arrival {
+	if r := b.byKey[key]; r != nil {
+		if r.merge == "" && merge != "" { // known by its CANCEL only
+			r.merge = merge
+		}
+		return r
+	}
+	now := time.Now()
+	for len(b.order) > 0 && now.Sub(b.order[0].at) > txTimeout {
+		r := b.order[0]
+		b.order = b.order[1:]
+		if r.old = true; !r.active {
+			b.drop(r)
+		}
+	}
+	r := &arrival{key: key, merge: merge, at: now}
+	if merge != "" {
+		_, r.twin = b.merged[merge]
+		if !r.twin {
+			b.merged[merge] = key
+		}
+	}
+	b.byKey[key] = r
+	b.order = append(b.order, r)
+	return r
+}
+
+func (b *inbox) drop(r *arrival) {
+	delete(b.byKey, r.key)
+	if b.merged[r.merge] == r.key {
+		delete(b.merged, r.merge)
+	}
+}
+
+// cancel marks an INVITE that was seen.
+func (b *inbox) cancel(key string, f *Failure) {
+	b.mu.Lock()
+	r := b.byKey[key]
+	if r == nil || r.cancelled != nil {
+		b.mu.Unlock()
+		return
+	}
+	r.cancelled = f
+	tell := r.onCancel
+	b.mu.Unlock()
+	if tell != nil {
+		tell(f)
+	}
+}
+
+// remember marks an INVITE that was not seen yet, and reports whether it was.
+func (b *inbox) remember(key string, f *Failure) (seen bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.byKey[key] != nil {
+		return true
+	}
+	b.add(key, "").cancelled = f
+	return false
+}
+
+// claim returns what is known of an INVITE that is about to be handled, nil if
+// it is no first one.
+func (b *inbox) claim(key string) *arrival {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.byKey[key]
+	if r == nil || r.active {
+		return nil
+	}
+	r.active = true
+	return r
+}
+
+// watch calls f when the INVITE is cancelled, at once if it is.
+func (b *inbox) watch(r *arrival, f func(*Failure)) {
+	b.mu.Lock()
+	done := r.cancelled
+	r.onCancel = f
+	b.mu.Unlock()
+	if done != nil {
+		f(done)
+	}
+}
+
+// release ends what claim began.
+func (b *inbox) release(r *arrival) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r.onCancel = nil
+	if r.old {
+		r.active = false
+		b.drop(r)
+	}
+}

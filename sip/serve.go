@@ -1,0 +1,180 @@
+package sip
+
+import (
+	"strings"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+// serve handles a request that began a transaction, in a goroutine of its own.
+func (a *Agent) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
+	if !a.enter() {
+		tx.Terminate()
+		return
+	}
+	defer a.leave()
+	// Without a final response the transaction ends here; with one it stays to
+	// repeat it.
+	defer tx.TerminateGracefully()
+	defer a.rescue(string(req.Method), func() {
+		a.respond(req, tx, sipmsg.StatusInternalServerError, "Server Internal Error")
+	})
+	if req.Method == sipmsg.ACK {
+		return // observe has seen it
+	}
+	if req.From() == nil || req.To() == nil || req.CallID() == nil || fromTag(req) == "" {
+		a.respond(req, tx, sipmsg.StatusBadRequest, "Bad Request")
+		return
+	}
+	switch req.Method {
+	case sipmsg.CANCEL:
+		a.serveCancel(req, tx)
+		return
+	case sipmsg.INVITE:
+		if r := a.inbox.claim(inviteKey(req)); r != nil {
+			defer a.inbox.release(r)
+			a.invited(req, tx, r)
+			return
+		}
+	}
+	if d := a.dialogOf(req); d != nil {
+		d.serve(req, tx)
+		return
+	}
+	a.serveOther(req, tx)
+}
+
+// serveCancel answers a CANCEL that the transaction layer has no INVITE for:
+// it never came, or it is about to be handled.
+func (a *Agent) serveCancel(req *sipmsg.Request, tx *sipmsg.ServerTx) {
+	f := &Failure{Kind: Cancelled, Status: sipmsg.StatusRequestTerminated, Reasons: messageReasons(req)}
+	if a.inbox.remember(inviteKey(req), f) {
+		a.respond(req, tx, sipmsg.StatusOK, "OK")
+		return
+	}
+	a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+}
+
+// serveOther answers requests outside of dialogs. Who is no configured peer
+// gets nothing.
+func (a *Agent) serveOther(req *sipmsg.Request, tx *sipmsg.ServerTx) {
+	if toTag(req) != "" {
+		a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+		return
+	}
+	if trunks, ext := a.peers.match(sourceOf(req), userOf(req.From().Address.User)); len(trunks) == 0 && ext == "" {
+		return
+	}
+	allow := sipmsg.NewHeader("Allow", allowed)
+	if req.Method != sipmsg.OPTIONS {
+		a.respond(req, tx, sipmsg.StatusMethodNotAllowed, "Method Not Allowed", allow)
+		return
+	}
+	if a.refuseRequired(req, tx) {
+		return
+	}
+	if a.isClosing() {
+		a.respond(req, tx, sipmsg.StatusServiceUnavailable, "Service Unavailable", retryAfter(closingRetry))
+		return
+	}
+	a.respond(req, tx, sipmsg.StatusOK, "OK", allow, sipmsg.NewHeader("Accept", sdpType))
+}
+
+// refuseRequired answers 420 where the peer insists on an extension: we have
+// none (RFC 3261 8.2.2.3).
+func (a *Agent) refuseRequired(req *sipmsg.Request, tx *sipmsg.ServerTx) bool {
+	tags := optionTags(req, "require")
+	if len(tags) == 0 {
+		return false
+	}
+	a.respond(req, tx, sipmsg.StatusBadExtension, "Bad Extension", sipmsg.NewHeader("Unsupported", plainText(strings.Join(tags, ", "))))
+	return true
+}
+
+// serve handles a request inside the dialog.
+func (d *Dialog) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
+	if !d.inOrder(req) {
+		d.a.respond(req, tx, sipmsg.StatusInternalServerError, "Server Internal Error: CSeq out of order")
+		return
+	}
+	if req.Method != sipmsg.BYE {
+		if d.isOver() {
+			d.a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
+			return
+		}
+		if d.a.refuseRequired(req, tx) {
+			return
+		}
+	}
+	switch req.Method {
+	case sipmsg.BYE:
+		d.serveBye(req, tx)
+	case sipmsg.INVITE:
+		d.serveReinvite(req, tx)
+	case sipmsg.UPDATE:
+		d.serveUpdate(req, tx)
+	case sipmsg.INFO:
+		d.a.respond(req, tx, sipmsg.StatusOK, "OK")
+		d.mu.Lock()
+		tell := d.onInfo
+		d.mu.Unlock()
+		if tell != nil {
+			tell(contentType(req), req.Body())
+		}
+	case sipmsg.OPTIONS:
+		d.a.respond(req, tx, sipmsg.StatusOK, "OK", sipmsg.NewHeader("Allow", allowed), sipmsg.NewHeader("Accept", sdpType))
+	default:
+		d.a.respond(req, tx, sipmsg.StatusMethodNotAllowed, "Method Not Allowed", sipmsg.NewHeader("Allow", allowed))
+	}
+}
+
+// inOrder takes the CSeq of a request; it must be higher than the last (RFC
+// 3261 12.2.2). A retransmission never comes here.
+func (d *Dialog) inOrder(req *sipmsg.Request) bool {
+	s := req.CSeq()
+	if s == nil {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.rec.RemoteCSeq != 0 && s.SeqNo <= d.rec.RemoteCSeq {
+		return false
+	}
+	d.rec.RemoteCSeq = s.SeqNo
+	return true
+}
+
+func (d *Dialog) serveBye(req *sipmsg.Request, tx *sipmsg.ServerTx) {
+	reasons := messageReasons(req)
+	d.a.respond(req, tx, sipmsg.StatusOK, "OK")
+	e := Ended{By: ByRemote, Reasons: reasons}
+	d.mu.Lock()
+	in := d.in
+	ours := d.rec.Role == RoleUAC && d.rec.State != StateConfirmed
+	if ours { // behind a 2xx that is being worked on, or from nobody
+		d.byeEarly = &e
+	}
+	d.mu.Unlock()
+	switch {
+	case in != nil: // a BYE in place of a CANCEL, RFC 3261 15
+		in.abort(&Failure{Kind: Cancelled, Status: sipmsg.StatusRequestTerminated, Reasons: reasons}, true)
+	case !ours:
+		d.end(e, false)
+	}
+}
+
+// endEarly ends a dialog whose BYE came before it was known to be one.
+func (d *Dialog) endEarly() {
+	d.mu.Lock()
+	e := d.byeEarly
+	d.mu.Unlock()
+	if e != nil {
+		d.end(*e, false)
+	}
+}
+
+func (d *Dialog) isOver() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.over
+}

@@ -1,0 +1,136 @@
+// Package sip is Perezvon's SIP user agent over UDP: outgoing and incoming
+// calls, their dialogs, digest, and the trunks and phones it knows.
+//
+// Parsing, transport and transactions are sipgo's; everything that makes a
+// call of them is here, because a call has to survive what libraries of dialog
+// helpers give up on: a 200 that crosses a CANCEL, forks, lost ACKs, messages
+// that are handled in another order than they came in.
+//
+// No type of sipgo leaves the package, and session descriptions cross it as
+// bytes: a Negotiator makes and reads them.
+package sip
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Timers of RFC 3261 17.1.1.1 and of this package.
+const (
+	t1         = 500 * time.Millisecond
+	t2         = 4 * time.Second
+	txTimeout  = 64 * t1
+	lateAnswer = 50 * time.Millisecond // how long a 2xx without SDP waits for a 183 it overtook
+	ringAgain  = time.Minute           // RFC 3261 13.3.1.1: a ringing phone says so again
+
+	defaultSilence   = 4 * time.Second
+	defaultFirstRing = 10 * time.Second
+	defaultRing      = 3 * time.Minute
+	maxAddresses     = 4 // of one host are tried for one call
+)
+
+// Config is what an Agent needs. Listen and Handle are required.
+type Config struct {
+	// Listen are open UDP sockets, see ListenUDP. The agent owns them from
+	// New on and closes them.
+	Listen []net.PacketConn
+	// PublicIP is written into Via and Contact, and given out by LocalIP, for
+	// destinations outside; invalid: the local address that faces the
+	// destination. Loopback and, where PublicIP is not private itself, private
+	// destinations always see the local address.
+	PublicIP  netip.Addr
+	UserAgent string // the User-Agent and Server header
+	Trunks    []Trunk
+	// Extensions are phones at a fixed address.
+	Extensions []Extension
+	// Resolve looks a host name up; nil: net.DefaultResolver, IPv4 only.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	Journal Journal // nil: dialogs are not journalled
+	// Handle is called in its own goroutine for every new INVITE of a known
+	// peer. Its context ends, with a cause, when the caller cancels (*Failure),
+	// when the dialog is over (Ended), when the agent closes (ErrClosed), and
+	// when Handle returns. A handler that returns without a final response, or
+	// panics, makes a 500.
+	Handle func(ctx context.Context, in *Incoming)
+	Logger *slog.Logger // nil: slog.Default
+}
+
+// Trunk is a provider or another PBX.
+type Trunk struct {
+	Name     string
+	Host     string // host or host:port; the port is 5060 if left out
+	Username string // also the user of our Contact
+	AuthUser string // for digest; empty: Username
+	Password string
+	Domain   string // of Request-URI, From and To; empty: Host
+	Proxy    string // host[:port] everything is sent to; empty: Host
+	// Peers are the networks it may send from. Empty: every address the host
+	// and the proxy resolve to.
+	Peers []netip.Prefix
+	Try   time.Duration // how long it may stay silent; 0: 4 s
+}
+
+// Extension is a phone at a fixed address.
+type Extension struct {
+	Number  string
+	Contact string // sip:user@host:port
+}
+
+// Target is whom to call: exactly one of the two is set.
+type Target struct{ Trunk, Extension string }
+
+// Negotiator makes and reads the session descriptions of one leg. Its methods
+// are called one at a time and must not wait for the network.
+type Negotiator interface {
+	// CreateOffer is asked for the first offer, and for a new one when a peer
+	// sends an INVITE without any.
+	CreateOffer() ([]byte, error)
+	// AcceptOffer answers an offer of the peer, the first or a later one
+	// (hold, resume, unchanged). An error refuses it with 488.
+	AcceptOffer(offer []byte) (answer []byte, err error)
+	// AcceptAnswer takes the answer to our offer; it may come for a 183 and
+	// again for the 200.
+	AcceptAnswer(answer []byte) error
+}
+
+// DialogRef says which call and leg of ours a dialog belongs to. It is kept in
+// the journal and not looked at here.
+type DialogRef struct {
+	Call string `json:"call"`
+	Leg  string `json:"leg"`
+}
+
+// Invite is one outgoing call.
+type Invite struct {
+	Target Target
+	// User is the number as the trunk wants it dialled. An extension is called
+	// at its contact and needs none.
+	User        string
+	FromUser    string // caller's number; empty: the trunk's user name, or anonymous
+	FromDisplay string // may hold any text
+	Asserted    string // user of P-Asserted-Identity (RFC 3325); empty: no such header
+	Ref         DialogRef
+	Media       Negotiator
+	// Silence bounds the time without any response; 0: the trunk's Try, 4 s.
+	Silence time.Duration
+	// FirstRing bounds the time until the first 18x; 0: 10 s.
+	FirstRing time.Duration
+	// Ring bounds the time from the first 18x to the answer; 0: 3 minutes.
+	Ring time.Duration
+	// OnProgress is told of every 18x, in order and from one goroutine. It must
+	// not block. May be nil.
+	OnProgress func(Progress)
+	// OnInfo is given the body of every INFO request of the peer. It must not
+	// block. May be nil.
+	OnInfo func(contentType string, body []byte)
+}
+
+// Progress is a provisional response.
+type Progress struct {
+	Status int
+	Media  bool   // its session description was accepted: early media may come
+	Tag    string // To-tag: which fork it comes from; may be empty
+}

@@ -1,0 +1,67 @@
+package sip
+
+import "bytes"
+
+// What is looked at before a packet is parsed. These functions see whatever
+// anybody sends.
+
+// looksLikeSIP reports whether the first line could be a request's or a
+// response's.
+func looksLikeSIP(p []byte) bool {
+	line, _, ok := bytes.Cut(p, crlf)
+	if !ok || len(line) < len("A a SIP/2.0") {
+		return false
+	}
+	return bytes.HasPrefix(line, sipVersion) || bytes.HasSuffix(line, sipVersion)
+}
+
+// sniffCallID returns the value of the Call-ID header without parsing the
+// rest, nil if there is none. It points into p.
+func sniffCallID(p []byte) []byte {
+	for {
+		i := bytes.Index(p, crlf)
+		if i < 0 {
+			return nil
+		}
+		p = p[i+len(crlf):]
+		if len(p) == 0 || p[0] == '\r' { // the body begins
+			return nil
+		}
+		var value []byte
+		switch p[0] | 0x20 {
+		case 'c':
+			value = afterName(p, "call-id")
+		case 'i':
+			value = afterName(p, "i")
+		}
+		if value == nil {
+			continue
+		}
+		line, _, _ := bytes.Cut(value, crlf)
+		if line = bytes.TrimSpace(line); len(line) > 0 {
+			return line
+		}
+		return nil
+	}
+}
+
+var (
+	crlf       = []byte("\r\n")
+	sipVersion = []byte("SIP/2.0")
+)
+
+// afterName returns what follows "name:" at the start of p, nil if p does not
+// start so. White space before the colon is allowed.
+func afterName(p []byte, name string) []byte {
+	if len(p) < len(name) || !bytes.EqualFold(p[:len(name)], []byte(name)) {
+		return nil
+	}
+	p = p[len(name):]
+	for len(p) > 0 && (p[0] == ' ' || p[0] == '\t') {
+		p = p[1:]
+	}
+	if len(p) == 0 || p[0] != ':' {
+		return nil
+	}
+	return p[1:]
+}

@@ -1,0 +1,47 @@
+package sip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+// socketBuffer is the receive buffer asked for: a burst of several thousand
+// messages waits there instead of being lost.
+const socketBuffer = 4 << 20
+
+// The library refuses UDP messages above this size minus 200, responses too,
+// which have no other way to go. It is a variable of its own package, so it is
+// set before anything can run.
+func init() { sipmsg.UDPMTUSize = 65507 + 200 }
+
+// ListenUDP opens an IPv4 socket for Config.Listen. addr is "ip:port" or
+// ":port". The receive buffer is set to 4 MiB; a kernel that allows less gives
+// less. The error of a port that is taken or not permitted says what to do.
+func ListenUDP(ctx context.Context, addr string) (net.PacketConn, error) {
+	var lc net.ListenConfig
+	c, err := lc.ListenPacket(ctx, "udp4", addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("listen for SIP on udp %s: the port is in use by another program; "+
+			"stop that program (ss -ulpn shows it) or choose another port in sip.listen: %w", addr, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("listen for SIP on udp %s: this machine has no such address; "+
+			"use 0.0.0.0 or one of its own in sip.listen: %w", addr, err)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("listen for SIP on udp %s: not permitted; "+
+			"ports below 1024 need CAP_NET_BIND_SERVICE, choose a higher one in sip.listen: %w", addr, err)
+	case err != nil:
+		return nil, fmt.Errorf("listen for SIP on udp %s: %w", addr, err)
+	}
+	if u, ok := c.(*net.UDPConn); ok {
+		if err := u.SetReadBuffer(socketBuffer); err != nil {
+			return nil, errors.Join(fmt.Errorf("listen for SIP on udp %s: receive buffer: %w", addr, err), c.Close())
+		}
+	}
+	return c, nil
+}
