@@ -66,8 +66,8 @@ func allKeys(t reflect.Type, path string) []string {
 		return allKeys(t.Elem(), path)
 	case reflect.Struct:
 		var keys []string
-		for i := range t.NumField() {
-			keys = append(keys, allKeys(t.Field(i).Type, join(path, t.Field(i).Tag.Get("yaml")))...)
+		for f := range t.Fields() {
+			keys = append(keys, allKeys(f.Type, join(path, f.Tag.Get("yaml")))...)
 		}
 		return keys
 	}

@@ -100,8 +100,7 @@ func (d *decoder) whole(at place, format string, args ...any) *Error {
 // syntax puts the parser's words into ours where they would puzzle.
 func (d *decoder) syntax(data []byte, err error) *Error {
 	at, msg := place{1, 1}, err.Error()
-	var le *yaml.LoadError
-	if errors.As(err, &le) {
+	if le, ok := errors.AsType[*yaml.LoadError](err); ok {
 		msg = le.Message
 		if le.Mark.Line > 0 {
 			at = place{le.Mark.Line, max(le.Mark.Column, 1)}
@@ -160,7 +159,7 @@ func firstControl(data []byte) place {
 }
 
 func readLimited(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the administrator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -55,7 +55,7 @@ func (d *decoder) secretFile(path string) (string, error) {
 	}
 	data, err := d.src.File(path)
 	if err != nil {
-		if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
+		if pe, ok := errors.AsType[*fs.PathError](err); ok {
 			err = pe.Err
 		}
 		return "", fmt.Errorf("secret file %s: %w", path, err)

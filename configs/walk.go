@@ -226,8 +226,8 @@ func fieldsOf(t reflect.Type) map[string]int {
 // keysOf returns the keys of a struct in their order.
 func keysOf(t reflect.Type) []string {
 	keys := make([]string, 0, t.NumField())
-	for i := range t.NumField() {
-		keys = append(keys, t.Field(i).Tag.Get("yaml"))
+	for f := range t.Fields() {
+		keys = append(keys, f.Tag.Get("yaml"))
 	}
 	return keys
 }
@@ -236,9 +236,9 @@ func keysOf(t reflect.Type) []string {
 // every key has a default.
 func required(t reflect.Type) []string {
 	var keys []string
-	for i := range t.NumField() {
-		if t.Field(i).Tag.Get("need") != "" {
-			keys = append(keys, t.Field(i).Tag.Get("yaml"))
+	for f := range t.Fields() {
+		if f.Tag.Get("need") != "" {
+			keys = append(keys, f.Tag.Get("yaml"))
 		}
 	}
 	return keys

@@ -234,7 +234,7 @@ func (p *planner) forward(f *configs.ForwardStep) (Step, error) {
 
 // refusal returns the SIP status for a number that is not dialled.
 func refusal(err error) int {
-	if ne := (*NumberError)(nil); errors.As(err, &ne) && ne.Code == NotAllowed {
+	if ne, ok := errors.AsType[*NumberError](err); ok && ne.Code == NotAllowed {
 		return 403
 	}
 	return 404
