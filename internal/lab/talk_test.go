@@ -3,6 +3,8 @@ package lab_test
 import (
 	"net/netip"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -125,13 +127,12 @@ func TestCredentialsAreAskedForAndChecked(t *testing.T) {
 func TestLossIsCountedWhereTheNetworkMayLose(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.b.Number("100", lab.Customer(0))
-		n := 0
+		var n atomic.Int32
 		w.net.SetFilter(func(p memnet.Packet) memnet.Fate {
 			if p.Data[0] != 0x80 {
 				return memnet.Fate{}
 			}
-			n++
-			return memnet.Fate{Drop: n == 100}
+			return memnet.Fate{Drop: n.Add(1) == 100}
 		})
 		caller, called := w.call(lab.CallOptions{Script: lab.Script{lab.Talk(3 * time.Second), lab.Bye()}})
 		<-caller.Ended()
@@ -147,11 +148,14 @@ func TestLossIsCountedWhereTheNetworkMayLose(t *testing.T) {
 func TestRetransmissionsCarryACallThroughLoss(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		w.b.Number("100", lab.Script{lab.Ring(time.Second), lab.Answer(2 * time.Second), lab.Talk(5 * time.Second), lab.Bye()})
+		var mu sync.Mutex
 		seen := make(map[string]int)
 		w.net.SetFilter(func(p memnet.Packet) memnet.Fate {
 			if p.Data[0] == 0x80 {
 				return memnet.Fate{}
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			line, _, _ := strings.Cut(string(p.Data), "\r\n")
 			seen[line]++
 			return memnet.Fate{Drop: seen[line] == 1 && !strings.Contains(line, " 180 ")}
