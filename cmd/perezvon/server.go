@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/internal/api"
+	"perezvon/internal/call"
+	"perezvon/internal/store/sqlite"
+	"perezvon/media"
+	"perezvon/sip"
+	"perezvon/tts"
+)
+
+// server is a whole Perezvon in this process.
+type server struct {
+	cfg     *configs.Config
+	log     *slog.Logger
+	started time.Time
+
+	db     *sqlite.DB
+	speech *tts.Service
+	sound  *media.Engine
+	phones *sip.Agent
+	calls  *call.Service
+	http   *api.Server
+
+	closers []func(context.Context) error // in the order of opening
+}
+
+// startServer opens everything in the order of need: what fails says which
+// part it was and leaves nothing open.
+func startServer(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{cfg: cfg, log: log, started: time.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.closeParts(context.WithoutCancel(ctx)))
+		}
+	}()
+	for _, open := range []func(context.Context) error{s.openStore, s.openSpeech, s.openMedia, s.openSIP, s.openAPI} {
+		if err := open(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func (s *server) opened(closer func(context.Context) error) { s.closers = append(s.closers, closer) }
+
+// Data files may hold what people said: nobody else reads them.
+const dataMode = 0o750
+
+func (s *server) recordings() string {
+	if s.cfg.Recordings.Dir != "" {
+		return s.cfg.Recordings.Dir
+	}
+	return filepath.Join(s.cfg.DataDir, "recordings")
+}
+
+func (s *server) openStore(ctx context.Context) error {
+	for key, dir := range map[string]string{"data_dir": s.cfg.DataDir, "recordings.dir": s.recordings()} {
+		if err := os.MkdirAll(dir, dataMode); err != nil {
+			return fmt.Errorf("%s: the folder cannot be made; make it writable for this user or choose another: %w", key, err)
+		}
+	}
+	db, err := sqlite.Open(ctx, filepath.Join(s.cfg.DataDir, "perezvon.db"), sqlite.Options{})
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	s.db = db
+	s.opened(func(context.Context) error { return db.Close() })
+	return nil
+}
+
+func (s *server) openSpeech(ctx context.Context) error {
+	speech, err := newSpeech(s.cfg, s.log)
+	if err != nil {
+		return fmt.Errorf("tts: %w", err)
+	}
+	s.speech = speech
+	s.opened(func(context.Context) error { return speech.Close() })
+	if err := speech.Check(ctx); err != nil {
+		s.log.Error("speech does not work; callbacks run with beeps instead of words", "err", err)
+	}
+	return nil
+}
+
+func newSpeech(cfg *configs.Config, log *slog.Logger) (*tts.Service, error) {
+	engines := make([]tts.Engine, 0, len(cfg.TTS.Engines))
+	for _, e := range cfg.TTS.Engines {
+		engines = append(engines, tts.NewESpeak(e.Name, e.Path))
+	}
+	voices := make(map[string]tts.Voice, len(cfg.TTS.Voices))
+	for id, v := range cfg.TTS.Voices {
+		voices[id] = tts.Voice{Engine: v.Engine, Voice: v.Voice, Language: v.Language, Name: v.Name}
+	}
+	return tts.New(tts.Config{
+		Engines: engines, Voices: voices, DefaultVoice: cfg.TTS.Voice,
+		CacheDir: filepath.Join(cfg.DataDir, "speech"), Logger: log,
+	})
+}
+
+func (s *server) openMedia(context.Context) error {
+	codecs := make([]media.Codec, 0, len(s.cfg.Media.Codecs))
+	for _, name := range s.cfg.Media.Codecs {
+		c, ok := media.ParseCodec(name)
+		if !ok {
+			return fmt.Errorf("media.codecs: unknown codec %q", name)
+		}
+		codecs = append(codecs, c)
+	}
+	cfg := media.Config{BindIP: s.cfg.SIP.Listen[0].Addr.Addr(), Codecs: codecs, Logger: s.log}
+	cfg.Ports.First, cfg.Ports.Last = s.cfg.Media.Ports.First, s.cfg.Media.Ports.Last
+	engine, err := media.New(cfg)
+	if err != nil {
+		return fmt.Errorf("media: %w", err)
+	}
+	s.sound = engine
+	s.opened(func(context.Context) error { return engine.Close() })
+	return nil
+}
+
+// openSIP listens, settles what the last run left and begins to take calls.
+func (s *server) openSIP(ctx context.Context) error {
+	sockets := make([]net.PacketConn, 0, len(s.cfg.SIP.Listen))
+	for _, l := range s.cfg.SIP.Listen {
+		socket, err := sip.ListenUDP(ctx, l.Addr.String())
+		if err != nil {
+			for _, open := range sockets {
+				_ = open.Close() // never used
+			}
+			return fmt.Errorf("sip.listen: %w", err)
+		}
+		sockets = append(sockets, socket)
+	}
+	agent, err := sip.New(s.sipConfig(sockets))
+	if err != nil {
+		return fmt.Errorf("sip: %w", err)
+	}
+	s.phones = agent
+	s.opened(agent.Close)
+	s.calls = call.New(call.Config{
+		Settings: s.cfg, Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.db,
+		RecordingsDir: s.recordings(), Logger: s.log,
+	})
+	if err := agent.Start(ctx); err != nil {
+		return fmt.Errorf("sip: %w", err)
+	}
+	if err := s.calls.Start(ctx); err != nil {
+		return fmt.Errorf("calls: %w", err)
+	}
+	s.opened(s.calls.Close)
+	return nil
+}
+
+func (s *server) sipConfig(sockets []net.PacketConn) sip.Config {
+	public, err := netip.ParseAddr(s.cfg.SIP.PublicIP)
+	if err != nil {
+		public = netip.Addr{} // auto: the address that faces the destination
+	}
+	c := sip.Config{
+		Listen: sockets, PublicIP: public, UserAgent: "Perezvon/" + version(),
+		Journal: call.NewJournal(s.db), Logger: s.log,
+		Handle: func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) },
+	}
+	for _, t := range s.cfg.Trunks {
+		c.Trunks = append(c.Trunks, sip.Trunk{
+			Name: t.Name, Host: t.Host, Username: t.Username, AuthUser: t.AuthUser, Password: t.Password.Reveal(),
+			Domain: t.Domain, Proxy: t.Proxy, Peers: t.Peers, Try: t.Try,
+		})
+	}
+	for _, e := range s.cfg.Extensions {
+		c.Extensions = append(c.Extensions, sip.Extension{Number: e.Number, Contact: e.Contact})
+	}
+	return c
+}
+
+func (s *server) openAPI(ctx context.Context) error {
+	a, err := api.New(api.Options{
+		Config: s.cfg, Calls: s.calls, Records: s.db, Health: s, Recordings: s.recordings(),
+		Version: version(), Registry: s.metrics(), Logger: s.log,
+	})
+	if err != nil {
+		return err
+	}
+	srv, err := a.Listen(ctx, s.cfg.HTTP.Listen)
+	if err != nil {
+		return err
+	}
+	s.http = srv
+	return nil
+}
+
+// run serves until ctx ends or a part dies. A listener that died is fatal: the
+// supervisor starts the program anew, which is better than a phone that never
+// rings.
+func (s *server) run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve() }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-s.phones.Fatal():
+		err = fmt.Errorf("sip: %w", err)
+	case err = <-served:
+		err = fmt.Errorf("http: %w", err)
+		served <- nil
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Drain)
+	defer cancel()
+	s.log.Info("draining: calls in progress may finish", "limit", s.cfg.Drain)
+	err = errors.Join(err, s.calls.Close(drain))
+	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancelStop()
+	err = errors.Join(err, s.http.Shutdown(stop))
+	<-served
+	return errors.Join(err, s.closeParts(context.WithoutCancel(ctx)))
+}
+
+// closeParts closes in reverse order of opening.
+func (s *server) closeParts(ctx context.Context) error {
+	var errs []error
+	ctx, cancel := context.WithTimeout(ctx, 40*time.Second) // a dead peer's BYE takes 32 s
+	defer cancel()
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		errs = append(errs, s.closers[i](ctx))
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}

@@ -1,0 +1,211 @@
+package call
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/internal/store"
+)
+
+// Call is a call in progress: its record, its context and the legs it still
+// owns.
+type Call struct {
+	svc  *Service
+	line *configs.Line
+	log  *slog.Logger
+
+	ctx    context.Context // ends with an *EndReason as its cause
+	cancel context.CancelCauseFunc
+	legs   sync.WaitGroup // goroutines that dial, watch or hang up legs
+	ended  chan struct{}  // closed when the record has its result
+	hurry  chan struct{}  // brings a waiting retry forward
+
+	mu  sync.Mutex
+	rec store.Call // guarded by mu
+}
+
+func newCall(s *Service, line *configs.Line, rec store.Call) *Call {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &Call{
+		svc: s, line: line, rec: rec,
+		log: s.log.With("call", rec.ID, "line", rec.Line),
+		ctx: ctx, cancel: cancel, ended: make(chan struct{}), hurry: make(chan struct{}, 1),
+	}
+}
+
+// Record returns a copy of the call as it is now.
+func (c *Call) Record() store.Call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return clone(c.rec)
+}
+
+// change is the one door to a call's record: it applies mutate, appends an
+// event to the timeline and hands both to the store in this order. data is the
+// event's content; a func(store.Call) any is called with the changed record.
+// An empty event changes the record silently.
+// Nothing changes a call that has ended.
+func (c *Call) change(event string, data any, mutate func(*store.Call)) *store.Commit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rec.State == store.StateEnded {
+		return settled()
+	}
+	mutate(&c.rec)
+	if event == "" {
+		return c.svc.records.SaveCall(clone(c.rec))
+	}
+	if f, ok := data.(func(store.Call) any); ok {
+		data = f(c.rec)
+	}
+	// Saving under the lock keeps the order of events the order of changes.
+	return c.svc.records.SaveCall(clone(c.rec), newEvent(c.rec.ID, event, data))
+}
+
+// stateData is the content of a call.state event.
+type stateData struct {
+	State   store.State `json:"state"`
+	Attempt int         `json:"attempt,omitempty"`
+	NextAt  *time.Time  `json:"next_at,omitempty"`
+	Text    string      `json:"text,omitempty"`
+}
+
+// enter moves the call to a state.
+func (c *Call) enter(state store.State, text string) *store.Commit {
+	c.log.Debug("state", "state", state, "text", text)
+	return c.change(store.EventCallState, func(r store.Call) any {
+		return stateData{State: state, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: text}
+	}, func(r *store.Call) { r.State = state })
+}
+
+// beginAttempt opens the next attempt.
+func (c *Call) beginAttempt(state store.State) *store.Commit {
+	return c.change(store.EventCallState, func(r store.Call) any {
+		return stateData{State: state, Attempt: len(r.Attempts)}
+	}, func(r *store.Call) {
+		r.State = state
+		r.NextAt = nil
+		r.Attempts = append(r.Attempts, store.Attempt{N: len(r.Attempts) + 1, StartedAt: time.Now()})
+	})
+}
+
+// endAttempt writes an outcome into the attempt that is open.
+func endAttempt(r *store.Call, o outcome, at time.Time) {
+	if len(r.Attempts) == 0 {
+		return
+	}
+	a := &r.Attempts[len(r.Attempts)-1]
+	if a.EndedAt != nil {
+		return
+	}
+	a.EndedAt, a.Result, a.Code, a.Reason, a.ReasonOwner = &at, o.result, o.code, o.reason, o.owner
+}
+
+// wait puts the call aside until next.
+func (c *Call) wait(o outcome, next time.Time) *store.Commit {
+	now := time.Now()
+	return c.change(store.EventCallState, func(r store.Call) any {
+		return stateData{State: store.StateWaitingRetry, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: o.reason}
+	}, func(r *store.Call) {
+		endAttempt(r, o, now)
+		r.State = store.StateWaitingRetry
+		r.NextAt = &next
+		if r.Deadline.Before(next) { // the time-to-live reaches to the next planned retry
+			r.Deadline = next
+		}
+	})
+}
+
+// endData is the content of the call.ended event.
+type endData struct {
+	Result      store.Result `json:"result"`
+	Code        string       `json:"code"`
+	Reason      string       `json:"reason,omitempty"`
+	ReasonOwner store.Party  `json:"reason_owner,omitempty"`
+	HangupBy    store.Party  `json:"hangup_by,omitempty"`
+	TalkMS      int64        `json:"talk_ms"`
+	RingMS      int64        `json:"ring_ms"`
+}
+
+// legGrace is how long the end of a call waits for legs whose far side does
+// not answer our CANCEL or BYE. They are chased further, but no longer seen in
+// the record.
+const legGrace = 5 * time.Second
+
+// finish gives the call its one terminal result, after its legs are down.
+func (c *Call) finish(o outcome) {
+	c.cancel(&EndReason{By: store.PartyUs, Text: "call is over"})
+	c.waitLegs(legGrace)
+	now := time.Now()
+	commit := c.change(store.EventCallEnded, func(r store.Call) any {
+		return endData{r.Result, r.Code, r.Reason, r.ReasonOwner, r.HangupBy, r.TalkMS, r.RingMS}
+	}, func(r *store.Call) {
+		endAttempt(r, o, now)
+		closeLegs(r, now, "the far side did not confirm the end")
+		r.State, r.NextAt, r.EndedAt = store.StateEnded, nil, &now
+		r.Result, r.Code, r.Reason, r.ReasonOwner = o.result, o.code, o.reason, o.owner
+		if r.HangupBy == "" {
+			r.HangupBy = o.hangupBy
+		}
+	})
+	if err := commit.Wait(context.Background()); err != nil {
+		c.log.Error("the end of a call could not be stored; it will be settled at the next start", "err", err)
+	}
+	c.log.Info("call ended", "result", o.result, "code", o.code, "reason", o.reason)
+	close(c.ended)
+}
+
+// waitLegs waits for every goroutine of the call's legs, at most limit.
+func (c *Call) waitLegs(limit time.Duration) {
+	done := make(chan struct{})
+	c.svc.stragglers.Go(func() { // ends with the legs, waited for by Close
+		c.legs.Wait()
+		close(done)
+	})
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+// closeLegs ends the legs that are still open in the record.
+func closeLegs(r *store.Call, at time.Time, why string) {
+	for i := range r.Legs {
+		if l := &r.Legs[i]; l.State != store.LegEnded {
+			l.State, l.EndedAt = store.LegEnded, &at
+			if l.Reason == "" {
+				l.Reason = why
+			}
+		}
+	}
+}
+
+func newEvent(callID, typ string, data any) store.Event {
+	ev := store.Event{Type: typ, At: time.Now(), CallID: callID}
+	if data != nil {
+		// Only our own plain structs come here: they always marshal.
+		ev.Data, _ = json.Marshal(data)
+	}
+	return ev
+}
+
+// clone copies a record so that the store may read it while the call goes on.
+func clone(r store.Call) store.Call {
+	r.Attempts = slices.Clone(r.Attempts)
+	r.Legs = slices.Clone(r.Legs)
+	return r
+}
+
+// settled is a commit that has happened.
+func settled() *store.Commit {
+	commit, settle := store.NewCommit()
+	settle(nil)
+	return commit
+}

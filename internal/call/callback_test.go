@@ -1,0 +1,561 @@
+package call_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/internal/call"
+	"perezvon/internal/lab"
+	"perezvon/internal/store"
+)
+
+// answering is a party that rings for a second, answers and talks until the
+// other side hangs up.
+func answering(hz float64) []lab.Step {
+	return []lab.Step{lab.Tone(hz), lab.Ring(0), lab.Answer(time.Second)}
+}
+
+func hangingUpAfter(hz float64, d time.Duration) []lab.Step {
+	return append(answering(hz), lab.Talk(d), lab.Bye())
+}
+
+func TestManagerHearsTheTextThenOnlyTheCustomerAndTheCustomerOnlyTheManager(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 20*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if rec.HangupBy != store.PartyCustomer {
+			t.Errorf("hung up by %q, want the customer", rec.HangupBy)
+		}
+		if rec.TalkMS < 19_500 || rec.TalkMS > 20_500 {
+			t.Errorf("talk time is %d ms, want 20 s", rec.TalkMS)
+		}
+		manager, client := w.party(w.phones["101"], "101", 1), w.party(w.carrier, customer, 1)
+		if got := manager.HeardFor(speechTone); got < speechTime-200*time.Millisecond {
+			t.Errorf("the manager heard %v of the text, want %v", got, speechTime)
+		}
+		if got := manager.HeardFor(customerTone); got < 19*time.Second {
+			t.Errorf("the manager heard the customer for %v of 20 s", got)
+		}
+		if got := client.HeardFor(managerTone); got < 19*time.Second {
+			t.Errorf("the customer heard the manager for %v of 20 s", got)
+		}
+		if manager.Heard(managerTone, 100*time.Millisecond) || client.Heard(customerTone, 100*time.Millisecond) ||
+			client.Heard(speechTone, 100*time.Millisecond) {
+			t.Error("somebody heard what was not meant for him")
+		}
+		spoke, _ := manager.FirstHeard(speechTone)
+		heard, _ := manager.FirstHeard(customerTone)
+		if !spoke.Before(heard) {
+			t.Errorf("the text began at %v, the customer at %v", spoke, heard)
+		}
+		if client.Invite().Get("From") == "" || client.From() != lineNumber {
+			t.Errorf("the customer saw %q calling, want the line's number", client.From())
+		}
+		if manager.From() != "+"+customer || manager.DisplayName() != "Перезвон: Main office" {
+			t.Errorf("the manager saw %q %q", manager.DisplayName(), manager.From())
+		}
+	})
+}
+
+func TestRecordingHasTheManagerLeftAndTheCustomerRight(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 10*time.Second)...)
+		rec := w.end(w.callback().ID)
+		if rec.Recording == nil {
+			t.Fatal("there is no recording")
+		}
+		left, right := w.recording(rec)
+		if !hears(left, managerTone) || hears(left, customerTone) {
+			t.Error("the left channel is not the manager's")
+		}
+		if !hears(right, customerTone) || hears(right, managerTone) {
+			t.Error("the right channel is not the customer's")
+		}
+		if d := rec.Recording.DurationMS; d < 9_500 || d > 10_500 {
+			t.Errorf("the recording has %d ms, want 10 s", d)
+		}
+	})
+}
+
+func TestTimelineTellsTheWholeCallInOrder(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 5*time.Second)...)
+		rec := w.end(w.callback().ID)
+		got := w.states(rec.ID)
+		want := []string{
+			store.EventCallCreated, store.EventCallState, store.EventCallState, // rendering, ringing the manager
+			store.EventLegDialling, store.EventLegRinging, store.EventLegAnswered, store.EventCallState, // announcing
+			store.EventCallState, store.EventLegDialling, store.EventLegRinging, store.EventLegAnswered, // the customer
+			store.EventCallState, store.EventLegEnded, store.EventLegEnded, store.EventRecordingReady, store.EventCallEnded,
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("timeline:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+func TestPCMAIsTranscodedForAPhoneThatSpeaksPCMU(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", append([]lab.Step{lab.Codecs(lab.PCMU)}, answering(managerTone)...)...)
+		w.number(customer, append([]lab.Step{lab.Codecs(lab.PCMA)}, hangingUpAfter(customerTone, 5*time.Second)...)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		manager, client := w.party(w.phones["101"], "101", 1), w.party(w.carrier, customer, 1)
+		if !manager.Heard(customerTone, 4*time.Second) || !client.Heard(managerTone, 4*time.Second) {
+			t.Error("they did not hear each other")
+		}
+		if !manager.Heard(speechTone, time.Second) {
+			t.Error("the manager did not hear the text")
+		}
+	})
+}
+
+func TestWhileTheCustomerRingsTheManagerHearsRingback(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, append([]lab.Step{lab.Tone(customerTone), lab.Ring(0), lab.Answer(12 * time.Second)}, lab.Talk(3*time.Second), lab.Bye())...)
+		w.end(w.callback().ID)
+		if got := w.party(w.phones["101"], "101", 1).HeardFor(425); got < 1500*time.Millisecond {
+			t.Errorf("the manager heard ringback for %v in 12 s of ringing", got)
+		}
+	})
+}
+
+func TestEarlyMediaOfTheNetworkReplacesTheRingback(t *testing.T) {
+	const network = 1400.0
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Tone(customerTone), lab.EarlyMedia(time.Second, network), lab.Answer(5*time.Second), lab.Talk(3*time.Second), lab.Bye())
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		m := w.party(w.phones["101"], "101", 1)
+		if !m.Heard(network, 4*time.Second) || !m.Heard(customerTone, 2*time.Second) {
+			t.Errorf("the manager heard %v", m.HeardTones(time.Time{}, time.Time{}))
+		}
+	})
+}
+
+func TestRingbackGoesOnBehindEarlyMediaThatIsSilent(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Tone(customerTone), lab.NoSound(), lab.EarlyMedia(time.Second, 0), lab.Answer(12*time.Second), lab.Talk(3*time.Second), lab.Bye())
+		w.end(w.callback().ID)
+		if got := w.party(w.phones["101"], "101", 1).HeardFor(425); got < 1500*time.Millisecond {
+			t.Errorf("the manager heard ringback for %v in 12 s", got)
+		}
+	})
+}
+
+func TestAnyKeySkipsTheAnnouncementAndDoesNotReachTheCustomer(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Press("5", 500*time.Millisecond))...)
+		w.number(customer, hangingUpAfter(customerTone, 5*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if got := w.party(w.phones["101"], "101", 1).HeardFor(speechTone); got > 1200*time.Millisecond {
+			t.Errorf("the text went on for %v after the key", got)
+		}
+		if keys := w.party(w.carrier, customer, 1).Pressed(); keys != "" {
+			t.Errorf("the customer got the keys %q", keys)
+		}
+	})
+}
+
+func TestKeysPassDuringTheTalk(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Press("42", 8*time.Second))...)
+		w.number(customer, hangingUpAfter(customerTone, 15*time.Second)...)
+		w.end(w.callback().ID)
+		if keys := w.party(w.carrier, customer, 1).Pressed(); keys != "42" {
+			t.Errorf("the customer got the keys %q, want 42", keys)
+		}
+	})
+}
+
+// twoSteps is a route that tries 101, then 102.
+func twoSteps(cfg *configs.Config) {
+	cfg.Lines[0].Route = []configs.Step{
+		{Extension: &configs.ExtensionStep{Number: "101"}},
+		{Extension: &configs.ExtensionStep{Number: "102"}},
+	}
+}
+
+func TestNextDestinationIsRungWhenTheManager(t *testing.T) {
+	for name, steps := range map[string][]lab.Step{
+		"is busy":         {lab.Reject(486, "Busy Here")},
+		"declines":        {lab.Ring(0), lab.Wait(2 * time.Second), lab.Reject(603, "Decline")},
+		"does not answer": {lab.Ring(0)},
+		"is unknown":      {lab.Reject(404, "Not Found")},
+		"is unavailable":  {lab.Reject(503, "Service Unavailable")},
+		"is silent":       {lab.Silence()},
+		"never rings":     {lab.Trying()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, twoSteps, func(w *world) {
+				w.phone("101", steps...)
+				w.phone("102", answering(managerTone)...)
+				w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+				rec := w.end(w.callback().ID)
+				w.expect(rec, store.ResultCompleted, "200", "")
+				if rec.Manager == nil || rec.Manager.Extension != "102" {
+					t.Errorf("the manager is %+v, want 102", rec.Manager)
+				}
+			})
+		})
+	}
+}
+
+func TestManagerUnavailableWhenEveryDestinationWasTried(t *testing.T) {
+	inWorld(t, twoSteps, func(w *world) {
+		w.phone("101", lab.Reject(486, "Busy Here"))
+		w.phone("102", lab.Reject(603, "Decline"))
+		w.number(customer, answering(customerTone)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultManagerUnavailable, "304", store.PartyManager)
+		if w.rung(w.carrier, customer) != 0 {
+			t.Error("the customer was dialled without a manager")
+		}
+	})
+}
+
+func TestRetriesFollowTheirDelaysAndEndWithTheLastAttempt(t *testing.T) {
+	inWorld(t, func(c *configs.Config) {
+		c.Callback.Attempts = 3
+		c.Callback.Retry = []time.Duration{2 * time.Minute, 10 * time.Minute}
+	}, func(w *world) {
+		w.phone("101", lab.Reject(486, "Busy Here"))
+		id := w.callback().ID
+		waiting := w.until(id, store.StateWaitingRetry)
+		if waiting.NextAt == nil || time.Until(*waiting.NextAt).Round(time.Minute) != 2*time.Minute {
+			t.Errorf("the first retry is due at %v", waiting.NextAt)
+		}
+		rec := w.end(id)
+		w.expect(rec, store.ResultManagerUnavailable, "304", store.PartyManager)
+		if len(rec.Attempts) != 3 || w.rung(w.phones["101"], "101") != 3 {
+			t.Errorf("%d attempts, rung %d times; want 3", len(rec.Attempts), w.rung(w.phones["101"], "101"))
+		}
+		if took := rec.EndedAt.Sub(rec.CreatedAt).Round(time.Minute); took != 12*time.Minute {
+			t.Errorf("it took %v, want 12 minutes", took)
+		}
+	})
+}
+
+func groupOf(strategy string, members ...string) func(*configs.Config) {
+	return func(c *configs.Config) {
+		c.Lines[0].Route = []configs.Step{{Group: &configs.GroupStep{Members: members, Strategy: strategy, Ring: 25 * time.Second}}}
+	}
+}
+
+func TestGroupRingsAllAndTheFirstToAnswerWins(t *testing.T) {
+	inWorld(t, groupOf("all", "101", "102", "103"), func(w *world) {
+		w.phone("101", lab.Ring(0))
+		w.phone("102", lab.Tone(managerTone), lab.Ring(0), lab.Answer(4*time.Second))
+		w.phone("103", lab.Reject(603, "Decline"))
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		loser, ok := w.party(w.phones["101"], "101", 1).Event(lab.Cancelled)
+		if !ok || !slices.Contains(loser.Reasons, `SIP;cause=200;text="Call completed elsewhere"`) {
+			t.Errorf("the loser got %v", loser)
+		}
+	})
+}
+
+func TestGroupMemberWhoseAnswerCrossesTheWinnerGetsBye(t *testing.T) {
+	inWorld(t, groupOf("all", "101", "102"), func(w *world) {
+		w.phone("101", lab.Ring(0), lab.AnswerOnCancel())
+		w.phone("102", lab.Tone(managerTone), lab.Ring(0), lab.Answer(4*time.Second))
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		late := w.party(w.phones["101"], "101", 1)
+		if late.ACKs() == 0 || late.BYEs() != 1 {
+			t.Errorf("the late phone got %d ACKs and %d BYEs", late.ACKs(), late.BYEs())
+		}
+	})
+}
+
+func TestTwoPhonesThatAnswerInTheSameMomentMakeOneTalk(t *testing.T) {
+	inWorld(t, groupOf("all", "101", "102", "103"), func(w *world) {
+		for _, ext := range []string{"101", "102", "103"} {
+			w.phone(ext, lab.Tone(managerTone), lab.Ring(0), lab.Answer(2*time.Second))
+		}
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if n := w.rung(w.carrier, customer); n != 1 {
+			t.Errorf("the customer was dialled %d times", n)
+		}
+	})
+}
+
+func TestGroupInOrderRingsOneAfterTheOther(t *testing.T) {
+	inWorld(t, groupOf("in_order", "101", "102"), func(w *world) {
+		w.phone("101", lab.Ring(0))
+		w.phone("102", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		first, second := w.party(w.phones["101"], "101", 1), w.party(w.phones["102"], "102", 1)
+		a, _ := first.Event(lab.Cancelled)
+		b, _ := second.Event(lab.Invited)
+		if b.At.Before(a.At) {
+			t.Error("the second phone rang while the first one did")
+		}
+	})
+}
+
+func mobileRoute(c *configs.Config) {
+	c.Lines[0].Route = []configs.Step{
+		{Mobile: &configs.MobileStep{Number: "+" + mobile, Ring: 20 * time.Second}},
+		{Extension: &configs.ExtensionStep{Number: "102"}},
+	}
+}
+
+func TestMobileWinsWithTheKeyOne(t *testing.T) {
+	inWorld(t, mobileRoute, func(w *world) {
+		w.number(mobile, append(answering(managerTone), lab.Press("1", 3*time.Second))...)
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		p := w.party(w.carrier, mobile, 1)
+		if !p.Heard(sentenceTone, 500*time.Millisecond) {
+			t.Error("the mobile was not asked for the key")
+		}
+		if p.From() != lineNumber {
+			t.Errorf("the mobile saw %q, want the line's number", p.From())
+		}
+	})
+}
+
+func TestMobileWhoseVoicemailAnswersDoesNotWin(t *testing.T) {
+	inWorld(t, mobileRoute, func(w *world) {
+		w.number(mobile, answering(managerTone)...)
+		w.phone("102", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if rec.Manager.Extension != "102" {
+			t.Errorf("the manager is %+v", rec.Manager)
+		}
+	})
+}
+
+func TestManagerWhoHangsUpDuringTheAnnouncementKeepsTheCustomerFromBeingDialled(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Talk(time.Second), lab.Bye())...)
+		w.number(customer, answering(customerTone)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultManagerHungUp, "603-S", store.PartyManager)
+		if w.rung(w.carrier, customer) != 0 {
+			t.Error("the customer was dialled")
+		}
+	})
+}
+
+func TestManagerWhoHangsUpWhileTheCustomerRingsStopsTheRinging(t *testing.T) {
+	for name, extra := range map[string][]lab.Step{
+		"and the CANCEL is in time":      nil,
+		"and the customer's 200 crosses": {lab.AnswerOnCancel()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.phone("101", append(answering(managerTone), lab.Talk(6*time.Second), lab.Bye())...)
+				w.number(customer, append(extra, lab.Tone(customerTone), lab.Ring(0))...)
+				rec := w.end(w.callback().ID)
+				w.expect(rec, store.ResultManagerHungUp, "603-S", store.PartyManager)
+				p := w.party(w.carrier, customer, 1)
+				if len(extra) > 0 && (p.ACKs() == 0 || p.BYEs() != 1) {
+					t.Errorf("the customer's 200 got %d ACKs and %d BYEs", p.ACKs(), p.BYEs())
+				}
+			})
+		})
+	}
+}
+
+func TestCustomerWhoCannotBeReached(t *testing.T) {
+	reject := func(status int, headers ...string) []lab.Step {
+		return []lab.Step{lab.Ring(0), lab.Wait(2 * time.Second), lab.Reject(status, "No", headers...)}
+	}
+	longRing := func(status int) []lab.Step {
+		return []lab.Step{lab.Ring(0), lab.Wait(12 * time.Second), lab.Reject(status, "No")}
+	}
+	for name, c := range map[string]struct {
+		steps  []lab.Step
+		result store.Result
+		code   string
+		owner  store.Party
+	}{
+		"is busy":                       {reject(486), store.ResultCustomerBusy, "486", store.PartyCustomer},
+		"is busy everywhere":            {reject(600), store.ResultCustomerBusy, "486", store.PartyCustomer},
+		"is busy by cause 17":           {reject(500, "Reason: Q.850;cause=17"), store.ResultCustomerBusy, "486", store.PartyCustomer},
+		"does not answer":               {[]lab.Step{lab.Ring(0)}, store.ResultCustomerNoAnswer, "304", store.PartyCustomer},
+		"does not answer, says the far": {longRing(480), store.ResultCustomerNoAnswer, "304", store.PartyCustomer},
+		"declines":                      {reject(603), store.ResultCustomerDeclined, "603", store.PartyCustomer},
+		"declines with cause 21":        {reject(403, "Reason: Q.850;cause=21"), store.ResultCustomerDeclined, "603", store.PartyCustomer},
+		"does not exist":                {reject(404), store.ResultInvalidNumber, "404", store.PartyCustomer},
+		"is gone":                       {reject(410), store.ResultInvalidNumber, "404", store.PartyCustomer},
+		"does not exist by cause 1":     {reject(503, "Reason: Q.850;cause=1"), store.ResultInvalidNumber, "404", store.PartyCustomer},
+		"is incomplete":                 {reject(484), store.ResultDirection, "484", store.PartyCustomer},
+		"has the phone off":             {reject(480, "Reason: Q.850;cause=20"), store.ResultCustomerUnavailable, "480", store.PartyCustomer},
+		"has the phone off at once":     {[]lab.Step{lab.Reject(480, "No")}, store.ResultCustomerUnavailable, "480", store.PartyCustomer},
+		"is refused for no funds":       {reject(402), store.ResultTrunkFailed, "402", store.PartyTrunk},
+		"is forbidden":                  {reject(403), store.ResultTrunkFailed, "403", store.PartyTrunk},
+		"meets a trunk that is down":    {reject(503), store.ResultTrunkFailed, "503", store.PartyTrunk},
+		"meets a redirect":              {reject(302), store.ResultTrunkFailed, "503", store.PartyTrunk},
+		"meets a silent trunk":          {[]lab.Step{lab.Silence()}, store.ResultTrunkFailed, "503", store.PartyTrunk},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				w.phone("101", answering(managerTone)...)
+				w.number(customer, c.steps...)
+				rec := w.end(w.callback().ID)
+				w.expect(rec, c.result, c.code, c.owner)
+				if !w.party(w.phones["101"], "101", 1).Heard(sentenceTone, 700*time.Millisecond) {
+					t.Error("the manager was not told")
+				}
+			})
+		})
+	}
+}
+
+func TestBusyCustomerIsTriedAgainAfterBusyRetry(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Callback.Attempts = 2 }, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Reject(486, "Busy Here"))
+		id := w.callback().ID
+		rec := w.until(id, store.StateWaitingRetry)
+		if got := time.Until(*rec.NextAt).Round(time.Minute); got != 5*time.Minute {
+			t.Errorf("tried again after %v, want 5 minutes", got)
+		}
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		w.expect(w.end(id), store.ResultCompleted, "200", "")
+	})
+}
+
+func TestTrunkThatRefusesIsReplacedByTheLinesOtherTrunk(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Lines[0].Trunks = []string{"provider", "backup"} }, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Reject(503, "Service Unavailable"))
+		w.backup.Number(customer, hangingUpAfter(customerTone, 3*time.Second))
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+	})
+}
+
+func TestManagerHangsUpTheTalk(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Talk(12*time.Second), lab.Bye())...)
+		w.number(customer, answering(customerTone)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if rec.HangupBy != store.PartyManager {
+			t.Errorf("hung up by %q", rec.HangupBy)
+		}
+	})
+}
+
+func TestTalkEndsAtTheMaximumLength(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Limits.MaxCall = time.Minute }, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, answering(customerTone)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if rec.HangupBy != store.PartyUs || rec.TalkMS/1000 != 60 {
+			t.Errorf("hung up by %q after %d ms", rec.HangupBy, rec.TalkMS)
+		}
+	})
+}
+
+func TestLegWithoutAnySignOfLifeEndsTheCallAfterAMinute(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.NoSound(), lab.Ring(0), lab.Answer(time.Second))
+		rec := w.end(w.callback().ID)
+		if rec.Result != store.ResultNoAudio || rec.Code != "OTHER" {
+			t.Errorf("ended with %s %s", rec.Result, rec.Code)
+		}
+		if !slices.Contains(w.states(rec.ID), store.EventMediaQuality) {
+			t.Error("the silent leg was not marked")
+		}
+	})
+}
+
+func TestHoldDoesNotEndTheCallAndResumeBringsTheSoundBack(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Talk(8*time.Second), lab.Hold(), lab.Wait(90*time.Second), lab.Resume(), lab.Talk(5*time.Second), lab.Bye())...)
+		w.number(customer, answering(customerTone)...)
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if rec.TalkMS < 95_000 {
+			t.Errorf("the talk lasted %d ms", rec.TalkMS)
+		}
+	})
+}
+
+func TestSpeechFailureLetsTheCallbackRunWithAStockSentence(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.speech.err = errors.New("no engine")
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		w.expect(w.end(w.callback().ID), store.ResultCompleted, "200", "")
+	})
+}
+
+func TestSameFormSentAgainReturnsTheOpenCall(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		first := w.callback()
+		again, duplicate, err := w.svc.Callback(t.Context(), call.CallbackRequest{Line: "main", Number: "8 (999) 000-00-01"})
+		if err != nil || !duplicate || again.ID != first.ID {
+			t.Errorf("got %s, duplicate %v, %v", again.ID, duplicate, err)
+		}
+		w.end(first.ID)
+		if n := w.rung(w.carrier, customer); n != 1 {
+			t.Errorf("the customer was dialled %d times", n)
+		}
+	})
+}
+
+func TestSameFormSentAgainBringsAWaitingRetryForward(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Callback.Attempts = 2 }, func(w *world) {
+		w.phone("101", lab.Reject(486, "Busy Here"))
+		first := w.callback()
+		w.until(first.ID, store.StateWaitingRetry)
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		w.callback()
+		rec := w.end(first.ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if took := rec.EndedAt.Sub(rec.CreatedAt); took > time.Minute {
+			t.Errorf("the retry waited %v", took)
+		}
+	})
+}
+
+func TestRequestOlderThanItsTimeToLiveIsNotDialled(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Tone(customerTone), lab.Ring(0), lab.Answer(time.Second), lab.Talk(50*time.Minute), lab.Bye())
+		first := w.callback()
+		w.until(first.ID, store.StateTalking)
+		w.cfg.Lines = append(w.cfg.Lines, w.cfg.Lines[0])
+		w.cfg.Lines[1].ID, w.cfg.Lines[1].Number = "second", "+74950000001"
+		second := w.request(call.CallbackRequest{Line: "second", Number: "+" + customer})
+		rec := w.end(second.ID)
+		w.expect(rec, store.ResultExpired, "304", store.PartyUs)
+		if n := w.rung(w.carrier, customer); n != 1 {
+			t.Errorf("the customer was called %d times at once", n)
+		}
+		w.end(first.ID)
+	})
+}

@@ -1,0 +1,227 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/internal/route"
+	"perezvon/internal/store"
+	"perezvon/sip"
+)
+
+// Incoming takes one INVITE of a known peer and returns when its call is over.
+// ctx ends when the caller cancels.
+func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
+	line, trunk, ok := route.MatchLine(s.set.Lines, in.Trunks, in.Called)
+	switch {
+	case s.draining.Err() != nil:
+		s.refuse(in, 503, "Service Unavailable", "the server shuts down")
+		return
+	case !ok && in.Extension != "":
+		s.refuse(in, 403, "Forbidden", "extension "+in.Extension+" calls, but phones cannot place calls through this server")
+		return
+	case !ok:
+		s.refuse(in, 404, "Not Found", fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))
+		return
+	}
+	rec, err := s.storeInbound(ctx, line, in)
+	if err != nil {
+		s.log.Error("an inbound call could not be stored", "line", line.ID, "err", err)
+		s.refuse(in, 503, "Service Unavailable", "the store does not answer")
+		return
+	}
+	c := newCall(s, line, rec)
+	if !s.adopt(c) {
+		s.refuse(in, 503, "Service Unavailable", "the server shuts down")
+		c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: errShutdown})
+		return
+	}
+	s.run(c, func(c *Call) { c.finish(s.serveInbound(ctx, c, in, trunk)) })
+}
+
+// refuse answers an INVITE that makes no call.
+func (s *Service) refuse(in *sip.Incoming, status int, phrase, why string) {
+	s.log.Warn("inbound call refused", "status", status, "called", in.Called, "trunks", in.Trunks, "why", why)
+	if err := in.RejectRetry(status, phrase, retryAfterDrain); err != nil {
+		s.log.Warn("the refusal could not be sent", "err", err)
+	}
+}
+
+// storeInbound makes the record. Rule: journal before effect.
+func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.Incoming) (store.Call, error) {
+	number := in.From
+	if e164, err := s.numbers.Parse(in.From); err == nil && !s.set.AllRaw(line) {
+		number = e164
+	}
+	now := time.Now()
+	rec := store.Call{ID: newID(), Kind: store.KindInbound, State: store.StateRinging, Line: line.ID, Number: number,
+		CreatedAt: now, Deadline: now, Attempts: []store.Attempt{{N: 1, StartedAt: now}}}
+	rec, _, err := s.records.CreateCall(ctx, rec, nil, newEvent(rec.ID, store.EventCallCreated, createdData{
+		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
+	}))
+	return rec, err
+}
+
+// serveInbound rings the line's route and bridges the caller with whoever
+// accepts.
+func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, trunk string) outcome {
+	ctx, done := joined(ctx, c.ctx)
+	defer done()
+	callerLeg, err := c.callerLeg(ctx, in, trunk)
+	if err != nil {
+		c.log.Warn("the caller's offer cannot be served", "err", err)
+		_ = in.Reject(488, "Not Acceptable Here")
+		return outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyTrunk, reason: err.Error()}
+	}
+	tone := &callerTone{call: c, in: in, caller: callerLeg}
+	defer tone.stop()
+
+	callee, why := c.ringPlan(ctx, ringing{
+		role: store.RoleCallee, plan: route.PlanFor(s.set, c.line, in.Called),
+		caller:   caller{number: c.Record().Number, name: in.FromDisplay},
+		prefer:   callerLeg.media.Codec(),
+		progress: tone.progress,
+	})
+	if callee == nil {
+		return c.turnAway(ctx, in, callerLeg, why)
+	}
+	defer callee.hangup(errOver)
+
+	tone.stop()
+	dialog, err := in.Answer(ctx, callerLeg.media, sip.DialogRef{Call: c.rec.ID, Leg: callerLeg.id})
+	if err != nil {
+		callerLeg.failed(err)
+		if ctx.Err() != nil {
+			return c.abandoned(ctx)
+		}
+		return outcome{result: store.ResultAbandoned, code: codeMissed, owner: store.PartyTrunk, reason: err.Error()}
+	}
+	callerLeg.up(dialog)
+	defer callerLeg.hangup(errOver)
+	c.change("", nil, func(r *store.Call) {
+		r.Manager, r.Customer = endpointOf(r, callee.id), endpointOf(r, callerLeg.id)
+		r.RingMS = time.Since(r.CreatedAt).Milliseconds()
+	})
+	return c.talk(callee, callerLeg)
+}
+
+// callerLeg opens the media of the caller and reads the offer.
+func (c *Call) callerLeg(ctx context.Context, in *sip.Incoming, trunk string) (*leg, error) {
+	at := sip.Target{Trunk: trunk, Extension: in.Extension}
+	l, err := c.newLeg(ctx, target{at: at, number: c.Record().Number, extension: in.Extension}, dialling{role: store.RoleCaller})
+	if err != nil {
+		return nil, err
+	}
+	if offer := in.Offer(); len(offer) > 0 {
+		if _, err := l.media.AcceptOffer(offer); err != nil {
+			l.failed(err)
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+// callerTone lets the caller hear that a phone rings: 180, or 183 with the
+// sound of the far network.
+type callerTone struct {
+	call   *Call
+	in     *sip.Incoming
+	caller *leg
+	early  earlyPath
+}
+
+func (t *callerTone) progress(from *leg, p sip.Progress) {
+	if !p.Media {
+		if err := t.in.Ring(); err != nil {
+			t.call.log.Debug("180 not sent", "err", err)
+		}
+		return
+	}
+	if err := t.in.EarlyMedia(t.caller.media); err != nil {
+		t.call.log.Debug("183 not sent", "err", err)
+		return
+	}
+	t.early.connect(t.call.svc.sound, t.caller.media, from.media)
+}
+
+func (t *callerTone) stop() { t.early.stop() }
+
+// turnAway refuses the caller when nobody accepted.
+func (c *Call) turnAway(ctx context.Context, in *sip.Incoming, caller *leg, why refusal) outcome {
+	if ctx.Err() != nil && c.ctx.Err() == nil {
+		caller.failed(context.Cause(ctx))
+		return c.abandoned(ctx)
+	}
+	o := outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyManager, reason: why.err.Error()}
+	status := 480
+	var f *sip.Failure
+	switch {
+	case c.ctx.Err() != nil:
+		o = c.stopped()
+	case why.code != 0:
+		status = why.code
+		o.owner, o.reason = store.PartyUs, fmt.Sprintf("the route ends with hangup %d", why.code)
+	case errors.As(why.err, &f):
+		status, o = missed(f)
+	}
+	if status == 486 && o.result == store.ResultMissed {
+		o.result, o.code = store.ResultBusy, codeBusy
+	}
+	caller.failed(&sip.Failure{Kind: sip.Rejected, Status: status, Phrase: phrase(status)})
+	if err := in.Reject(status, phrase(status)); err != nil {
+		c.log.Warn("the refusal could not be sent", "err", err)
+	}
+	return o
+}
+
+// missed reads the last failed phone of an inbound call: what the caller is
+// told and how the call ends.
+func missed(f *sip.Failure) (status int, o outcome) {
+	o = outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyManager, reason: f.Error()}
+	switch m := measureFailure(f); m.code {
+	case codeBusy:
+		return 486, o
+	case codeWrong:
+		return 404, o
+	case codeDirection:
+		return 484, o
+	case codeDeclined:
+		return 603, o
+	case codeNoFunds, codeForbidden, codeTrunk:
+		o.result, o.code, o.owner = store.ResultTrunkFailed, m.code, store.PartyTrunk
+		return 503, o
+	}
+	return 480, o
+}
+
+func phrase(status int) string {
+	switch status {
+	case 404:
+		return "Not Found"
+	case 484:
+		return "Address Incomplete"
+	case 486:
+		return "Busy Here"
+	case 503:
+		return "Service Unavailable"
+	case 600:
+		return "Busy Everywhere"
+	case 603:
+		return "Decline"
+	case 480:
+		return "Temporarily Unavailable"
+	}
+	return "Rejected"
+}
+
+// abandoned is the outcome when the caller gave up.
+func (c *Call) abandoned(ctx context.Context) outcome {
+	if c.ctx.Err() != nil {
+		return c.stopped()
+	}
+	return outcome{result: store.ResultAbandoned, code: codeMissed, owner: store.PartyCustomer, hangupBy: store.PartyCustomer,
+		reason: fmt.Sprintf("the caller gave up: %v", context.Cause(ctx))}
+}

@@ -1,0 +1,250 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"perezvon/internal/store"
+	"perezvon/media"
+	"perezvon/sip"
+)
+
+// leg is one party's phone: a SIP dialog with its media.
+type leg struct {
+	call  *Call
+	id    string
+	party store.Party
+	media *media.Session
+
+	dialog *sip.Dialog
+	ctx    context.Context // ends when the party hangs up, its media dies or the call ends
+	cancel context.CancelCauseFunc
+	once   sync.Once // hangup
+	rang   bool      // only touched by progress
+}
+
+// target is somebody to dial.
+type target struct {
+	at        sip.Target
+	user      string // as the trunk wants it dialled; empty for extensions
+	number    string // for records
+	extension string
+	confirm   bool
+
+	fromUser, fromDisplay, asserted string
+}
+
+func (t target) String() string {
+	if t.extension != "" {
+		return "extension " + t.extension
+	}
+	return t.number + " through " + t.at.Trunk
+}
+
+// dialling is what a dial needs besides its target.
+type dialling struct {
+	role     store.Role
+	ring     time.Duration
+	prefer   media.Codec              // what the other leg speaks, to save transcoding
+	progress func(*leg, sip.Progress) // early media and ringing; may be nil
+}
+
+// dial rings a target until it answers. The error is a *sip.Failure. ctx
+// bounds the ringing; the leg itself lives as long as the call.
+func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
+	l, err := c.newLeg(ctx, t, d)
+	if err != nil {
+		return nil, err
+	}
+	dialog, err := c.svc.phones.Invite(ctx, sip.Invite{
+		Target: t.at, User: t.user,
+		FromUser: t.fromUser, FromDisplay: t.fromDisplay, Asserted: t.asserted,
+		Ref:   sip.DialogRef{Call: c.rec.ID, Leg: l.id},
+		Media: l.media, Ring: d.ring,
+		OnInfo: l.media.InfoDigit,
+		OnProgress: func(p sip.Progress) {
+			l.progress(p)
+			if d.progress != nil {
+				d.progress(l, p)
+			}
+		},
+	})
+	if err != nil {
+		l.failed(err)
+		return nil, err
+	}
+	l.up(dialog)
+	return l, nil
+}
+
+// newLeg opens the leg's media and its record.
+func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
+	l := &leg{call: c, id: newID(), party: partyOf(d.role)}
+	c.recordLeg(store.EventLegDialling, l.id, func(r *store.Leg) {
+		*r = store.Leg{ID: l.id, Role: d.role, Number: t.number, Trunk: t.at.Trunk, Extension: t.extension,
+			State: store.LegDialling, StartedAt: time.Now()}
+	})
+	ip, err := c.svc.phones.LocalIP(ctx, t.at)
+	if err != nil {
+		l.failed(err)
+		return nil, err
+	}
+	l.media, err = c.svc.sound.Open(ctx, media.SessionConfig{Advertise: ip, Prefer: d.prefer})
+	if err != nil {
+		err = &sip.Failure{Kind: sip.BadMedia, Err: fmt.Errorf("open media: %w", err)}
+		l.failed(err)
+		return nil, err
+	}
+	l.ctx, l.cancel = context.WithCancelCause(c.ctx)
+	return l, nil
+}
+
+// up records the answer and starts to watch the leg.
+func (l *leg) up(dialog *sip.Dialog) {
+	l.dialog = dialog
+	l.media.Answered()
+	l.call.recordLeg(store.EventLegAnswered, l.id, func(r *store.Leg) {
+		now := time.Now()
+		r.State, r.AnsweredAt, r.SIPCode = store.LegAnswered, &now, 200
+	})
+	l.call.legs.Go(l.watch)
+}
+
+// watch ends the leg's context when the far side hangs up or falls silent for
+// good.
+func (l *leg) watch() {
+	noAudio := l.media.NoAudio()
+	for {
+		select {
+		case <-l.dialog.Done():
+			end := l.dialog.Ended()
+			reason := &EndReason{By: l.party, Q850: causeNormal, Text: "hung up"}
+			if end.By != sip.ByRemote {
+				reason.By, reason.Text = store.PartyTrunk, "the dialog was lost: "+end.By
+			}
+			l.cancel(reason)
+			return
+		case <-noAudio:
+			noAudio = nil
+			l.call.change(store.EventMediaQuality, map[string]any{"leg": l.id, "no_audio": true},
+				func(*store.Call) {})
+		case <-l.media.Dead():
+			l.cancel(errNoAudio)
+			return
+		case <-l.ctx.Done():
+			return
+		}
+	}
+}
+
+// errNoAudio ends a leg that gave no sign of life.
+var errNoAudio = &EndReason{By: store.PartyUs, Q850: causeOutOfOrder, Text: "no audio"}
+
+// progress records that the phone rings; sip calls it from one goroutine.
+func (l *leg) progress(p sip.Progress) {
+	if l.rang || p.Status == 183 && !p.Media {
+		return
+	}
+	l.rang = true
+	l.call.recordLeg(store.EventLegRinging, l.id, func(r *store.Leg) {
+		now := time.Now()
+		r.State, r.RingAt = store.LegRinging, &now
+	})
+}
+
+// failed closes a leg that was never answered.
+func (l *leg) failed(err error) {
+	if l.media != nil {
+		_ = l.media.Close() // only frees the ports
+	}
+	if l.cancel != nil {
+		l.cancel(err)
+	}
+	l.call.recordLeg(store.EventLegEnded, l.id, func(r *store.Leg) {
+		now := time.Now()
+		r.State, r.EndedAt, r.Reason = store.LegEnded, &now, err.Error()
+		var f *sip.Failure
+		if errors.As(err, &f) {
+			r.SIPCode, r.Q850 = f.Status, q850(f.Reasons)
+		}
+	})
+}
+
+// hangup ends an answered leg: BYE, then media, then records. It does not wait
+// for the far side; the call's end does.
+func (l *leg) hangup(reason *EndReason) {
+	l.once.Do(func() {
+		if cause := endReason(context.Cause(l.ctx)); cause != nil {
+			reason = cause // what happened first is the reason
+		}
+		l.cancel(reason)
+		sent := make(chan struct{})
+		l.call.legs.Go(func() {
+			defer close(sent)
+			if err := l.dialog.Bye(context.Background(), reason.SIPReasons()...); err != nil {
+				l.call.log.Warn("the far side did not confirm our BYE", "leg", l.id, "err", err)
+			}
+		})
+		stats := l.media.Stats()
+		if err := l.media.Close(); err != nil {
+			l.call.log.Warn("close media", "leg", l.id, "err", err)
+		}
+		l.call.recordLeg(store.EventLegEnded, l.id, func(r *store.Leg) {
+			now := time.Now()
+			r.State, r.EndedAt, r.Reason, r.Quality = store.LegEnded, &now, reason.Error(), quality(stats)
+			if r.Q850 == 0 {
+				r.Q850 = reason.Q850
+			}
+		})
+	})
+}
+
+// recordLeg changes a leg's record, adding it when it is new.
+func (c *Call) recordLeg(event, id string, mutate func(*store.Leg)) *store.Commit {
+	return c.change(event, func(r store.Call) any { return *findLeg(&r, id) }, func(r *store.Call) {
+		l := findLeg(r, id)
+		if l == nil {
+			r.Legs = append(r.Legs, store.Leg{})
+			l = &r.Legs[len(r.Legs)-1]
+		}
+		attempt := l.Attempt
+		mutate(l)
+		if l.Attempt = attempt; attempt == 0 {
+			l.Attempt = max(1, len(r.Attempts))
+		}
+	})
+}
+
+func findLeg(r *store.Call, id string) *store.Leg {
+	for i := range r.Legs {
+		if r.Legs[i].ID == id {
+			return &r.Legs[i]
+		}
+	}
+	return nil
+}
+
+func partyOf(r store.Role) store.Party {
+	if r == store.RoleCustomer || r == store.RoleCaller {
+		return store.PartyCustomer
+	}
+	return store.PartyManager
+}
+
+func quality(s media.Stats) *store.Quality {
+	return &store.Quality{
+		Codec: s.Codec.String(), PacketsIn: s.PacketsIn, PacketsOut: s.PacketsOut,
+		Lost: s.Lost, JitterMS: milliseconds(s.Jitter), RoundTripMS: milliseconds(s.RoundTrip),
+	}
+}
+
+func milliseconds(d *time.Duration) *float64 {
+	if d == nil {
+		return nil
+	}
+	ms := float64(*d) / float64(time.Millisecond)
+	return &ms
+}

@@ -1,0 +1,61 @@
+package call
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"perezvon/media/g711"
+	"perezvon/tts"
+)
+
+// prompts are the stock sentences that flows speak. They are the same for
+// every call, so each is rendered once and kept.
+type prompts struct {
+	speech   Speech
+	language string
+	log      *slog.Logger
+
+	mu    sync.Mutex
+	clips map[tts.PhraseID]*g711.Clip // guarded by mu
+}
+
+func newPrompts(speech Speech, language string, log *slog.Logger) *prompts {
+	return &prompts{speech: speech, language: language, log: log, clips: make(map[tts.PhraseID]*g711.Clip)}
+}
+
+// renderLimit bounds the rendering of a stock sentence while somebody listens.
+const renderLimit = 3 * time.Second
+
+// clip returns a stock sentence. When no engine can speak it, two beeps say at
+// least that something happened.
+func (p *prompts) clip(ctx context.Context, id tts.PhraseID) *g711.Clip {
+	p.mu.Lock()
+	c := p.clips[id]
+	p.mu.Unlock()
+	if c != nil {
+		return c
+	}
+	ctx, cancel := context.WithTimeout(ctx, renderLimit)
+	defer cancel()
+	c, err := p.speech.Render(ctx, tts.Phrase(p.language, id), "")
+	if err != nil {
+		p.log.Warn("a stock sentence could not be spoken; beeps stand in", "sentence", id, "err", err)
+		return tts.FallbackClip()
+	}
+	p.mu.Lock()
+	p.clips[id] = c
+	p.mu.Unlock()
+	return c
+}
+
+// warm renders every stock sentence, so that no call waits for one.
+func (p *prompts) warm(ctx context.Context) {
+	for _, id := range tts.Phrases() {
+		if ctx.Err() != nil {
+			return
+		}
+		p.clip(ctx, id)
+	}
+}

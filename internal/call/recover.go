@@ -1,0 +1,165 @@
+package call
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"perezvon/internal/store"
+	"perezvon/media"
+	"perezvon/media/wav"
+	"perezvon/sip"
+)
+
+// orphanLimit bounds the ending of the dialogs that a crash left.
+const orphanLimit = 5 * time.Second
+
+// Start settles what an earlier process left, in this order: its dialogs get
+// CANCEL or BYE, its recordings are repaired, its calls reach their terminal
+// result or go on. Then the service takes calls.
+func (s *Service) Start(ctx context.Context) error {
+	reached, err := s.endOrphans(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err := media.RepairRecordings(s.dir); err != nil {
+		s.log.Error("recordings that a crash left could not be repaired", "dir", s.dir, "err", err)
+	}
+	if err := s.records.DropLeases(ctx, leaseOwner); err != nil {
+		return fmt.Errorf("drop the leases of the last run: %w", err)
+	}
+	open, err := s.records.OpenCalls(ctx)
+	if err != nil {
+		return fmt.Errorf("load open calls: %w", err)
+	}
+	for _, rec := range open {
+		s.resume(rec, reached)
+	}
+	s.stragglers.Go(func() { s.prompts.warm(s.draining) })
+	return nil
+}
+
+// endOrphans ends the journalled dialogs and tells which legs may have been
+// answered although the journal does not say so.
+func (s *Service) endOrphans(ctx context.Context) (map[string]bool, error) {
+	dialogs, err := s.records.Dialogs(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load dialogs: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
+	defer cancel()
+	var mu sync.Mutex
+	answered := make(map[string]bool)
+	var wg sync.WaitGroup
+	for _, d := range dialogs {
+		wg.Go(func() {
+			up := s.endOrphan(ctx, d)
+			mu.Lock()
+			defer mu.Unlock()
+			answered[d.LegID] = up
+		})
+	}
+	wg.Wait()
+	if len(dialogs) > 0 {
+		s.log.Info("dialogs that the last run left were ended", "count", len(dialogs))
+	}
+	return answered, nil
+}
+
+func (s *Service) endOrphan(ctx context.Context, d store.Dialog) (answered bool) {
+	defer s.records.DeleteDialog(d.ID)
+	var rec sip.DialogRecord
+	if err := json.Unmarshal(d.Data, &rec); err != nil {
+		s.log.Error("a journalled dialog cannot be read", "call", d.CallID, "leg", d.LegID, "err", err)
+		return true
+	}
+	err := s.phones.EndOrphan(ctx, rec, sip.Reason{Protocol: "Q.850", Cause: causeTemporary, Text: "server restarted"})
+	if err != nil {
+		s.log.Warn("the far side did not confirm the end of a dialog that the last run left",
+			"call", d.CallID, "leg", d.LegID, "err", err)
+	}
+	return false
+}
+
+// resume gives a call of the last run its future: a call that nobody was
+// dialled for goes on, one in progress is redialled unless the customer may
+// have been reached, everything else ends.
+func (s *Service) resume(rec store.Call, answered map[string]bool) {
+	line := s.set.Line(rec.Line)
+	c := newCall(s, line, rec)
+	if line == nil {
+		c.log = s.log.With("call", rec.ID)
+		c.finish(outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
+			reason: fmt.Sprintf("line %q is no longer configured", rec.Line)})
+		return
+	}
+	interrupted := outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
+		reason: "the server stopped during the call", hangupBy: store.PartyUs, retry: retrySoon}
+	switch {
+	case rec.Kind != store.KindCallback, customerMayBeReached(rec, answered):
+		c.attachRecording()
+		c.finish(interrupted)
+		return
+	case inProgress(rec.State):
+		if rec.Interrupted >= maxInterrupted {
+			c.finish(interrupted)
+			return
+		}
+		now := time.Now()
+		c.change("", nil, func(r *store.Call) {
+			r.Interrupted++
+			closeLegs(r, now, interrupted.reason)
+		})
+		c.wait(interrupted, now)
+	}
+	s.spawn(c, s.runCallback)
+}
+
+// maxInterrupted bounds how often a call is dialled again after crashes, lest
+// a call that causes one does so for ever.
+const maxInterrupted = 3
+
+// inProgress reports whether phones may have rung in a state.
+func inProgress(st store.State) bool {
+	switch st {
+	case store.StateQueued, store.StateScheduled, store.StateWaitingRetry, store.StateRendering:
+		return false
+	}
+	return true
+}
+
+// customerMayBeReached reports whether the customer answered, or may have
+// answered in the moment that the journal misses.
+func customerMayBeReached(rec store.Call, answered map[string]bool) bool {
+	if rec.CustomerReached {
+		return true
+	}
+	for _, l := range rec.Legs {
+		if l.Role == store.RoleCustomer && answered[l.ID] {
+			return true
+		}
+	}
+	return false
+}
+
+// attachRecording finds the recording of a call that a crash cut short.
+func (c *Call) attachRecording() {
+	file := recordingFile(c.Record())
+	path := filepath.Join(c.svc.dir, file)
+	info, err := os.Stat(path)
+	if err != nil {
+		return // nothing was recorded
+	}
+	length, err := wav.Repair(path)
+	if err != nil {
+		c.log.Error("the recording of an interrupted call cannot be read", "file", path, "err", err)
+		return
+	}
+	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(r *store.Call) {
+		r.Recording = &store.Recording{File: file, Bytes: info.Size(), DurationMS: length.Milliseconds()}
+	})
+}

@@ -1,0 +1,232 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"perezvon/internal/route"
+	"perezvon/internal/store"
+	"perezvon/media"
+	"perezvon/sip"
+	"perezvon/tts"
+)
+
+// ringing is how the phones of a plan are rung.
+type ringing struct {
+	role     store.Role
+	plan     route.Plan
+	caller   caller                   // what the phones show
+	prefer   media.Codec              // see dialling
+	progress func(*leg, sip.Progress) // of any phone that rings; may be nil
+}
+
+// errElsewhere ends the phones that lost (RFC 3326 section 2).
+var errElsewhere = &EndReason{By: store.PartyUs, SIP: 200, Text: "Call completed elsewhere"}
+
+// refusal is why nobody accepted: the last failure of the plan.
+type refusal struct {
+	err    error
+	target target
+	code   int // of a hangup step, 0: the plan ran out
+}
+
+// ringPlan rings the steps of a plan until somebody accepts. A nil leg means
+// that nobody did.
+func (c *Call) ringPlan(ctx context.Context, r ringing) (*leg, refusal) {
+	last := refusal{err: errors.New("the route has nobody to ring")}
+	for _, step := range r.plan.Steps {
+		if step.Kind == route.Hangup {
+			last.code = step.Code
+			return nil, last
+		}
+		groups := [][]route.Target{step.Targets}
+		if step.Strategy == route.InOrder {
+			groups = split(step.Targets)
+		}
+		for _, targets := range groups {
+			l, why := c.ringTogether(ctx, targets, step.Ring, r)
+			if l != nil {
+				return l, refusal{}
+			}
+			if ctx.Err() != nil {
+				return nil, refusal{err: context.Cause(ctx)}
+			}
+			last = why
+		}
+	}
+	return nil, last
+}
+
+// split makes a group of each target.
+func split(targets []route.Target) [][]route.Target {
+	groups := make([][]route.Target, len(targets))
+	for i := range targets {
+		groups[i] = targets[i : i+1]
+	}
+	return groups
+}
+
+// errWithdrawn marks a race whose end was decided before anybody won.
+var errWithdrawn = new(leg)
+
+// ringTogether rings all targets at once. The first leg that is accepted wins
+// by compare-and-swap; the others get CANCEL, or BYE where their 2xx was on
+// its way. It returns as soon as the winner is known or all have refused.
+func (c *Call) ringTogether(ctx context.Context, targets []route.Target, ring time.Duration, r ringing) (*leg, refusal) {
+	race, stop := context.WithCancelCause(ctx)
+	defer stop(errElsewhere)
+	var winner atomic.Pointer[leg]
+	results := make(chan refusal, len(targets))
+	for _, t := range targets {
+		c.legs.Go(func() {
+			l, t, err := c.dialTrunks(race, t, ring, r)
+			if err == nil && !winner.CompareAndSwap(nil, l) {
+				l.hangup(errElsewhere)
+				err = errElsewhere
+			}
+			results <- refusal{err: err, target: t}
+		})
+	}
+	var last refusal
+	for range targets {
+		select {
+		case last = <-results:
+			if last.err == nil {
+				return winner.Load(), refusal{}
+			}
+		case <-ctx.Done():
+			if winner.CompareAndSwap(nil, errWithdrawn) {
+				return nil, refusal{err: context.Cause(ctx)}
+			}
+			return winner.Load(), refusal{} // its context has ended too: the flow sees that
+		}
+	}
+	return nil, last
+}
+
+// dialTrunks dials one target: an extension, or a number through the first of
+// its trunks that works. The leg it returns has been accepted.
+func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Duration, r ringing) (*leg, target, error) {
+	d := dialling{role: r.role, ring: ring, prefer: r.prefer, progress: r.progress}
+	var t target
+	var err error
+	for _, t = range c.targets(rt, r.caller) {
+		var l *leg
+		if l, err = c.dial(ctx, t, d); err == nil {
+			if t.confirm && !c.confirmed(ctx, l) {
+				l.hangup(&EndReason{By: store.PartyUs, Q850: causeNoAnswer, Text: "not confirmed by key"})
+				return nil, t, fmt.Errorf("%s: no key was pressed to accept", t)
+			}
+			return l, t, nil
+		}
+		if !trunkTrouble(err) || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, t, err
+}
+
+// trunkTrouble reports whether another trunk may do better: this one failed
+// for a reason of its own, before anything rang.
+func trunkTrouble(err error) bool {
+	var f *sip.Failure
+	return errors.As(err, &f) && f.Rang == 0 && measureFailure(f).owner == store.PartyTrunk
+}
+
+// confirmed asks for the key 1, twice. It keeps a voicemail that answers from
+// winning.
+func (c *Call) confirmed(ctx context.Context, l *leg) bool {
+	ctx, done := joined(ctx, l.ctx)
+	defer done()
+	clip := c.svc.prompts.clip(ctx, tts.PhraseConfirm)
+	for range 2 {
+		if acceptedByKey(ctx, l, func(ctx context.Context) { _, _ = l.media.Play(ctx, clip) }) {
+			return true
+		}
+		pause, stop := context.WithTimeout(ctx, c.settings().Confirm)
+		accepted := acceptedByKey(pause, l, func(ctx context.Context) { <-ctx.Done() })
+		stop()
+		if accepted {
+			return true
+		}
+		if ctx.Err() != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// acceptedByKey runs during until it returns or the key 1 comes.
+func acceptedByKey(ctx context.Context, l *leg, during func(context.Context)) bool {
+	ctx, stop := context.WithCancel(ctx)
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		during(ctx)
+	}()
+	defer func() {
+		stop()
+		<-over
+	}()
+	for {
+		select {
+		case digit := <-l.media.Digits():
+			if digit == '1' {
+				return true
+			}
+		case <-over:
+			return false
+		}
+	}
+}
+
+// joined returns a context that ends with either of two.
+func joined(a, b context.Context) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(a)
+	stop := context.AfterFunc(b, func() { cancel(context.Cause(b)) })
+	return ctx, func() {
+		stop()
+		cancel(context.Canceled)
+	}
+}
+
+// caller is who a phone shows as calling.
+type caller struct {
+	number string // the customer's
+	name   string
+}
+
+// targets turns a target of a plan into what is dialled, a candidate per
+// trunk. An extension shows the customer, a trunk the line's number.
+func (c *Call) targets(rt route.Target, from caller) []target {
+	if rt.Extension != "" {
+		return []target{{
+			at: sip.Target{Extension: rt.Extension}, extension: rt.Extension, number: rt.Display, confirm: rt.Confirm,
+			fromUser: from.number, fromDisplay: from.name,
+		}}
+	}
+	candidates := make([]target, 0, len(rt.Trunks))
+	for _, trunk := range rt.Trunks {
+		number := rt.Number
+		if trunk != rt.Trunks[0] {
+			number = route.Dialled(c.svc.set, trunk, rt.Display)
+		}
+		candidates = append(candidates, target{
+			at: sip.Target{Trunk: trunk}, user: number, number: rt.Display, confirm: rt.Confirm,
+			fromUser: c.lineNumber(trunk, from), fromDisplay: c.line.Name,
+		})
+	}
+	return candidates
+}
+
+// lineNumber is the caller id that a trunk sees: the line's own number, or on
+// a pattern line, which has none, the number of whoever calls.
+func (c *Call) lineNumber(trunk string, from caller) string {
+	if n := len(c.line.Number); n == 0 || c.line.Number[n-1] == '*' {
+		return from.number
+	}
+	return route.Dialled(c.svc.set, trunk, c.line.Number)
+}

@@ -1,0 +1,92 @@
+package call
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"perezvon/internal/store"
+	"perezvon/media"
+)
+
+// talk bridges the two legs until one of them goes, and tells how it ended.
+func (c *Call) talk(manager, customer *leg) outcome {
+	recorder := c.startRecording()
+	path := c.svc.sound.Connect(manager.media, customer.media, media.PathConfig{Record: recorder, DTMF: true})
+	began := time.Now()
+	c.change(store.EventCallState, func(r store.Call) any {
+		return stateData{State: r.State, Attempt: len(r.Attempts)}
+	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &began })
+
+	limit := time.NewTimer(c.svc.set.Limits.MaxCall)
+	defer limit.Stop()
+	over := errOver
+	select {
+	case <-manager.ctx.Done():
+		over = endReason(context.Cause(manager.ctx))
+	case <-customer.ctx.Done():
+		over = endReason(context.Cause(customer.ctx))
+	case <-limit.C:
+		over = &EndReason{By: store.PartyUs, Q850: causeNormal, Text: "limits.max_call is reached"}
+	}
+	talked := time.Since(began)
+	manager.hangup(errOver)
+	customer.hangup(errOver)
+	path.Close()
+	c.change("", nil, func(r *store.Call) { r.TalkMS += talked.Milliseconds() })
+	c.publish(recorder)
+	return talkOutcome(over)
+}
+
+// talkOutcome is how a talk ended. Whoever hung up, the two had talked; only a
+// leg that gave no sign of life is a failure.
+func talkOutcome(why *EndReason) outcome {
+	if why == nil {
+		why = errOver
+	}
+	if why == errNoAudio {
+		return outcome{result: store.ResultNoAudio, code: codeOther, owner: store.PartyTrunk, reason: why.Text, hangupBy: store.PartyUs}
+	}
+	return outcome{result: store.ResultCompleted, code: codeOK, hangupBy: why.By, reason: why.Text}
+}
+
+// startRecording opens the call's recording where its line asks for one. A
+// recording that cannot be written never stops the call.
+func (c *Call) startRecording() *media.Recorder {
+	if !c.line.Record {
+		return nil
+	}
+	r, err := media.NewRecorder(filepath.Join(c.svc.dir, recordingFile(c.Record())))
+	if err != nil {
+		c.log.Error("this call is not recorded; look at the recordings folder and the disk", "err", err)
+		return nil
+	}
+	return r
+}
+
+// publish finishes the recording and tells where it is.
+func (c *Call) publish(r *media.Recorder) {
+	if r == nil {
+		return
+	}
+	done, err := r.Close()
+	if err != nil {
+		c.log.Error("the recording could not be finished", "err", err)
+		return
+	}
+	if done.Path == "" {
+		return // nobody said anything
+	}
+	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(rec *store.Call) {
+		rec.Recording = &store.Recording{File: recordingFile(*rec), DurationMS: done.Duration.Milliseconds(), Bytes: done.Bytes}
+	})
+}
+
+// endpointOf says who a leg is.
+func endpointOf(r *store.Call, legID string) *store.Endpoint {
+	l := findLeg(r, legID)
+	if l == nil {
+		return nil
+	}
+	return &store.Endpoint{Number: l.Number, Extension: l.Extension}
+}
