@@ -223,12 +223,13 @@ func (c *Carrier) Dialogs() int {
 }
 
 // RingingNow is how many calls have begun and are neither answered nor over.
+// Who has not even sent 100 does not ring.
 func (c *Carrier) RingingNow() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := 0
 	for _, p := range c.parties {
-		if p.stage == early {
+		if p.stage == early && (p.tx == nil || p.tx.status > 0) {
 			n++
 		}
 	}

@@ -191,9 +191,11 @@ func TestSilentPartyAnswersNothing(t *testing.T) {
 		if called.INVITEs() != 7 {
 			t.Errorf("%d INVITEs came, 7 are sent in 64*T1", called.INVITEs())
 		}
-		if w.b.RingingNow() != 1 {
-			t.Error("the silent party does not ring")
+		if w.b.RingingNow() != 0 {
+			t.Error("a party that never answered anything does not ring")
 		}
+		w.settle()
+		expect(t, "called", called, "invited, lost caller")
 	})
 }
 

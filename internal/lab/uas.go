@@ -101,6 +101,21 @@ func (c *Carrier) takeINVITE(m *Message, from netip.AddrPort) {
 		p.note(Event{Kind: Proceeding, Status: 100})
 	}
 	c.spawn(p.play)
+	c.spawn(p.ignore)
+}
+
+// ignore ends a call that was never answered in any way when its caller must
+// have given up.
+func (p *Party) ignore() {
+	if sleep(p.ctx, giveUp) != nil {
+		return
+	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	if p.stage == early && p.tx.status == 0 {
+		p.note(Event{Kind: Lost, Detail: "caller"})
+		p.end(errLost)
+	}
 }
 
 // admit asks for a password where the carrier wants one.
