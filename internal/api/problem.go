@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"math"
 	"net/http"
 	"regexp"
@@ -99,9 +100,7 @@ func (p *Problem) retryAfter(d time.Duration) *Problem {
 
 // write sends the problem outside of huma.
 func (p *Problem) write(w http.ResponseWriter, log *slog.Logger) {
-	for name, values := range p.header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), p.header)
 	w.Header().Set("Content-Type", problemType)
 	w.Header().Del("Content-Length")
 	w.WriteHeader(p.Status)
@@ -173,7 +172,7 @@ func refusal(r *call.RefusedError) *Problem {
 		p.Detail = "the request is refused"
 	}
 	if r.RetryAfter > 0 {
-		p.retryAfter(r.RetryAfter)
+		return p.retryAfter(r.RetryAfter)
 	}
 	return p
 }

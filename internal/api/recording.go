@@ -39,7 +39,7 @@ func (a *API) getRecording(ctx context.Context, in *callInput) (*huma.StreamResp
 		return nil, a.problemOf(ctx, "open recording", err)
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
-		defer f.Close() //nolint:errcheck // only read
+		defer f.Close()
 		r, w := humago.Unwrap(hctx)
 		h := w.Header()
 		h.Set("Content-Type", "audio/wav")

@@ -163,7 +163,7 @@ func ask[T any](ctx context.Context, c *Client, method, path string, body any) (
 	if err != nil {
 		return zero, c.unreachable(ctx, err)
 	}
-	defer resp.Body.Close() //nolint:errcheck // only read
+	defer resp.Body.Close()
 	return read[T](c, resp)
 }
 
