@@ -52,7 +52,9 @@ func (s *Session) Play(ctx context.Context, clip *g711.Clip) (played time.Durati
 }
 
 // Ringback sends the ringing tone until stop is called, another sound is
-// played or the session ends. stop may be called more than once.
+// played, a path to the leg delivers sound, or the session ends. Early media
+// that never comes leaves nobody in silence so. stop may be called more than
+// once.
 func (s *Session) Ringback() (stop func()) {
 	p := s.start(s.engine.ringback(), true)
 	return func() { s.tx.stop(p, nil) }
@@ -111,6 +113,11 @@ func (p *player) step(buf []byte, now time.Duration) int {
 		t.source = 0
 		return 20
 	}
+	if t.source != p.id {
+		if early := t.early(now); early > 0 {
+			return early
+		}
+	}
 	sound := p.clip.Bytes(rem.law)
 	if p.pos >= len(sound) {
 		if !p.repeat || len(sound) == 0 {
@@ -133,6 +140,15 @@ func (p *player) step(buf []byte, now time.Duration) int {
 	}
 	t.write(data, rem.payload, marker, seq, ts, now)
 	return rem.frame * 1000 / sampleRate
+}
+
+// early is how many milliseconds are left of the packet sent last: a sound that
+// takes over from another one keeps the stream's pace. t.mu is held.
+func (t *sender) early(now time.Duration) int {
+	if !t.started {
+		return 0
+	}
+	return int((t.tsAt + length(int(t.lastLen)) - now) / time.Millisecond)
 }
 
 // ringbackTone is one period of the tone.

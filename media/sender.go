@@ -126,6 +126,9 @@ func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	rem := t.rem
+	if source == t.feed && t.player != nil && t.player.repeat && p.kind.audio() {
+		t.replace(nil, nil)
+	}
 	if source != t.feed || t.closed || t.player != nil || rem == nil || !rem.sends {
 		if source == t.feed && t.player == nil {
 			t.source = 0

@@ -1,0 +1,142 @@
+package media
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"perezvon/media/sdp"
+)
+
+// countingConn takes every packet and keeps none.
+type countingConn struct{ writes int }
+
+func (c *countingConn) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) { select {} }
+func (c *countingConn) WriteToUDPAddrPort(b []byte, _ netip.AddrPort) (int, error) {
+	c.writes++
+	return len(b), nil
+}
+func (c *countingConn) Write(b []byte) (int, error)     { c.writes++; return len(b), nil }
+func (c *countingConn) Connect(netip.AddrPort) error    { return nil }
+func (c *countingConn) Disconnect() error               { return nil }
+func (c *countingConn) SetReadDeadline(time.Time) error { return nil }
+func (c *countingConn) AddrPort() netip.AddrPort        { return netip.AddrPort{} }
+func (c *countingConn) Close() error                    { return nil }
+
+var peerAddr = netip.MustParseAddrPort("192.0.2.1:4000")
+
+func agreed(c Codec) *remote {
+	return newRemote(sdp.Stream{
+		Codec: c, Payload: c.Payload(), Event: 101, Ptime: sdp.DefaultPtime, RTP: peerAddr,
+		Formats: []sdp.Format{{Codec: c, Payload: c.Payload()}},
+	})
+}
+
+func readySender(c Conn) *sender {
+	t := &sender{}
+	t.init(c)
+	t.agree(agreed(PCMA), true)
+	return t
+}
+
+// leg is a session without an engine's goroutines.
+func leg(c Codec) (*Session, *countingConn) {
+	conn := &countingConn{}
+	s := &Session{engine: &Engine{epoch: time.Now()}, rtp: conn, digits: make(chan rune, 1)}
+	s.tx.init(conn)
+	r := agreed(c)
+	s.tx.agree(r, true)
+	s.remote.Store(r)
+	return s, conn
+}
+
+// relayed joins two legs and returns a function that relays one packet.
+func relayed(tb testing.TB, from, to Codec, rec *Recorder) (step func(), out *countingConn) {
+	tb.Helper()
+	a, _ := leg(from)
+	b, out := leg(to)
+	a.engine.Connect(a, b, PathConfig{Record: rec, DTMF: true})
+	buf := make([]byte, headerLen+160)
+	var seq uint16
+	var ts uint32
+	now := time.Second
+	return func() {
+		seq++
+		ts += 160
+		now += 20 * time.Millisecond
+		putHeader(buf, from.Payload(), false, seq, ts, 99)
+		a.handleRTP(buf, peerAddr, now)
+	}, out
+}
+
+func TestHotPathsDoNotAllocate(t *testing.T) {
+	rec, err := NewRecorder(t.TempDir() + "/call.wav")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rec.Close()
+	for name, tc := range map[string]struct {
+		from, to Codec
+		rec      *Recorder
+	}{"relay": {PCMA, PCMA, nil}, "transcode": {PCMU, PCMA, nil}, "relay and record": {PCMU, PCMU, rec}} {
+		step, out := relayed(t, tc.from, tc.to, tc.rec)
+		for range 200 { // whatever is made once
+			step()
+		}
+		if n := testing.AllocsPerRun(500, step); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+		if out.writes != 701 {
+			t.Errorf("%s: %d packets sent", name, out.writes)
+		}
+	}
+	step := paced(100)
+	for range 200 {
+		step()
+	}
+	if n := testing.AllocsPerRun(500, step); n != 0 {
+		t.Errorf("pacer: %v allocations in a slot", n)
+	}
+}
+
+// paced returns a function that runs one millisecond of a pacer.
+func paced(players int) func() {
+	var now time.Duration
+	c := newPacer(func() time.Duration { return now })
+	sound := ringbackTone()
+	for range players {
+		tx := readySender(&countingConn{})
+		p := &player{tx: tx, id: 1, clip: sound, repeat: true, done: make(chan struct{})}
+		tx.play(p)
+		c.add(p)
+	}
+	buf := make([]byte, 1000)
+	return func() {
+		now += time.Millisecond
+		c.turn(buf)
+	}
+}
+
+func BenchmarkRelay(b *testing.B) {
+	step, _ := relayed(b, PCMA, PCMA, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+}
+
+func BenchmarkTranscode(b *testing.B) {
+	step, _ := relayed(b, PCMU, PCMA, nil)
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+}
+
+func BenchmarkPacerSlot(b *testing.B) {
+	step := paced(1000)
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+}
