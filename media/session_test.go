@@ -1,0 +1,549 @@
+package media
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// bridged is a world with two parties in conversation.
+func bridged(t *testing.T, w *world) (a, b *phone, sa, sb *Session) {
+	t.Helper()
+	a, b = w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
+	sa, sb = w.open(SessionConfig{}), w.open(SessionConfig{})
+	a.call(sa)
+	b.answer(sb)
+	w.e.Connect(sa, sb, PathConfig{DTMF: true})
+	return a, b, sa, sb
+}
+
+func TestSourceNotNamedIsBelievedAfterThreeConsistentPackets(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("198.51.100.9:61000", PCMA)
+		defer a.close()
+		defer b.close()
+		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
+		a.call(sa)
+		answer, err := sb.AcceptOffer(b.sdpAt(netip.MustParseAddrPort("192.168.1.7:5000"))) // behind NAT
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.aim(answer)
+		w.e.Connect(sa, sb, PathConfig{})
+		b.hum(800)
+		a.hum(500)
+		time.Sleep(time.Second)
+		a.hears(a.heard(), tones, 800)
+		b.hears(b.heard(), tones, 500)
+		if st := sb.Stats(); st.Strangers != 2 || st.Peer != b.conn.AddrPort() {
+			t.Errorf("%d packets ignored, sound goes to %v", st.Strangers, st.Peer)
+		}
+	})
+}
+
+func TestStrangersAreIgnoredAlsoThoseQueuedBeforeTheLock(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, _, sb := bridged(t, w)
+		defer a.close()
+		defer b.close()
+		x := w.phone("198.51.100.66:4000", PCMA)
+		defer x.close()
+		x.dest = b.dest
+		// Three good packets of the party and ten of a stranger wait in the
+		// socket together, the stranger's in between.
+		for i := range 10 {
+			x.say(make([]int16, 160))
+			if i%3 == 0 {
+				b.say(make([]int16, 160))
+			}
+		}
+		x.hum(1200)
+		b.hum(800)
+		time.Sleep(2 * time.Second)
+		got := a.heard()
+		smooth(t, got)
+		a.hears(got, tones, 800)
+		if st := sb.Stats(); st.Peer != b.conn.AddrPort() {
+			t.Errorf("sound goes to %v", st.Peer)
+		}
+		if n := len(x.heard()); n != 0 {
+			t.Errorf("the stranger hears %d packets", n)
+		}
+	})
+}
+
+func TestLockOpensAfterSilenceForTheSameHostOnly(t *testing.T) {
+	for _, tc := range []struct {
+		addr string
+		want bool
+	}{{"192.0.2.2:5900", true}, {"198.51.100.66:5000", false}} {
+		t.Run(tc.addr, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b, _, _ := bridged(t, w)
+				defer a.close()
+				b.hum(800)
+				time.Sleep(time.Second)
+				moved := w.phone(tc.addr, PCMA)
+				defer moved.close()
+				moved.dest = b.dest
+				moved.hum(1200)
+				time.Sleep(time.Second)
+				a.hears(a.heard(), tones, 800) // the party still speaks
+				b.close()
+				time.Sleep(time.Second)
+				a.heard()
+				time.Sleep(2 * time.Second)
+				if tc.want {
+					a.hears(a.heard(), tones, 1200)
+				} else {
+					a.hears(a.heard(), tones)
+				}
+			})
+		})
+	}
+}
+
+func TestNewDescriptionMovesTheSoundAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, _, sb := bridged(t, w)
+		defer a.close()
+		defer b.close()
+		b.hum(800)
+		a.hum(500)
+		time.Sleep(time.Second)
+		c := w.phone("198.51.100.7:7000", PCMA)
+		defer c.close()
+		if err := sb.AcceptAnswer(c.sdp()); err != nil { // the 200 names another place than the 183
+			t.Fatal(err)
+		}
+		c.dest = b.dest
+		time.Sleep(100 * time.Millisecond) // b's last packets are still under way
+		b.hush(true)
+		c.hum(1200)
+		a.heard()
+		b.heard()
+		time.Sleep(time.Second)
+		a.hears(a.heard(), tones, 1200)
+		c.hears(c.heard(), tones, 500)
+		if n := len(b.heard()); n != 0 {
+			t.Errorf("the old place hears %d packets", n)
+		}
+	})
+}
+
+func TestRepeatedDescriptionDisturbsNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, sa, _ := bridged(t, w)
+		defer a.close()
+		defer b.close()
+		a.hum(500)
+		b.hum(800)
+		first, err := sa.AcceptOffer(a.sdp())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 20 {
+			again, err := sa.AcceptOffer(a.sdp())
+			if err != nil || string(again) != string(first) {
+				t.Fatalf("%v:\n%s\nafter:\n%s", err, again, first)
+			}
+			time.Sleep(110 * time.Millisecond)
+		}
+		pa, pb := a.heard(), b.heard()
+		smooth(t, pa)
+		smooth(t, pb)
+		if len(pa) < 109 || len(pb) < 109 {
+			t.Errorf("%d and %d packets in 2.2 s", len(pa), len(pb))
+		}
+	})
+}
+
+func TestHoldAndResume(t *testing.T) {
+	for _, hold := range []string{"a=sendonly", "a=inactive", "c=IN IP4 0.0.0.0"} {
+		t.Run(hold, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("198.51.100.9:61000", PCMA)
+				defer a.close()
+				defer b.close()
+				sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
+				a.call(sa)
+				inside := netip.MustParseAddrPort("192.168.1.7:5000") // behind NAT
+				talk, err := sb.AcceptOffer(b.sdpAt(inside))
+				if err != nil {
+					t.Fatal(err)
+				}
+				b.aim(talk)
+				w.e.Connect(sa, sb, PathConfig{})
+				sb.Answered()
+				a.hum(500)
+				b.hum(800)
+				time.Sleep(time.Second)
+				before := b.heard()
+				held, err := sb.AcceptOffer(b.sdpAt(inside, hold))
+				if err != nil || !sb.Held() {
+					t.Fatal(err, sb.Held())
+				}
+				want := map[string]string{"a=sendonly": "a=recvonly", "a=inactive": "a=inactive", "c=IN IP4 0.0.0.0": "a=recvonly"}[hold]
+				if !strings.Contains(string(held), want+"\r\n") || !strings.Contains(string(held), " 2 IN IP4") {
+					t.Errorf("answer to hold:\n%s", held)
+				}
+				b.heard()
+				b.hush(true)
+				time.Sleep(2 * time.Minute)
+				if n := len(b.heard()); n != 0 {
+					t.Errorf("%d packets while held", n)
+				}
+				if closed(sb.NoAudio()) || closed(sb.Dead()) {
+					t.Error("silence on hold was taken for trouble")
+				}
+				b.hush(false)
+				if _, err = sb.AcceptOffer(b.sdpAt(inside)); err != nil || sb.Held() {
+					t.Fatal(err, sb.Held())
+				}
+				time.Sleep(100 * time.Millisecond)
+				b.heard()
+				time.Sleep(time.Second)
+				after := b.heard()
+				smooth(t, after)
+				b.hears(after, tones, 500)
+				if after[0].SSRC != before[0].SSRC {
+					t.Error("another SSRC after hold")
+				}
+				a.heard()
+				time.Sleep(time.Second)
+				a.hears(a.heard(), tones, 800)
+			})
+		})
+	}
+}
+
+func TestPartyWhoOnlyListensIsHeardByNobodyAndNotMissed(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.phone("192.0.2.1:4000", PCMA)
+		defer a.close()
+		s := w.open(SessionConfig{})
+		a.call(s, "a=recvonly")
+		s.Answered()
+		if _, err := s.Play(context.Background(), clip(800, 70*time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		a.hears(a.heard(), tones, 800)
+		if s.Held() || closed(s.NoAudio()) || closed(s.Dead()) {
+			t.Error("a listener was taken for a dead leg")
+		}
+	})
+}
+
+func TestSilentLegIsMarkedAfterFiveSecondsAndDeadAfterAMinute(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.phone("192.0.2.1:4000", PCMA)
+		defer a.close()
+		s := w.open(SessionConfig{})
+		a.call(s)
+		time.Sleep(10 * time.Second) // nothing is missed before the answer
+		s.Answered()
+		begun := time.Now()
+		go func() { _, _ = s.Play(context.Background(), clip(800, 30*time.Second)) }()
+		<-s.NoAudio()
+		if d := time.Since(begun); d < 5*time.Second || d > 5500*time.Millisecond {
+			t.Errorf("marked after %v", d)
+		}
+		<-s.Dead()
+		if d := time.Since(begun); d < time.Minute || d > 60500*time.Millisecond {
+			t.Errorf("dead after %v", d)
+		}
+	})
+}
+
+func TestReportsAndComfortNoiseAreSignsOfLife(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
+		defer a.close()
+		defer b.close()
+		control := w.net.MustListen("192.0.2.2:5001")
+		defer control.Close()
+		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
+		a.call(sa)
+		b.call(sb)
+		sa.Answered()
+		sb.Answered()
+		report := []byte{0x80, 201, 0, 1, 0, 0, 0, 5} // an empty receiver report
+		for range 30 {
+			a.send(13, false, []byte{60})
+			_, _ = control.WriteToUDPAddrPort(report, netip.AddrPortFrom(engineIP, sb.Port()+1))
+			time.Sleep(4 * time.Second)
+		}
+		for _, s := range []*Session{sa, sb} {
+			if closed(s.NoAudio()) || closed(s.Dead()) {
+				t.Error("a leg with signs of life was taken for dead")
+			}
+		}
+		x := w.net.MustListen("198.51.100.66:5001")
+		defer x.Close()
+		for range 3 { // a stranger's report is no sign
+			_, _ = x.WriteToUDPAddrPort(report, netip.AddrPortFrom(engineIP, sb.Port()+1))
+			time.Sleep(2 * time.Second)
+		}
+		if !closed(sb.NoAudio()) || sb.Stats().Strangers != 3 {
+			t.Error("a stranger kept a leg alive")
+		}
+	})
+}
+
+func TestSoundBeforeADescriptionIsThrownAway(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
+		defer a.close()
+		defer b.close()
+		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
+		a.call(sa)
+		w.e.Connect(sa, sb, PathConfig{})
+		b.dest = netip.AddrPortFrom(engineIP, sb.Port())
+		for range 50 {
+			b.say(make([]int16, 160))
+		}
+		time.Sleep(time.Second)
+		b.answer(sb)
+		b.hum(800)
+		time.Sleep(time.Second)
+		got := a.heard()
+		if len(got) > 51 {
+			t.Errorf("%d packets in one second: the past was heard", len(got))
+		}
+		a.hears(got, tones, 800)
+	})
+}
+
+func TestDescriptionsThatCannotBeUsedChangeNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, sa, sb := bridged(t, w)
+		defer a.close()
+		defer b.close()
+		for _, tc := range []struct {
+			body string
+			want error
+		}{
+			{"nonsense", ErrSyntax}, {"v=0\r\nm=audio 0 RTP/AVP 8\r\n", ErrNoAudio}, {"v=0\r\nm=audio 9 RTP/AVP 18\r\n", ErrNoCommonCodec},
+		} {
+			if _, err := sa.AcceptOffer([]byte(tc.body)); !errors.Is(err, tc.want) {
+				t.Errorf("offer %q: %v", tc.body, err)
+			}
+			if err := sb.AcceptAnswer([]byte(tc.body)); !errors.Is(err, tc.want) {
+				t.Errorf("answer %q: %v", tc.body, err)
+			}
+		}
+		if err := sa.AcceptAnswer(a.sdp()); !errors.Is(err, ErrNoOffer) {
+			t.Errorf("answer without an offer: %v", err)
+		}
+		a.hum(500)
+		b.hum(800)
+		time.Sleep(time.Second)
+		a.hears(a.heard(), tones, 800)
+		b.hears(b.heard(), tones, 500)
+	})
+}
+
+func TestCodecIsThePreferredOneAndStaysInAReInvite(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		both := []byte("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 0 8\r\n")
+		s := w.open(SessionConfig{Prefer: PCMA})
+		if _, err := s.AcceptOffer(both); err != nil || s.Codec() != PCMA {
+			t.Errorf("%v, %v", s.Codec(), err)
+		}
+		s2 := w.open(SessionConfig{})
+		if _, err := s2.AcceptOffer(both); err != nil || s2.Codec() != PCMU {
+			t.Errorf("%v, %v", s2.Codec(), err)
+		}
+		if _, err := s2.AcceptOffer([]byte(strings.Replace(string(both), "0 8", "8 0", 1))); err != nil || s2.Codec() != PCMU {
+			t.Errorf("after a re-INVITE: %v, %v", s2.Codec(), err)
+		}
+		s3 := w.open(SessionConfig{Prefer: PCMU})
+		offer, err := s3.CreateOffer()
+		if err != nil || !strings.Contains(string(offer), "RTP/AVP 0 8 101") {
+			t.Errorf("%v\n%s", err, offer)
+		}
+	})
+}
+
+func TestInfoDigits(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.open(SessionConfig{})
+		for _, in := range []struct{ kind, body string }{
+			{"application/dtmf-relay", "Signal=5\r\nDuration=160\r\n"},
+			{"Application/DTMF-Relay; x=y", "Duration=160\nsignal= * \n"},
+			{"application/dtmf", "7"},
+			{"application/dtmf-relay", "Signal=11\r\n"},
+			{"application/dtmf-relay", "Signal=d\r\n"},
+			{"application/dtmf-relay", "Signal=\r\n"},
+			{"application/dtmf-relay", "Signal=16\r\n"},
+			{"application/dtmf", strings.Repeat("1", 1000)},
+			{"text/plain", "Signal=5"},
+		} {
+			s.InfoDigit(in.kind, []byte(in.body))
+		}
+		if got := digits(s); got != "5*7#D" {
+			t.Errorf("digits %q", got)
+		}
+		for range 100 {
+			s.InfoDigit("application/dtmf", []byte("1"))
+		}
+		s.FlushDigits()
+		if got := digits(s); got != "" {
+			t.Errorf("digits %q after flushing", got)
+		}
+	})
+}
+
+func TestPortsRestAfterCloseAndRunOut(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		var all []*Session
+		seen := map[uint16]bool{}
+		for range 3 {
+			s := w.open(SessionConfig{})
+			if s.Port()%2 != 0 || seen[s.Port()] {
+				t.Errorf("port %d", s.Port())
+			}
+			seen[s.Port()] = true
+			all = append(all, s)
+		}
+		if _, err := w.e.Open(context.Background(), SessionConfig{}); !errors.Is(err, ErrNoPorts) {
+			t.Errorf("a fourth pair of three: %v", err)
+		}
+		_ = all[0].Close()
+		if n, total := w.e.Ports(); n != 3 || total != 3 || w.e.Sessions() != 2 {
+			t.Errorf("%d of %d taken, %d sessions", n, total, w.e.Sessions())
+		}
+		time.Sleep(900 * time.Millisecond)
+		if _, err := w.e.Open(context.Background(), SessionConfig{}); !errors.Is(err, ErrNoPorts) {
+			t.Errorf("a port was used again before it had rested: %v", err)
+		}
+		time.Sleep(2 * time.Second)
+		if s := w.open(SessionConfig{}); s.Port() != all[0].Port() {
+			t.Errorf("port %d", s.Port())
+		}
+	}, func(c *Config) { c.Ports.First, c.Ports.Last = 20001, 20007 })
+}
+
+func TestPortPutToRestWhileTheOldPartySpeaksOnLeaksNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		old := w.phone("198.51.100.9:61000", PCMA)
+		defer old.close()
+		s := w.open(SessionConfig{})
+		old.call(s)
+		old.hum(1200)
+		time.Sleep(time.Second)
+		_ = s.Close()
+		time.Sleep(9 * time.Second)
+		if n, _ := w.e.Ports(); n != 1 {
+			t.Error("the port did not rest while sound still came")
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if n, _ := w.e.Ports(); n != 0 {
+			t.Error("the port rests for ever")
+		}
+		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("198.51.100.10:62000", PCMA)
+		defer a.close()
+		defer b.close()
+		sb := w.open(SessionConfig{}) // the same port
+		if sb.Port() != s.Port() {
+			t.Fatalf("port %d, then %d", s.Port(), sb.Port())
+		}
+		answer, err := sb.AcceptOffer(b.sdpAt(netip.MustParseAddrPort("192.168.1.7:5000")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.aim(answer)
+		time.Sleep(time.Second)
+		if st := sb.Stats(); st.PacketsIn != 0 || st.Strangers == 0 {
+			t.Errorf("%d packets of the old party were heard", st.PacketsIn)
+		}
+		b.hum(800)
+		time.Sleep(time.Second)
+		if st := sb.Stats(); st.Peer != b.conn.AddrPort() {
+			t.Errorf("sound goes to %v", st.Peer)
+		}
+	}, func(c *Config) { c.Ports.First, c.Ports.Last = 20000, 20001 })
+}
+
+func TestPortOfAnotherProgramIsPassedOver(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		busy := w.net.MustListen(fmt.Sprintf("%v:20001", engineIP))
+		s := w.open(SessionConfig{})
+		if s.Port() != 20002 {
+			t.Errorf("port %d", s.Port())
+		}
+		if n := w.net.Open(); n != 3 {
+			t.Errorf("%d sockets open", n)
+		}
+		_ = busy.Close()
+	}, func(c *Config) { c.Ports.First, c.Ports.Last = 20000, 20003 })
+}
+
+func TestBadConfigurationIsRefused(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"no ports":       func(*Config) {},
+		"one port":       func(c *Config) { c.Ports.First, c.Ports.Last = 20000, 20000 },
+		"odd pair":       func(c *Config) { c.Ports.First, c.Ports.Last = 20001, 20002 },
+		"wrong way":      func(c *Config) { c.Ports.First, c.Ports.Last = 30000, 20000 },
+		"the very end":   func(c *Config) { c.Ports.First, c.Ports.Last = 65535, 65535 },
+		"unknown codecs": func(c *Config) { c.Ports.First, c.Ports.Last = 1000, 2000; c.Codecs = []Codec{9} },
+	} {
+		var c Config
+		change(&c)
+		if e, err := New(c); err == nil {
+			t.Errorf("%s: accepted", name)
+			_ = e.Close()
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, func(c *Config) { c.BindIP = netip.IPv4Unspecified() })
+		defer w.close()
+		if _, err := w.e.Open(context.Background(), SessionConfig{}); err == nil {
+			t.Error("a session without an address to advertise")
+		}
+		s, err := w.e.Open(context.Background(), SessionConfig{Advertise: engineIP})
+		if err != nil || s.Advertised() != engineIP {
+			t.Error(err)
+		}
+	})
+}
+
+func TestClosedEngineAndSessionRefuse(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		s := w.open(SessionConfig{})
+		_ = s.Close()
+		if _, err := s.CreateOffer(); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+		if _, err := s.AcceptOffer([]byte("v=0\r\n")); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+		if err := s.AcceptAnswer([]byte("v=0\r\n")); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+		_ = w.e.Close()
+		if _, err := w.e.Open(context.Background(), SessionConfig{}); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+func TestIdleEngineDoesNothing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		time.Sleep(time.Millisecond)
+		s := w.open(SessionConfig{})
+		_ = s.Close()
+		time.Sleep(3 * time.Second) // rested
+		// With a timer anywhere this would take as many turns as there are
+		// beats in a thousand years.
+		time.Sleep(200 * 365 * 24 * time.Hour)
+		if _, busy := w.e.pacer.next(); busy {
+			t.Error("the pacer is busy")
+		}
+	})
+}
