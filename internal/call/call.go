@@ -106,17 +106,22 @@ func endAttempt(r *store.Call, o outcome, at time.Time) {
 	a.EndedAt, a.Result, a.Code, a.Reason, a.ReasonOwner = &at, o.result, o.code, o.reason, o.owner
 }
 
-// wait puts the call aside until next.
+// wait puts the call aside until next. Waiting on for the same thing is no
+// event of its own.
 func (c *Call) wait(o outcome, next time.Time) *store.Commit {
 	now := time.Now()
-	return c.change(store.EventCallState, func(r store.Call) any {
+	event := store.EventCallState
+	if o.retry == retrySoon && c.Record().State == store.StateWaitingRetry {
+		event = ""
+	}
+	return c.change(event, func(r store.Call) any {
 		return stateData{State: store.StateWaitingRetry, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: o.reason}
 	}, func(r *store.Call) {
 		endAttempt(r, o, now)
 		r.State = store.StateWaitingRetry
 		r.NextAt = &next
-		if r.Deadline.Before(next) { // the time-to-live reaches to the next planned retry
-			r.Deadline = next
+		if o.retry != retrySoon && r.Deadline.Before(next) { // the time-to-live reaches to the next planned retry
+			r.Deadline = next.Add(time.Minute)
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package call_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -515,7 +516,7 @@ func TestSameFormSentAgainReturnsTheOpenCall(t *testing.T) {
 		w.phone("101", answering(managerTone)...)
 		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
 		first := w.callback()
-		again, duplicate, err := w.svc.Callback(t.Context(), call.CallbackRequest{Line: "main", Number: "8 (999) 000-00-01"})
+		again, duplicate, err := w.svc.Callback(context.Background(), call.CallbackRequest{Line: "main", Number: "8 (999) 000-00-01"})
 		if err != nil || !duplicate || again.ID != first.ID {
 			t.Errorf("got %s, duplicate %v, %v", again.ID, duplicate, err)
 		}

@@ -50,8 +50,7 @@ func (c *Call) waitingTone(to *leg) *waitingTone {
 }
 
 func (w *waitingTone) progress(from *leg, p sip.Progress) {
-	if p.Media {
-		w.quiet()
+	if p.Media { // the ringback gives way to the first packet
 		w.early.connect(w.sound, w.to, from.media)
 	}
 }

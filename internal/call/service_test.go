@@ -143,7 +143,7 @@ func TestDrainLetsTalksFinishAndRefusesNewCalls(t *testing.T) {
 		if !errors.As(err, &refused) || refused.Status != 503 || refused.RetryAfter <= 0 {
 			t.Errorf("a callback while draining got %v", err)
 		}
-		inbound := w.inbound(lab.Ring(0))
+		inbound := w.inbound()
 		<-inbound.Ended()
 		if ev, _ := inbound.Event(lab.Refused); ev.Status != 503 {
 			t.Errorf("an INVITE while draining got %v", ev)
