@@ -81,8 +81,11 @@ lint: go-version ## golangci-lint with the rules of .golangci.yml
 	@go -C tools tool golangci-lint run --config ../.golangci.yml ./...
 
 .PHONY: fmt
-fmt: go-version ## format the tree with gofumpt and goimports, and mend what lint can mend
+fmt: go-version ## format the tree with gofumpt and goimports
 	@$(TOOL) golangci-lint fmt ./...
+
+.PHONY: fix
+fix: fmt ## format the tree and mend what golangci-lint can mend by itself
 	@$(TOOL) golangci-lint run --fix ./...
 
 .PHONY: vet
