@@ -205,7 +205,7 @@ func (s *stage) Events(_ context.Context, f store.EventFilter) ([]store.Event, s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.scenes[f.CallID]
-	shown := min(s.shown[f.CallID]+2, len(all))
+	shown := min(s.shown[f.CallID]+4, len(all))
 	s.shown[f.CallID] = shown
 	var out []store.Event
 	for _, e := range all[:shown] {

@@ -128,7 +128,9 @@ func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOu
 	req := in.request()
 	req.KeyName = who.name
 	req.Key = idempotencyKey(who.name, in)
-	c, duplicate, err := a.Calls.Callback(ctx, req)
+	// A client that goes away, or is slow, must not leave a call behind that is
+	// stored but not begun.
+	c, duplicate, err := a.Calls.Callback(context.WithoutCancel(ctx), req)
 	if err != nil {
 		return nil, a.problemOf(ctx, "place callback", err)
 	}

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -219,6 +221,18 @@ func TestDrainingServerTakesNoCallbacks(t *testing.T) {
 		t.Errorf("Retry-After %q", a.header.Get("Retry-After"))
 	}
 	if _, n := f.calls.last(); n != 0 {
+		t.Errorf("%d calls were placed", n)
+	}
+}
+
+func TestCallbackIsPlacedAlthoughTheClientWentAway(t *testing.T) {
+	f := newFixture(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	req := httptest.NewRequestWithContext(ctx, "POST", "http://127.0.0.1/api/v1/callbacks", strings.NewReader(goodBody))
+	req.RemoteAddr = "127.0.0.1:1"
+	f.Handler().ServeHTTP(httptest.NewRecorder(), req)
+	if _, n := f.calls.last(); n != 1 {
 		t.Errorf("%d calls were placed", n)
 	}
 }

@@ -33,11 +33,14 @@ type fakeCalls struct {
 	problems  []call.Problem
 }
 
-func (f *fakeCalls) Callback(_ context.Context, req call.CallbackRequest) (store.Call, bool, error) {
+func (f *fakeCalls) Callback(ctx context.Context, req call.CallbackRequest) (store.Call, bool, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.boom {
 		panic("boom")
+	}
+	if ctx.Err() != nil {
+		return store.Call{}, false, ctx.Err()
 	}
 	f.asked = append(f.asked, req)
 	return f.answer, f.duplicate, f.err
