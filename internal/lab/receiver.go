@@ -93,6 +93,8 @@ func (r *receiver) pace(slack time.Duration, p *rtp.Packet, now time.Time) []str
 		return []string{fmt.Sprintf("timestamp went back by %d", -step)}
 	case !contiguous && (off > slack+20*time.Millisecond || off < -slack-20*time.Millisecond):
 		return []string{fmt.Sprintf("timestamp jumped by %d in %s", step, waited)}
+	case contiguous && p.Marker && off <= slack && -off <= slack+samplesTime(step):
+		// Another source of sound begins; it need not wait for the old beat.
 	case contiguous && (off > slack || off < -slack):
 		return []string{fmt.Sprintf("packet of %s came %s after the one before it", samplesTime(r.last.samples), waited)}
 	}
