@@ -62,7 +62,7 @@ const (
 )
 
 // stage is a call service whose calls follow a scene. Every look at a
-// call's timeline brings it two events further.
+// call's timeline brings it four events further.
 type stage struct {
 	mu     sync.Mutex
 	calls  []store.Call             // guarded by mu; newest first

@@ -33,7 +33,7 @@ type apiKey struct {
 
 // client is who asks.
 type client struct {
-	name   string // of the key; "local" where no keys are configured
+	name   string // of the key; "local client" where no keys are configured
 	scopes []string
 	lines  []string // empty: all
 }
@@ -101,7 +101,7 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 // has already seen that the client is local, and it may do everything.
 func (a *API) authorize(r *http.Request, scopes ...string) (*client, *Problem) {
 	if len(a.keys) == 0 {
-		return &client{name: "local", scopes: []string{ScopeAdmin}}, nil
+		return &client{name: "local client", scopes: []string{ScopeAdmin}}, nil
 	}
 	values := r.Header.Values("Authorization")
 	if len(values) == 0 {

@@ -37,7 +37,7 @@ func TestCallbackIsAcceptedWithTheCall(t *testing.T) {
 		t.Errorf("internal fields in %s", a.body)
 	}
 	req, n := f.calls.last()
-	want := call.CallbackRequest{Line: "main", Number: "+7 495 000-00-01", Text: "Здравствуйте", Voice: "b", KeyName: "local"}
+	want := call.CallbackRequest{Line: "main", Number: "+7 495 000-00-01", Text: "Здравствуйте", Voice: "b", KeyName: "local client"}
 	if n != 1 || req != want {
 		t.Errorf("asked %d times for %+v, want %+v", n, req, want)
 	}
