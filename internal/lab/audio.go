@@ -93,6 +93,9 @@ func (a *audio) direct(d *Description, codec Codec, digits int, sending bool) {
 		a.digits = -1
 	}
 	a.expected = append(slices.DeleteFunc(a.expected, func(x netip.AddrPort) bool { return x == d.Remote }), d.Remote)
+	if quiet := d.Direction == "recvonly" || d.Direction == "inactive"; quiet != a.in.held {
+		a.in.held, a.in.heldAt = quiet, time.Now()
+	}
 	a.allow(sending && d.Remote.Port() != 0 && !d.Remote.Addr().IsUnspecified())
 }
 

@@ -280,7 +280,8 @@ func (c *Carrier) take(data []byte, from netip.AddrPort) {
 	c.touch()
 }
 
-// send writes one message. What the network does to it is not our affair.
+// send writes one message, with mu held: what an in-memory network calls on
+// its way must not call the carrier. What becomes of it is not our affair.
 func (c *Carrier) send(to netip.AddrPort, m *Message) []byte {
 	raw := m.bytes()
 	c.notes.see("->", to, m)

@@ -57,7 +57,7 @@ func parseMessage(data []byte) (*Message, error) {
 func parseStart(line string) (*Message, error) {
 	first, rest, ok := strings.Cut(line, " ")
 	second, third, ok2 := strings.Cut(rest, " ")
-	if !ok || !ok2 && first != "SIP/2.0" {
+	if !ok || first == "" || !ok2 && first != "SIP/2.0" || strings.ContainsAny(line, "\r\n") {
 		return nil, fmt.Errorf("sip message: start line %q", line)
 	}
 	if first == "SIP/2.0" {

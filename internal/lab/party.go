@@ -112,9 +112,9 @@ type fork struct {
 	acked, ended bool
 }
 
-func (c *Carrier) newParty(ctx context.Context, number string, script Script) (*Party, error) {
+func (c *Carrier) newParty(ctx context.Context, number, callID string, script Script) (*Party, error) {
 	p := &Party{
-		c: c, number: number, script: script, set: script.settings(),
+		c: c, number: number, callID: callID, script: script, set: script.settings(),
 		turn: make(chan struct{}, 1), forks: make(map[string]*fork), direction: "sendrecv",
 		localTag: newTag(), session: uint64(rand.Uint32()), version: 1,
 		answered: make(chan struct{}), acked: make(chan struct{}), ended: make(chan struct{}),
@@ -125,7 +125,7 @@ func (c *Carrier) newParty(ctx context.Context, number string, script Script) (*
 	}
 	a.tone = p.set.tone
 	a.blame = func(format string, args ...any) {
-		c.notes.blame("%s [%s]: %s", number, p.callID, fmt.Sprintf(format, args...))
+		c.notes.blame("%s [%s]: %s", number, callID, fmt.Sprintf(format, args...))
 	}
 	a.onDigit = func(key rune) {
 		c.mu.Lock()

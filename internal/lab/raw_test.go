@@ -219,7 +219,6 @@ func TestViolationsAreNoticed(t *testing.T) {
 	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
-				defer func(was *testing.T) { w.t = was }(w.t)
 				w.b.Number("*", tc.script)
 				p := w.peer()
 				tc.do(p)

@@ -17,6 +17,8 @@ type receiver struct {
 	began  time.Time // of pcm[0]
 	ended  bool      // the call is over, sound must stop
 	closed time.Time // when it was
+	held   bool      // the other side said that it sends nothing
+	heldAt time.Time // when it did
 
 	ssrc     uint32
 	sequence uint16
@@ -33,7 +35,7 @@ type stamp struct {
 	position  int // in pcm
 }
 
-// goodbye is how long packets may be on their way when a call ends.
+// goodbye is how long packets may be on their way when they should end.
 const goodbye = 200 * time.Millisecond
 
 // take judges one packet. It returns complaints and the key of a telephone
@@ -73,6 +75,9 @@ func (r *receiver) take(a *audio, p *rtp.Packet, from netip.AddrPort, now time.T
 	if codec == "" {
 		complain("payload type %d was not negotiated", p.PayloadType)
 		return complaints, 0
+	}
+	if r.held && now.Sub(r.heldAt) > goodbye+a.slack {
+		complain("sound, though its description says that there is none")
 	}
 	if r.last.samples > 0 {
 		complaints = append(complaints, r.pace(a.slack, p, now)...)

@@ -165,11 +165,7 @@ func Repeat18x(n int, every time.Duration) Step {
 // Answer sends 200 after a time and waits for its ACK.
 func Answer(after time.Duration) Step {
 	return Step{name: "answer", run: func(ctx context.Context, p *Party) error {
-		act := do("answer", after, func(p *Party) error {
-			p.audio.setTone(p.set.tone)
-			return p.answer()
-		})
-		if err := act.run(ctx, p); err != nil {
+		if err := do("answer", after, (*Party).answer).run(ctx, p); err != nil {
 			return err
 		}
 		return acknowledged(ctx, p)

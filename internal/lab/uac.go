@@ -30,11 +30,11 @@ func (c *Carrier) Call(ctx context.Context, o CallOptions) (*Party, error) {
 	if c.closed {
 		return nil, errClosed
 	}
-	p, err := c.newParty(ctx, o.From, o.Script)
+	p, err := c.newParty(ctx, o.From, newTag()+"@"+c.addr.Addr().String(), o.Script)
 	if err != nil {
 		return nil, fmt.Errorf("lab: call %s: %w", o.User, err)
 	}
-	p.callID, p.peer, p.target = newTag()+"@"+c.addr.Addr().String(), o.To, fmt.Sprintf("sip:%s@%s", o.User, o.To)
+	p.peer, p.target = o.To, fmt.Sprintf("sip:%s@%s", o.User, o.To)
 	p.localParty = fmt.Sprintf("<sip:%s@%s>", o.From, c.addr)
 	if o.Display != "" {
 		p.localParty = fmt.Sprintf("%q %s", o.Display, p.localParty)
@@ -198,14 +198,14 @@ func (p *Party) Cancel(ctx context.Context, headers ...string) error {
 	m.add("CSeq", fmt.Sprintf("%d CANCEL", n))
 	m.addLines(headers)
 	p.note(Event{Kind: Cancelled, Reasons: m.All("Reason")})
-	tx := p.c.requestWith(p, m, invite.to, invite.req.branch(), nil)
+	tx := p.c.requestWith(p, m, invite.to, invite.req.branch(), func(res *Message) {
+		if res.Status != 200 && invite.status < 200 {
+			p.c.blame(res, "the INVITE has no final response yet")
+		}
+	})
 	p.c.mu.Unlock()
-	res, err := p.outcome(ctx, tx)
-	if err != nil {
+	if _, err := p.outcome(ctx, tx); err != nil {
 		return fmt.Errorf("lab: cancel: %w", err)
-	}
-	if res.Status != 200 && p.c.Dialogs() == 0 {
-		p.c.notes.blame("CANCEL [%s]: answered %d", p.callID, res.Status)
 	}
 	return p.awaitEnd(ctx, invite)
 }

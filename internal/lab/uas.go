@@ -78,13 +78,13 @@ func (c *Carrier) takeINVITE(m *Message, from netip.AddrPort) {
 		c.refuse(m, from, 404, "Not Found")
 		return
 	}
-	p, err := c.newParty(context.WithoutCancel(c.ctx), number, script)
+	p, err := c.newParty(context.WithoutCancel(c.ctx), number, m.callID(), script)
 	if err != nil {
 		c.notes.blame("lab: %v", err)
 		c.refuse(m, from, 500, "No Audio Port")
 		return
 	}
-	p.invite, p.callID, p.peer, p.invites = m, m.callID(), from, 1
+	p.invite, p.peer, p.invites = m, from, 1
 	p.remoteTag, p.localParty, p.remoteParty = m.fromTag(), withoutTag(m.Get("To")), withoutTag(m.Get("From"))
 	p.target = uriOf(m.Get("Contact"))
 	p.routes = m.All("Record-Route")
@@ -250,6 +250,7 @@ func (p *Party) answer() error {
 		p.sendBye(nil)
 	}})
 	close(p.answered)
+	p.audio.setTone(p.set.tone)
 	p.listen()
 	return nil
 }
