@@ -3,7 +3,6 @@ package media
 import (
 	"encoding/binary"
 	"strings"
-	"time"
 )
 
 // keys are the digits of the telephone events 0 to 15.
@@ -30,7 +29,7 @@ type eventReader struct {
 }
 
 // read returns the key that p is the first packet of.
-func (e *eventReader) read(p *packet, _ time.Duration) (rune, bool) {
+func (e *eventReader) read(p *packet) (rune, bool) {
 	b := p.body()
 	if len(b) < eventLen {
 		return 0, false

@@ -7,8 +7,7 @@ const beat = 250 * time.Millisecond
 
 // watch is a leg's silence, as housekeeping measures it.
 type watch struct {
-	from           time.Duration // silence counts from here at the earliest
-	silent, ceased bool          // noAudio, dead are closed
+	silent, ceased bool // noAudio, dead are closed
 }
 
 // housekeeping does what happens every few seconds for all sessions: reports,
@@ -67,12 +66,11 @@ func (e *Engine) look(s *Session, now time.Duration) {
 
 // listen runs the watches of NoAudio and Dead.
 func (s *Session) listen(now time.Duration) {
-	rem := s.remote.Load()
-	if !s.answered.Load() || rem == nil || !rem.expected {
-		s.watch.from = now
+	rem, answered := s.remote.Load(), time.Duration(s.answered.Load())
+	if answered == 0 || rem == nil || !rem.expected {
 		return
 	}
-	quiet := now - max(s.watch.from, time.Duration(s.life.Load()))
+	quiet := now - max(answered, rem.since, time.Duration(s.life.Load()))
 	if quiet >= s.engine.cfg.NoAudioAfter && !s.watch.silent {
 		s.watch.silent = true
 		close(s.noAudio)

@@ -76,7 +76,7 @@ func (s *Session) handleRTP(b []byte, from netip.AddrPort, now time.Duration) {
 	s.life.Store(int64(now))
 	s.rx.packet(&p, now)
 	if p.kind == kindEvent {
-		if digit, ok := s.events.read(&p, now); ok {
+		if digit, ok := s.events.read(&p); ok {
 			s.digit(digit)
 		}
 	}

@@ -33,7 +33,7 @@ type Session struct {
 	life      atomic.Int64 // engine time of the last sign of life
 	strangers atomic.Uint64
 
-	answered atomic.Bool
+	answered atomic.Int64 // engine time, 0 before
 	noAudio  chan struct{}
 	dead     chan struct{}
 	watch    watch // used by housekeeping alone
@@ -52,14 +52,15 @@ type Session struct {
 // remote is one agreement, never changed once it is in force.
 type remote struct {
 	stream   sdp.Stream
-	law      g711.Law  // to send in
-	payload  uint8     // to send with
-	event    uint8     // payload type to send events with, 0 none
-	frame    int       // samples in a packet of ours
-	moves    uint      // how often descriptions have named a new address
-	sends    bool      // they want to hear us
-	expected bool      // they are to be heard for certain
-	kinds    [128]kind // what their payload types stand for
+	law      g711.Law      // to send in
+	payload  uint8         // to send with
+	event    uint8         // payload type to send events with, 0 none
+	frame    int           // samples in a packet of ours
+	moves    uint          // how often descriptions have named a new address
+	sends    bool          // they want to hear us
+	expected bool          // they are to be heard for certain
+	since    time.Duration // engine time since when that is so
+	kinds    [128]kind     // what their payload types stand for
 }
 
 func newRemote(s sdp.Stream) *remote {
@@ -185,6 +186,10 @@ func (s *Session) agree(stream sdp.Stream) {
 		s.moves++
 	}
 	r.moves = s.moves
+	r.since = s.engine.now()
+	if old := s.remote.Load(); old != nil && old.expected {
+		r.since = old.since
+	}
 	// Sender first: once the reader sees the new agreement it may lock a
 	// source under it.
 	s.tx.agree(r, moved)
@@ -215,7 +220,7 @@ func (s *Session) Port() uint16 { return s.port }
 
 // Answered starts the watches behind NoAudio and Dead.
 func (s *Session) Answered() {
-	s.answered.Store(true)
+	s.answered.CompareAndSwap(0, int64(max(s.engine.now(), 1)))
 }
 
 // NoAudio is closed when an answered leg has been silent for
