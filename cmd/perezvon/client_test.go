@@ -24,12 +24,12 @@ func TestClientCommands(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/client",
 		Setup: func(env *testscript.Env) error {
-			stage := newStage()
-			open, err := stage.serve(nil)
+			actors := newActors()
+			open, err := actors.serve(nil)
 			if err != nil {
 				return err
 			}
-			keyed, err := stage.serve([]configs.APIKey{
+			keyed, err := actors.serve([]configs.APIKey{
 				{Name: "site", Key: configs.NewSecret("site-key"), Scopes: []string{api.ScopeCallback}},
 				{Name: "ops", Key: configs.NewSecret("ops-key"), Scopes: []string{api.ScopeAdmin}},
 			})
@@ -40,14 +40,14 @@ func TestClientCommands(t *testing.T) {
 			env.Defer(keyed.Close)
 			env.Setenv("PEREZVON_SERVER", open.URL)
 			env.Setenv("KEYED", keyed.URL)
-			env.Values["stage"] = stage
+			env.Values["actors"] = actors
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// await waits until a call is talking and has been looked at.
 			"await": func(ts *testscript.TestScript, _ bool, _ []string) {
-				stage, ok := ts.Value("stage").(*stage)
-				if !ok || !stage.watched() {
+				actors, ok := ts.Value("actors").(*actors)
+				if !ok || !actors.watched() {
 					ts.Fatalf("nobody looks at a call that goes on")
 				}
 			},
@@ -61,9 +61,9 @@ const (
 	numberEndless   = "+74950000003"
 )
 
-// stage is a call service whose calls follow a scene. Every look at a
+// actors are a call service whose calls follow a scene. Every look at a
 // call's timeline brings it four events further.
-type stage struct {
+type actors struct {
 	mu     sync.Mutex
 	calls  []store.Call             // guarded by mu; newest first
 	scenes map[string][]store.Event // guarded by mu; by id
@@ -71,11 +71,11 @@ type stage struct {
 	looks  chan struct{}            // somebody looked at a call that goes on
 }
 
-func newStage() *stage {
-	return &stage{scenes: map[string][]store.Event{}, shown: map[string]int{}, looks: make(chan struct{}, 1)}
+func newActors() *actors {
+	return &actors{scenes: map[string][]store.Event{}, shown: map[string]int{}, looks: make(chan struct{}, 1)}
 }
 
-func (s *stage) serve(keys []configs.APIKey) (*httptest.Server, error) {
+func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 	a, err := api.New(api.Options{
 		Config: &configs.Config{
 			HTTP:       configs.HTTP{Keys: keys},
@@ -91,7 +91,7 @@ func (s *stage) serve(keys []configs.APIKey) (*httptest.Server, error) {
 	return httptest.NewServer(a.Handler()), nil
 }
 
-func (s *stage) watched() bool {
+func (s *actors) watched() bool {
 	select {
 	case <-s.looks:
 		return true
@@ -100,7 +100,7 @@ func (s *stage) watched() bool {
 	}
 }
 
-func (s *stage) Callback(_ context.Context, req call.CallbackRequest) (store.Call, bool, error) {
+func (s *actors) Callback(_ context.Context, req call.CallbackRequest) (store.Call, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if req.Line != "main" {
@@ -147,7 +147,7 @@ func scene(id, number string) []store.Event {
 	return events
 }
 
-func (s *stage) find(id string) *store.Call {
+func (s *actors) find(id string) *store.Call {
 	for i := range s.calls {
 		if s.calls[i].ID == id {
 			return &s.calls[i]
@@ -157,7 +157,7 @@ func (s *stage) find(id string) *store.Call {
 }
 
 // end gives a call its result.
-func (s *stage) end(c *store.Call, result store.Result, code string) {
+func (s *actors) end(c *store.Call, result store.Result, code string) {
 	now := time.Now()
 	c.State, c.Result, c.Code, c.EndedAt = store.StateEnded, result, code, &now
 	c.Manager = &store.Endpoint{Extension: "101", Name: "Anna"}
@@ -168,7 +168,7 @@ func (s *stage) end(c *store.Call, result store.Result, code string) {
 	}
 }
 
-func (s *stage) Cancel(_ context.Context, id, by string) (store.Call, error) {
+func (s *actors) Cancel(_ context.Context, id, by string) (store.Call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.find(id)
@@ -180,7 +180,7 @@ func (s *stage) Cancel(_ context.Context, id, by string) (store.Call, error) {
 	return *c, nil
 }
 
-func (s *stage) Call(_ context.Context, id string) (store.Call, error) {
+func (s *actors) Call(_ context.Context, id string) (store.Call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if c := s.find(id); c != nil {
@@ -189,7 +189,7 @@ func (s *stage) Call(_ context.Context, id string) (store.Call, error) {
 	return store.Call{}, store.ErrNotFound
 }
 
-func (s *stage) Calls(_ context.Context, f store.Filter) ([]store.Call, string, error) {
+func (s *actors) Calls(_ context.Context, f store.Filter) ([]store.Call, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var out []store.Call
@@ -201,7 +201,7 @@ func (s *stage) Calls(_ context.Context, f store.Filter) ([]store.Call, string, 
 	return out, "", nil
 }
 
-func (s *stage) Events(_ context.Context, f store.EventFilter) ([]store.Event, string, error) {
+func (s *actors) Events(_ context.Context, f store.EventFilter) ([]store.Event, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.scenes[f.CallID]
@@ -230,18 +230,18 @@ func (s *stage) Events(_ context.Context, f store.EventFilter) ([]store.Event, s
 	return out, "", nil
 }
 
-func (s *stage) Status(context.Context) api.Status {
+func (s *actors) Status(context.Context) api.Status {
 	return api.Status{
 		StartedAt: time.Now().Add(-90 * time.Minute), Open: map[string]int{"talking": 2, "queued": 1},
 		Ended: map[string]int{"completed": 7}, Ports: api.Ports{InUse: 4, Total: 1000},
 	}
 }
 
-func (s *stage) Unready(context.Context) []api.Reason {
+func (s *actors) Unready(context.Context) []api.Reason {
 	return []api.Reason{{Part: "trunk a", Detail: "does not answer"}}
 }
 
-func (s *stage) Draining() (time.Duration, bool) { return 0, false }
+func (s *actors) Draining() (time.Duration, bool) { return 0, false }
 
 func TestConsoleRewritesTheLiveLineOnATerminalOnly(t *testing.T) {
 	var b strings.Builder
