@@ -22,7 +22,11 @@ func (d *DB) Call(ctx context.Context, id string) (store.Call, error) {
 	if err != nil {
 		return store.Call{}, d.failed("read call", err)
 	}
-	return decodeCall(data)
+	c, err := decodeCall(data)
+	if err != nil {
+		return store.Call{}, fmt.Errorf("read call %s: %w", id, err)
+	}
+	return c, nil
 }
 
 // Calls returns the calls that f selects, newest first, those of the same

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+
+	codes "modernc.org/sqlite/lib"
 )
 
 // conn is the writing connection with its prepared statements. Only the
@@ -72,10 +74,11 @@ func (c *conn) begin() error {
 		}
 	}
 	c.events = 0
-	if _, err := c.exec(`BEGIN IMMEDIATE`); err != nil {
+	_, err := c.exec(`BEGIN IMMEDIATE`)
+	if err != nil && primaryCode(err) != codes.SQLITE_BUSY {
 		return errors.Join(err, c.close())
 	}
-	return nil
+	return err
 }
 
 // commit ends the transaction. After an error nothing of it was stored.
@@ -90,6 +93,9 @@ func (c *conn) commit() error {
 // done so already and the state of the connection is a matter of its code
 // paths, so a new connection is made then.
 func (c *conn) rollback() error {
+	if c.sql == nil {
+		return nil // closing it undid everything
+	}
 	if _, err := c.exec(`ROLLBACK`); err != nil {
 		return c.close()
 	}

@@ -43,7 +43,7 @@ func (p *pending) wait(ctx context.Context) error { return p.commit.Wait(ctx) }
 type writer struct {
 	path    string
 	log     *slog.Logger
-	changed *signal
+	changed *bell
 	queue   chan op
 	done    chan struct{} // closed when run has returned
 
@@ -61,7 +61,7 @@ func newWriter(ctx context.Context, path string, log *slog.Logger) (*writer, err
 	w := &writer{
 		path:    path,
 		log:     log,
-		changed: newSignal(),
+		changed: newBell(),
 		queue:   make(chan op, queueLen),
 		done:    make(chan struct{}),
 		conn:    c,
@@ -197,7 +197,7 @@ func (w *writer) transact(batch []op) error {
 		return err
 	}
 	if events > 0 {
-		w.changed.fire()
+		w.changed.ring()
 	}
 	return nil
 }
@@ -220,24 +220,24 @@ func supersede(batch []op) {
 	}
 }
 
-// signal wakes any number of waiters.
-type signal struct {
+// bell wakes any number of waiters.
+type bell struct {
 	mu sync.Mutex
 	ch chan struct{} // guarded by mu
 }
 
-func newSignal() *signal { return &signal{ch: make(chan struct{})} }
+func newBell() *bell { return &bell{ch: make(chan struct{})} }
 
-// next returns a channel that the next fire closes.
-func (s *signal) next() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.ch
+// next returns a channel that the next ring closes.
+func (b *bell) next() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.ch
 }
 
-func (s *signal) fire() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	close(s.ch)
-	s.ch = make(chan struct{})
+func (b *bell) ring() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	close(b.ch)
+	b.ch = make(chan struct{})
 }
