@@ -55,7 +55,7 @@ func (c *udpConn) Connect(peer netip.AddrPort) error {
 }
 
 // Disconnect is connect(2) with AF_UNSPEC. The local port stays, because it
-// was bound and not chosen by connect.
+// was bound by number; one of the kernel's choice would be lost.
 func (c *udpConn) Disconnect() error {
 	return c.control("disconnect", func(fd uintptr) error {
 		sa := unix.RawSockaddr{Family: unix.AF_UNSPEC}
