@@ -12,6 +12,9 @@ type CLI struct {
 	Config string `placeholder:"FILE" help:"Configuration file; without it perezvon.yaml, else built-in defaults."`
 	JSON   bool   `name:"json" help:"Print JSON."`
 
+	Serve      ServeCmd      `cmd:"" help:"Run the server; SIGTERM lets calls finish first."`
+	Demo       DemoCmd       `cmd:"" help:"Show a whole callback on this machine, with nothing to sign up for."`
+	Check      CheckCmd      `cmd:"" help:"Validate the configuration."`
 	Callback   CallbackCmd   `cmd:"" help:"Place a callback and follow it until it ends."`
 	Calls      CallsCmd      `cmd:"" help:"List calls, newest first."`
 	Call       CallCmd       `cmd:"" help:"Show a call and its timeline."`
@@ -20,6 +23,7 @@ type CLI struct {
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
 	Voices     VoicesCmd     `cmd:"" help:"List the voices that texts can be spoken in."`
 	Status     StatusCmd     `cmd:"" help:"Show how the server is."`
+	Version    VersionCmd    `cmd:"" help:"Print the version."`
 }
 
 // remote is embedded in commands that talk to a running server.

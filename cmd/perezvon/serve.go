@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"perezvon/configs"
+	"perezvon/internal/route"
 )
 
 // ServeCmd runs the server until SIGTERM or SIGINT, then drains.
@@ -27,7 +28,7 @@ func (cmd *ServeCmd) Run(c *CLI) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cmd.LogLevel}))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	context.AfterFunc(ctx, stop) // the next signal is not caught
+	context.AfterFunc(ctx, stop) // the next signal ends the program at once
 	s, err := startServer(ctx, cfg, log)
 	if err != nil {
 		return err
@@ -60,7 +61,7 @@ func (cmd *CheckCmd) Run(c *CLI) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range cfg.Warnings() {
+	for _, w := range append(cfg.Warnings(), route.Problems(cfg)...) {
 		fmt.Fprintln(os.Stderr, "warning:", w)
 	}
 	fmt.Print(cfg.Summary())

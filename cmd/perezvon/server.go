@@ -58,15 +58,8 @@ func (s *server) opened(closer func(context.Context) error) { s.closers = append
 // Data files may hold what people said: nobody else reads them.
 const dataMode = 0o750
 
-func (s *server) recordings() string {
-	if s.cfg.Recordings.Dir != "" {
-		return s.cfg.Recordings.Dir
-	}
-	return filepath.Join(s.cfg.DataDir, "recordings")
-}
-
 func (s *server) openStore(ctx context.Context) error {
-	for key, dir := range map[string]string{"data_dir": s.cfg.DataDir, "recordings.dir": s.recordings()} {
+	for key, dir := range map[string]string{"data_dir": s.cfg.DataDir, "recordings.dir": s.cfg.Recordings.Dir} {
 		if err := os.MkdirAll(dir, dataMode); err != nil {
 			return fmt.Errorf("%s: the folder cannot be made; make it writable for this user or choose another: %w", key, err)
 		}
@@ -149,7 +142,7 @@ func (s *server) openSIP(ctx context.Context) error {
 	s.opened(agent.Close)
 	s.calls = call.New(call.Config{
 		Settings: s.cfg, Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.db,
-		RecordingsDir: s.recordings(), Logger: s.log,
+		RecordingsDir: s.cfg.Recordings.Dir, Logger: s.log,
 	})
 	if err := agent.Start(ctx); err != nil {
 		return fmt.Errorf("sip: %w", err)
@@ -185,7 +178,7 @@ func (s *server) sipConfig(sockets []net.PacketConn) sip.Config {
 
 func (s *server) openAPI(ctx context.Context) error {
 	a, err := api.New(api.Options{
-		Config: s.cfg, Calls: s.calls, Records: s.db, Health: s, Recordings: s.recordings(),
+		Config: s.cfg, Calls: s.calls, Records: s.db, Health: s, Recordings: s.cfg.Recordings.Dir,
 		Version: version(), Registry: s.metrics(), Logger: s.log,
 	})
 	if err != nil {
