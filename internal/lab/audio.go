@@ -44,6 +44,9 @@ type audio struct {
 	keys     []keyPress       // guarded by mu
 	out      stream           // guarded by mu
 	in       receiver         // guarded by mu
+	due      time.Time        // guarded by mu; of the next packet of ours
+	late     time.Duration    // guarded by mu; how late one of ours was of late
+	lateAt   time.Time        // guarded by mu; when
 }
 
 // stream is what an RTP sender remembers from packet to packet.
@@ -107,6 +110,14 @@ func (a *audio) allow(sending bool) {
 	a.sending = sending
 }
 
+// expectSound is called when sound may come again: it may overtake the answer
+// that says so.
+func (a *audio) expectSound() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.in.held = false
+}
+
 // expectEnd is called when the other side knows that the call is over: its
 // sound must end.
 func (a *audio) expectEnd() {
@@ -144,14 +155,34 @@ func (a *audio) send(ctx context.Context) {
 		case <-timer.C:
 		}
 		a.mu.Lock()
+		a.observe(next, time.Now())
+		next = next.Add(a.ptime)
+		a.due = next
 		packets, remote := a.tick(), a.remote
 		a.mu.Unlock()
 		for _, p := range packets {
 			_, _ = a.rtp.WriteTo(p, net.UDPAddrFromAddrPort(remote)) // nobody there is the peer's affair
 		}
-		next = next.Add(a.ptime)
 		timer.Reset(time.Until(next))
 	}
+}
+
+// observe notes how late this machine let us be. mu is held.
+func (a *audio) observe(due, now time.Time) {
+	if late := now.Sub(due); late > a.late || now.Sub(a.lateAt) > time.Second {
+		a.late, a.lateAt = late, now
+	}
+}
+
+// patience is how far a packet may be from its time: a machine that stood
+// still for us stood still for its sender. In virtual time it never does. mu
+// is held.
+func (a *audio) patience(now time.Time) time.Duration {
+	late := time.Duration(0)
+	if now.Sub(a.lateAt) <= time.Second {
+		late = a.late
+	}
+	return a.slack + max(late, now.Sub(a.due), 0)
 }
 
 // tick makes the packets that are due now and moves the clock. mu is held.

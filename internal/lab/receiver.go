@@ -41,12 +41,13 @@ const goodbye = 200 * time.Millisecond
 // take judges one packet. It returns complaints and the key of a telephone
 // event that just began. The audio's mu is held.
 func (r *receiver) take(a *audio, p *rtp.Packet, from netip.AddrPort, now time.Time) (complaints []string, key rune) {
+	slack := a.patience(now)
 	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
 	if len(a.expected) > 0 && !slices.Contains(a.expected, from) {
 		complain("from %s, but the description says %s", from, a.remote)
 		return complaints, 0
 	}
-	if r.ended && now.Sub(r.closed) > goodbye+a.slack {
+	if r.ended && now.Sub(r.closed) > goodbye+slack {
 		complain("still coming %s after the call ended", now.Sub(r.closed).Round(10*time.Millisecond))
 		return complaints, 0
 	}
@@ -76,11 +77,11 @@ func (r *receiver) take(a *audio, p *rtp.Packet, from netip.AddrPort, now time.T
 		complain("payload type %d was not negotiated", p.PayloadType)
 		return complaints, 0
 	}
-	if r.held && now.Sub(r.heldAt) > goodbye+a.slack {
+	if r.held && now.Sub(r.heldAt) > goodbye+slack {
 		complain("sound, though its description says that there is none")
 	}
 	if r.last.samples > 0 {
-		complaints = append(complaints, r.pace(a.slack, p, now)...)
+		complaints = append(complaints, r.pace(slack, p, now)...)
 	}
 	r.keep(p, codec, now)
 	return complaints, 0

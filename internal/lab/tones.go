@@ -10,7 +10,7 @@ const (
 	frame     = sampleRate / 50              // samples of the finest judgement: 20 ms
 	quiet     = 100.0                        // effective value below which a window is silent
 	tonal     = 0.8                          // part of a window's energy that tones must explain
-	clear     = 0.15                         // part of it that one tone must have
+	distinct  = 0.15                         // part of it that one tone must have
 	transform = 1024                         // points of the spectrum, the window padded
 	lowest    = 200 * transform / sampleRate // of the spectrum: where tones are looked for
 	highest   = 3600 * transform / sampleRate
@@ -37,7 +37,7 @@ func judge(pcm []int16) sound {
 		hz := loudest(rest)
 		before := energy(rest)
 		subtract(rest, hz)
-		if (before-energy(rest))/total < clear {
+		if (before-energy(rest))/total < distinct {
 			break
 		}
 		s.tones = append(s.tones, hz)

@@ -9,16 +9,15 @@ import (
 
 // serverTx is a request that was received, and how it is answered.
 type serverTx struct {
-	req       *Message
-	from      netip.AddrPort
-	party     *Party // nil for requests outside of calls
-	last      []byte // the latest response, repeated when the request is
-	status    int    // of the latest response, 0 before it
-	waiting   int    // final responses to INVITE that wait for their ACK
-	finals    []*final
-	repeats   int // of the request
-	cancelled bool
-	born      time.Time
+	req     *Message
+	from    netip.AddrPort
+	party   *Party // nil for requests outside of calls
+	last    []byte // the latest response, repeated when the request is
+	status  int    // of the latest response, 0 before it
+	waiting int    // final responses to INVITE that wait for their ACK
+	finals  []*final
+	repeats int // of the request
+	born    time.Time
 }
 
 // final is a final response to an INVITE, repeated until its ACK comes. When

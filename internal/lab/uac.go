@@ -306,7 +306,9 @@ func (p *Party) reinviteOnce(ctx context.Context, direction string, offer bool) 
 	if offer {
 		m.setBody("application/sdp", []byte(p.offer()))
 	}
-	if p.direction != "sendrecv" {
+	if p.direction == "sendrecv" {
+		p.audio.expectSound()
+	} else {
 		p.audio.mute()
 	}
 	var tx *clientTx

@@ -60,8 +60,12 @@ func TestBrokenDescriptionsAreRefused(t *testing.T) {
 
 func TestDirectionsMirrorOffers(t *testing.T) {
 	for _, c := range [][3]string{
-		{"sendrecv", "sendrecv", "sendrecv"}, {"sendonly", "sendrecv", "recvonly"}, {"recvonly", "sendrecv", "sendonly"},
-		{"inactive", "sendrecv", "inactive"}, {"sendonly", "sendonly", "inactive"}, {"sendrecv", "sendonly", "sendonly"},
+		{"sendrecv", "sendrecv", "sendrecv"},
+		{"sendonly", "sendrecv", "recvonly"},
+		{"recvonly", "sendrecv", "sendonly"},
+		{"inactive", "sendrecv", "inactive"},
+		{"sendonly", "sendonly", "inactive"},
+		{"sendrecv", "sendonly", "sendonly"},
 	} {
 		if got := mirrored(c[0], c[1]); got != c[2] {
 			t.Errorf("offered %s, wanted %s: %s, not %s", c[0], c[1], got, c[2])
@@ -95,7 +99,7 @@ func TestEarTellsTonesSilenceAndSpeechApart(t *testing.T) {
 		t.Errorf("silence is heard as %+v", s)
 	}
 	noise := make([]int16, window)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same noise every time
+	random := rand.New(rand.NewPCG(1, 2))
 	for i := range noise {
 		noise[i] = int16(random.IntN(8000) - 4000)
 	}
