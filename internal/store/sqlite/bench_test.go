@@ -41,7 +41,7 @@ func BenchmarkSaveCall(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			defer d.Close() //nolint:errcheck // a benchmark's end
+			defer d.Close()
 			work := make(chan int)
 			var wg sync.WaitGroup
 			for range writers {

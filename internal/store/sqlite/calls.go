@@ -43,7 +43,7 @@ func (d *DB) Calls(ctx context.Context, f store.Filter) (calls []store.Call, nex
 	if err != nil {
 		return nil, "", d.failed("list calls", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close()
 	var last callCursor
 	for rows.Next() {
 		if len(calls) == limit {
@@ -118,7 +118,7 @@ func (d *DB) OpenCalls(ctx context.Context) ([]store.Call, error) {
 	if err != nil {
 		return nil, d.failed("read open calls", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close()
 	var calls []store.Call
 	for rows.Next() {
 		var data string

@@ -31,7 +31,7 @@ type callCursor struct {
 // String writes the cursor with a checksum: it is no secret, but whoever
 // mangles one should hear of it rather than get a wrong page.
 func (c callCursor) String() string {
-	b := binary.BigEndian.AppendUint64(make([]byte, 4, 12+len(c.id)), uint64(c.created)) //nolint:gosec // the bits are what counts
+	b := binary.BigEndian.AppendUint64(make([]byte, 4, 12+len(c.id)), uint64(c.created))
 	b = append(b, c.id...)
 	binary.BigEndian.PutUint32(b, crc32.ChecksumIEEE(b[4:]))
 	return base64.RawURLEncoding.EncodeToString(b)
@@ -43,7 +43,7 @@ func parseCallCursor(s string) (callCursor, error) {
 		return callCursor{}, store.ErrBadCursor
 	}
 	return callCursor{
-		created: int64(binary.BigEndian.Uint64(b[4:])), //nolint:gosec // the bits are what counts
+		created: int64(binary.BigEndian.Uint64(b[4:])),
 		id:      string(b[12:]),
 	}, nil
 }
@@ -59,10 +59,10 @@ func parseEventID(s string) (int64, error) {
 		return 0, nil
 	}
 	n, err := strconv.ParseUint(s, 16, 63)
-	if err != nil || eventID(int64(n)) != s { //nolint:gosec // it has 63 bits
+	if err != nil || eventID(int64(n)) != s {
 		return 0, store.ErrBadCursor
 	}
-	return int64(n), nil //nolint:gosec // it has 63 bits
+	return int64(n), nil
 }
 
 // Times are stored as nanoseconds since 1970, which reach from 1677 to 2262.

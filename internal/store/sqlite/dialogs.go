@@ -36,7 +36,7 @@ func (d *DB) Dialogs(ctx context.Context) ([]store.Dialog, error) {
 	if err != nil {
 		return nil, d.failed("read dialogs", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close()
 	var all []store.Dialog
 	for rows.Next() {
 		var dl store.Dialog

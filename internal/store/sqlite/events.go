@@ -26,7 +26,7 @@ func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event
 	if err != nil {
 		return nil, "", d.failed("list events", err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err tells
+	defer rows.Close()
 	for rows.Next() {
 		if len(evs) == limit {
 			return evs, evs[limit-1].ID, nil

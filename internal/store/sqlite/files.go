@@ -32,7 +32,7 @@ func prepareFiles(path string) (*fileLock, error) {
 	}
 	// Only under the lock: closing any descriptor of a database file lets go
 	// of the POSIX locks that this process holds on it.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the administrator's
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, errors.Join(unwritable(path, err), lock.release())
 	}
@@ -43,12 +43,12 @@ func prepareFiles(path string) (*fileLock, error) {
 }
 
 func acquireLock(path string) (*fileLock, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the path is the administrator's
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, unwritable(path, err)
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		defer f.Close() //nolint:errcheck // nothing was written
+		defer f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fmt.Errorf("%w (%s): %s is locked; stop that one or set another data_dir", ErrInUse, holder(f), path)
 		}
@@ -84,7 +84,7 @@ func unwritable(path string, err error) error {
 
 // syncDir makes the names of new files in dir durable.
 func syncDir(dir string) error {
-	f, err := os.Open(dir) //nolint:gosec // the path is the administrator's
+	f, err := os.Open(dir)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"perezvon/internal/store"
@@ -206,8 +207,8 @@ func (w *writer) transact(batch []op) error {
 // anyway. A create looks at other calls, so nothing is left out across it.
 func supersede(batch []op) {
 	var later map[string]bool
-	for i := len(batch) - 1; i >= 0; i-- {
-		switch o := batch[i].(type) {
+	for i, o := range slices.Backward(batch) {
+		switch o := o.(type) {
 		case *createOp:
 			clear(later)
 		case *saveOp:
