@@ -63,7 +63,7 @@ func openAudio(ctx context.Context, n Network, ip netip.Addr, ptime time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	a := &audio{rtp: r, rtcp: rc, ptime: ptime, slack: n.Slack, lossy: n.Lossy, codec: PCMA, digits: -1, digitsIn: -1}
+	a := &audio{rtp: r, rtcp: rc, due: time.Now(), ptime: ptime, slack: n.Slack, lossy: n.Lossy, codec: PCMA, digits: -1, digitsIn: -1}
 	a.out = stream{ssrc: rand.Uint32(), timestamp: rand.Uint32(), sequence: uint16(rand.Uint32()), resumed: true}
 	return a, nil
 }
