@@ -52,6 +52,12 @@ func (a *Agent) sendCancel(ctx context.Context, rec *DialogRecord, dest string, 
 // another fork has won. A 2xx is acknowledged as often as it comes, and its
 // call is ended once.
 func (o *outgoing) late(res *sipmsg.Response) {
+	if !res.IsProvisional() && o.final != nil {
+		select {
+		case o.final <- res.StatusCode:
+		default:
+		}
+	}
 	switch {
 	case res.IsProvisional():
 		o.mu.Lock()

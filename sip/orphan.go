@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
@@ -16,29 +17,33 @@ import (
 // peer's INVITE a 503. It returns when the peer has answered, or with an error
 // when it has not. Deleting the record is up to the caller's journal; it is
 // told so once the end is certain.
-func (a *Agent) EndOrphan(ctx context.Context, rec DialogRecord, why Reason) error {
+//
+// answered says that somebody picked up, or may have done so in the moment
+// that the journal misses: whoever must not be called twice is not called
+// again then.
+func (a *Agent) EndOrphan(ctx context.Context, rec DialogRecord, why Reason) (answered bool, err error) {
 	if !a.enter() {
-		return fmt.Errorf("end orphan: %w", ErrClosed)
+		return true, fmt.Errorf("end orphan: %w", ErrClosed)
 	}
 	defer a.leave()
 	if err := a.adopt(&rec); err != nil {
-		return fmt.Errorf("end orphan: %w", err)
+		return true, fmt.Errorf("end orphan: %w", err)
 	}
-	var err error
 	switch {
 	case rec.State == StateConfirmed:
+		answered = true
 		rec.CSeq++
 		err = a.bye(ctx, &rec, []Reason{why})
 	case rec.Role == RoleUAC:
-		err = a.cancelOrphan(ctx, &rec, why)
+		answered, err = a.cancelOrphan(ctx, &rec, why)
 	default:
 		err = a.refuseOrphan(&rec, why)
 	}
 	if err != nil {
-		return fmt.Errorf("end orphan: %w", err)
+		return answered, fmt.Errorf("end orphan: %w", err)
 	}
 	a.journal.DeleteDialog(rec.ID)
-	return nil
+	return answered, nil
 }
 
 // adopt checks a record and gives it a socket of today.
@@ -55,41 +60,69 @@ func (a *Agent) adopt(rec *DialogRecord) error {
 	return nil
 }
 
+// orphanFinal is how long the final response to a cancelled INVITE is waited
+// for. A peer that took the CANCEL sends it at once, and again after T1.
+const orphanFinal = 2 * time.Second
+
 // cancelOrphan lets the INVITE live again as an abandoned one, so that what
-// still comes to it is dealt with, and cancels it.
-func (a *Agent) cancelOrphan(ctx context.Context, rec *DialogRecord, why Reason) error {
+// still comes to it is dealt with, and cancels it. The INVITE was not answered
+// if it now ends with a refusal, or if the peer knows nothing of the dialog
+// that rang, or if the peer is silent and never rang.
+func (a *Agent) cancelOrphan(ctx context.Context, rec *DialogRecord, why Reason) (answered bool, err error) {
+	o, err := a.revive(rec, why)
+	if err != nil {
+		return true, err
+	}
+	if err := a.sendCancel(ctx, rec, rec.Destination, o.reasons); err != nil {
+		return rec.RemoteTag != "", err
+	}
+	timer := time.NewTimer(orphanFinal)
+	defer timer.Stop()
+	select {
+	case status := <-o.final:
+		return status < 300, nil
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	if rec.RemoteTag == "" {
+		return true, nil
+	}
+	// It may have been answered and acknowledged just before the end: a BYE to
+	// the tag that rang is refused with 481 if it was not.
+	bye := *rec
+	bye.CSeq++
+	req, err := a.request(&bye, sipmsg.BYE, bye.CSeq, newBranch())
+	if err != nil {
+		return true, err
+	}
+	addReasons(req, o.reasons)
+	res, err := a.transact(ctx, req)
+	return err != nil || res.StatusCode != sipmsg.StatusCallTransactionDoesNotExists, err
+}
+
+// revive makes the INVITE of a record one that nobody waits for any more.
+func (a *Agent) revive(rec *DialogRecord, why Reason) (*outgoing, error) {
 	d := newDialog(a, *rec, nil, nil)
 	dest, _ := netip.ParseAddrPort(rec.Destination) // adopt has looked
 	target, err := parseURI(rec.RemoteURI)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	one := *rec
 	one.RemoteTag, one.RouteSet, one.Target = "", nil, target.String()
 	req, err := a.request(&one, sipmsg.INVITE, rec.InviteCSeq, rec.Branch)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	o := &outgoing{
-		a: a, d: d, dest: dest, req: req, plan: &plan{target: target.String()},
+		a: a, d: d, dest: dest, req: req, plan: &plan{target: target.String()}, final: make(chan int, 1),
 		over: true, abandoned: true, wantCancel: true, cancelSent: true, reasons: []Reason{why},
 	}
 	d.out = o
 	a.calls.add(d, phaseLate)
 	d.holdAddr(dest.Addr())
 	a.after(txTimeout, d.forgetOutgoing)
-	err = a.sendCancel(ctx, rec, rec.Destination, o.reasons)
-	if err != nil && rec.RemoteTag == "" {
-		return err
-	}
-	if rec.RemoteTag != "" {
-		// It may have been answered and acknowledged just before the end: a
-		// BYE to the tag that rang is refused with 481 if it was not.
-		bye := *rec
-		bye.CSeq++
-		err = errors.Join(err, a.bye(ctx, &bye, o.reasons))
-	}
-	return err
+	return o, nil
 }
 
 // refuseOrphan answers the peer's INVITE without its transaction: from what

@@ -40,6 +40,7 @@ type outgoing struct {
 	earlyTag string
 
 	signal chan struct{} // the queue has something
+	final  chan int      // gets the first final status that late sees; nil: nobody asks
 
 	mu         sync.Mutex
 	req        *sipmsg.Request    // guarded by mu; the INVITE as last sent

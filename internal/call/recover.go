@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -15,7 +16,8 @@ import (
 	"perezvon/sip"
 )
 
-// orphanLimit bounds the ending of the dialogs that a crash left.
+// orphanLimit bounds how long the start waits for the ends of the dialogs that
+// a crash left.
 const orphanLimit = 5 * time.Second
 
 // Start settles what an earlier process left, in this order: its dialogs get
@@ -43,46 +45,65 @@ func (s *Service) Start(ctx context.Context) error {
 	return nil
 }
 
-// endOrphans ends the journalled dialogs and tells which legs may have been
-// answered although the journal does not say so.
+// endOrphans ends the journalled dialogs and tells which legs were answered,
+// or may have been although the journal does not say so. A far side that does
+// not answer is chased on in the background.
 func (s *Service) endOrphans(ctx context.Context) (map[string]bool, error) {
 	dialogs, err := s.records.Dialogs(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load dialogs: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
-	defer cancel()
+	if len(dialogs) == 0 {
+		return nil, nil
+	}
 	var mu sync.Mutex
-	answered := make(map[string]bool)
-	var wg sync.WaitGroup
+	answered := make(map[string]bool, len(dialogs))
+	var left sync.WaitGroup
 	for _, d := range dialogs {
-		wg.Go(func() {
-			up := s.endOrphan(ctx, d)
+		answered[d.LegID] = true // until the far side says otherwise
+		left.Add(1)
+		s.stragglers.Go(func() {
+			defer left.Done()
+			up := s.endOrphan(d)
 			mu.Lock()
 			defer mu.Unlock()
 			answered[d.LegID] = up
 		})
 	}
-	wg.Wait()
-	if len(dialogs) > 0 {
-		s.log.Info("dialogs that the last run left were ended", "count", len(dialogs))
-	}
-	return answered, nil
+	s.awaitOrphans(&left)
+	s.log.Info("dialogs that the last run left have been ended", "count", len(dialogs))
+	mu.Lock()
+	defer mu.Unlock()
+	return maps.Clone(answered), nil
 }
 
-func (s *Service) endOrphan(ctx context.Context, d store.Dialog) (answered bool) {
+func (s *Service) awaitOrphans(left *sync.WaitGroup) {
+	done := make(chan struct{})
+	s.stragglers.Go(func() {
+		left.Wait()
+		close(done)
+	})
+	timer := time.NewTimer(orphanLimit)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}
+
+func (s *Service) endOrphan(d store.Dialog) (answered bool) {
 	defer s.records.DeleteDialog(d.ID)
 	var rec sip.DialogRecord
 	if err := json.Unmarshal(d.Data, &rec); err != nil {
 		s.log.Error("a journalled dialog cannot be read", "call", d.CallID, "leg", d.LegID, "err", err)
 		return true
 	}
-	err := s.phones.EndOrphan(ctx, rec, sip.Reason{Protocol: "Q.850", Cause: causeTemporary, Text: "server restarted"})
+	answered, err := s.phones.EndOrphan(s.draining, rec, sip.Reason{Protocol: "Q.850", Cause: causeTemporary, Text: "server restarted"})
 	if err != nil {
 		s.log.Warn("the far side did not confirm the end of a dialog that the last run left",
 			"call", d.CallID, "leg", d.LegID, "err", err)
 	}
-	return false
+	return answered
 }
 
 // resume gives a call of the last run its future: a call that nobody was

@@ -26,7 +26,7 @@ import (
 type Phones interface {
 	Invite(ctx context.Context, in sip.Invite) (*sip.Dialog, error)
 	LocalIP(ctx context.Context, t sip.Target) (netip.Addr, error)
-	EndOrphan(ctx context.Context, d sip.DialogRecord, reason sip.Reason) error
+	EndOrphan(ctx context.Context, d sip.DialogRecord, reason sip.Reason) (answered bool, err error)
 }
 
 // Sound opens the media of legs and joins them. *media.Engine is one.
