@@ -197,7 +197,11 @@ func (p *Party) DisplayName() string {
 	if !ok {
 		return ""
 	}
-	return strings.ReplaceAll(strings.Trim(strings.TrimSpace(name), `"`), `\`, "")
+	name = strings.TrimSpace(name)
+	if quoted, ok := strings.CutPrefix(name, `"`); ok {
+		name = strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(strings.TrimSuffix(quoted, `"`))
+	}
+	return name
 }
 
 // Asserted is the user part of the INVITE's P-Asserted-Identity, empty when
