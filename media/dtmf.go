@@ -37,13 +37,13 @@ func (e *eventReader) read(p *packet) (rune, bool) {
 	event, ended, dur := b[0], b[1]&0x80 != 0, binary.BigEndian.Uint16(b[2:])
 	pressed := true
 	if e.seen && e.ssrc == p.ssrc {
-		step := int32(p.ts - e.ts) //nolint:gosec // timestamps wrap
+		step := int32(p.ts - e.ts)
 		switch {
 		case step == 0:
 			pressed = event != e.event
 		case step < 0 && step > -eventLate:
 			return 0, false
-		case step > 0 && event == e.event && !e.ended && e.dur >= eventFull && uint32(step) <= 0xffff+sampleRate: //nolint:gosec // positive
+		case step > 0 && event == e.event && !e.ended && e.dur >= eventFull && uint32(step) <= 0xffff+sampleRate:
 			pressed = false
 		}
 		if !pressed && step == 0 {

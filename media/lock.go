@@ -69,7 +69,7 @@ func (l *lock) accept(from netip.AddrPort, p *packet, rem *remote, now time.Dura
 // believable counts consistent packets of a source the description does not
 // name.
 func (l *lock) believable(from netip.AddrPort, p *packet) bool {
-	step := int16(p.seq - l.seq) //nolint:gosec // sequence numbers wrap
+	step := int16(p.seq - l.seq)
 	if from == l.cand && p.ssrc == l.ssrc && step > 0 && step <= lockGap {
 		l.counted++
 	} else if from != l.cand || p.ssrc != l.ssrc || step != 0 {

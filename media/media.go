@@ -271,7 +271,7 @@ func (e *Engine) codecs(prefer Codec) []Codec {
 
 // samples is d in samples.
 func samples(d time.Duration) uint32 {
-	return uint32(int64(d) * sampleRate / int64(time.Second)) //nolint:gosec // timestamps wrap
+	return uint32(int64(d) * sampleRate / int64(time.Second))
 }
 
 // length is how long n samples last.
@@ -286,4 +286,4 @@ func law(c Codec) g711.Law {
 
 // random32 is for SSRCs and the starts of sequences: hard to guess for those
 // who cannot see the packets, which rand/v2's ChaCha8 provides.
-func random32() uint32 { return rand.Uint32() } //nolint:gosec // see above
+func random32() uint32 { return rand.Uint32() }

@@ -331,3 +331,26 @@ func digits(s *Session) string {
 		}
 	}
 }
+
+func TestRingbackGivesWayToEarlyMedia(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
+		defer a.close()
+		defer b.close()
+		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
+		a.call(sa)
+		b.answer(sb)
+		stop := sa.Ringback()
+		defer stop()
+		w.e.Connect(sa, sb, PathConfig{OneWay: true, DTMF: true})
+		time.Sleep(900 * time.Millisecond)
+		b.press(1) // no sound
+		ring := a.heard()
+		a.hears(ring, tones, 425)
+		b.hum(800)
+		time.Sleep(10 * time.Second)
+		early := a.heard()
+		a.hears(early, tones, 800)
+		smooth(t, slices.Concat(ring, early))
+	})
+}

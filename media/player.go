@@ -23,7 +23,7 @@ type player struct {
 	tx     *sender
 	id     uint64
 	clip   *g711.Clip
-	repeat bool
+	repeat bool // ringback: goes on without end and gives way to relayed sound
 
 	pos  int           // guarded by tx.mu; sample to send next
 	sent int           // guarded by tx.mu; samples of the clip sent
@@ -52,9 +52,10 @@ func (s *Session) Play(ctx context.Context, clip *g711.Clip) (played time.Durati
 }
 
 // Ringback sends the ringing tone until stop is called, another sound is
-// played, a path to the leg delivers sound, or the session ends. Early media
-// that never comes leaves nobody in silence so. stop may be called more than
-// once.
+// played, the session ends, or a path brings the first sound of the other
+// party. Thus early media takes its place, but early media that was promised
+// and never comes leaves nobody in silence (RFC 3960, section 3.2). stop may
+// be called more than once.
 func (s *Session) Ringback() (stop func()) {
 	p := s.start(s.engine.ringback(), true)
 	return func() { s.tx.stop(p, nil) }

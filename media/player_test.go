@@ -181,8 +181,10 @@ func TestRingbackIsTheRussianCadence(t *testing.T) {
 			from, to time.Duration
 			tone     bool
 		}{
-			{0, time.Second, true}, {1100 * time.Millisecond, 4900 * time.Millisecond, false},
-			{5100 * time.Millisecond, 5900 * time.Millisecond, true}, {6100 * time.Millisecond, 9900 * time.Millisecond, false},
+			{0, time.Second, true},
+			{1100 * time.Millisecond, 4900 * time.Millisecond, false},
+			{5100 * time.Millisecond, 5900 * time.Millisecond, true},
+			{6100 * time.Millisecond, 9900 * time.Millisecond, false},
 			{10100 * time.Millisecond, 10900 * time.Millisecond, true},
 		} {
 			piece := pcm[samples(part.from):samples(part.to)]

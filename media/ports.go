@@ -45,9 +45,9 @@ func newPorts(first, last uint16) (*ports, error) {
 		return nil, fmt.Errorf("no pair of ports in %d-%d", first, last)
 	}
 	return &ports{
-		first: uint16(even), //nolint:gosec // a pair follows, so it is below 65535
+		first: uint16(even),
 		total: total,
-		next:  rand.IntN(total), //nolint:gosec // no secret
+		next:  rand.IntN(total),
 		taken: make([]bool, total),
 		noisy: make(map[uint16]netip.AddrPort),
 	}, nil
@@ -89,7 +89,7 @@ func (p *ports) reserve() (uint16, bool) {
 		if !p.taken[i] {
 			p.taken[i] = true
 			p.inUse++
-			return p.first + uint16(2*i), true //nolint:gosec // within the range
+			return p.first + uint16(2*i), true
 		}
 	}
 	return 0, false

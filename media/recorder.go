@@ -48,6 +48,7 @@ type Recording struct {
 	Path     string        // empty when nothing was heard; there is no file then
 	Duration time.Duration // from the first packet of either side to the last
 	Bytes    int64         // length of the file
+	Lost     int           // pieces of at most 20 ms that the disk was too slow for
 }
 
 // Recorder writes what the two ends of a path say into a stereo A-law WAV
@@ -67,7 +68,7 @@ type Recorder struct {
 	ring   []frame // slots in [tail, tail+count) belong to the writer, others to push
 	tail   int     // guarded by mu
 	count  int     // guarded by mu
-	lost   uint64  // guarded by mu; frames without room
+	lost   int     // guarded by mu; frames without room
 	closed bool    // guarded by mu
 
 	once   sync.Once
@@ -84,7 +85,7 @@ func NewRecorder(path string) (*Recorder, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return nil, fmt.Errorf("new recording: %w", err)
 	}
-	f, err := os.OpenFile(path+partSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // the caller's path
+	f, err := os.OpenFile(path+partSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("new recording: %w", err)
 	}
@@ -120,7 +121,7 @@ func (r *Recorder) push(c channel, p *packet, now time.Duration) {
 		f.at, f.ts, f.channel, f.law = now, ts, c, p.kind.law()
 		f.n = copy(f.data[:], body[:n])
 		r.count++
-		body, ts = body[n:], ts+uint32(n) //nolint:gosec // at most 160
+		body, ts = body[n:], ts+uint32(n)
 		now += length(n)
 	}
 	full := r.count >= ringWake
@@ -179,10 +180,9 @@ func (r *Recorder) publish() (Recording, error) {
 	r.out.finish()
 	duration, size := r.out.w.Duration(), r.out.w.Size()
 	err := errors.Join(r.out.err, r.out.w.Close(), r.out.file.Sync(), r.out.file.Close())
-	switch {
-	case duration == 0:
+	if duration == 0 {
 		err = errors.Join(err, os.Remove(r.path+partSuffix))
-	default:
+	} else {
 		err = errors.Join(err, os.Rename(r.path+partSuffix, r.path))
 	}
 	if err != nil {
@@ -191,7 +191,7 @@ func (r *Recorder) publish() (Recording, error) {
 	if duration == 0 {
 		return Recording{}, err
 	}
-	return Recording{Path: r.path, Duration: duration, Bytes: size}, err
+	return Recording{Path: r.path, Duration: duration, Bytes: size, Lost: r.lost}, err
 }
 
 // RepairRecordings publishes what a crash left unfinished in dir and below:

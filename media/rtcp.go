@@ -32,7 +32,7 @@ func (r *reports) init(now time.Duration) {
 }
 
 func (r *reports) schedule(now time.Duration) {
-	r.next = now + reportEvery/2 + rand.N(reportEvery) //nolint:gosec // no secret
+	r.next = now + reportEvery/2 + rand.N(reportEvery)
 }
 
 // report sends a report if it is time.
@@ -101,8 +101,8 @@ func (s *Session) describe(now time.Duration) rtcp.Packet {
 		SSRC:        s.tx.ssrc,
 		NTPTime:     s.engine.ntp(now),
 		RTPTime:     s.tx.ts + samples(now-s.tx.tsAt),
-		PacketCount: uint32(s.tx.packets), //nolint:gosec // wraps by RFC 3550
-		OctetCount:  uint32(s.tx.bytes),   //nolint:gosec // wraps by RFC 3550
+		PacketCount: uint32(s.tx.packets),
+		OctetCount:  uint32(s.tx.bytes),
 		Reports:     blocks,
 	}
 }
@@ -116,7 +116,7 @@ func (r *reception) blocks(now time.Duration) []rtcp.ReceptionReport {
 	}
 	b := rtcp.ReceptionReport{
 		SSRC:               r.ssrc,
-		TotalLost:          uint32(min(max(r.missing(), 0), 0x7fffff)), //nolint:gosec // bounded
+		TotalLost:          uint32(min(max(r.missing(), 0), 0x7fffff)),
 		LastSequenceNumber: r.cycles + uint32(r.maxSeq),
 		Jitter:             r.jitter >> 4,
 		LastSenderReport:   r.lsr,
@@ -124,7 +124,7 @@ func (r *reception) blocks(now time.Duration) []rtcp.ReceptionReport {
 	expected, got := r.expected()-r.expectedBefore, r.got-r.gotBefore
 	r.expectedBefore, r.gotBefore = r.expected(), r.got
 	if expected > got && expected < 1<<16 {
-		b.FractionLost = uint8(min((expected-got)<<8/expected, 255)) //nolint:gosec // bounded
+		b.FractionLost = uint8(min((expected-got)<<8/expected, 255))
 	}
 	if r.lsr != 0 {
 		b.Delay = short(now - r.lsrAt)
@@ -165,7 +165,7 @@ func (r *reception) senderReport(p *rtcp.SenderReport, now time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.started && p.SSRC == r.ssrc {
-		r.lsr, r.lsrAt = uint32(p.NTPTime>>16), now //nolint:gosec // the middle of it
+		r.lsr, r.lsrAt = uint32(p.NTPTime>>16), now
 	}
 }
 
@@ -178,7 +178,7 @@ func (s *Session) feedback(blocks []rtcp.ReceptionReport, now time.Duration) {
 		s.rx.mu.Lock()
 		s.rx.lostOut, s.rx.hasOut = int64(b.TotalLost), true
 		if b.LastSenderReport != 0 {
-			trip := int32(uint32(s.engine.ntp(now)>>16) - b.LastSenderReport - b.Delay) //nolint:gosec // wraps
+			trip := int32(uint32(s.engine.ntp(now)>>16) - b.LastSenderReport - b.Delay)
 			if trip >= 0 && trip < 60<<16 {
 				s.rx.roundTrip, s.rx.hasTrip = time.Duration(trip)*time.Second>>16, true
 			}
@@ -190,11 +190,11 @@ func (s *Session) feedback(blocks []rtcp.ReceptionReport, now time.Duration) {
 // ntp is the wall clock in the 64 bits of NTP, advanced by the monotonic one.
 func (e *Engine) ntp(now time.Duration) uint64 {
 	t := e.epoch.Add(now)
-	seconds := uint64(t.Unix() + 2208988800)                            //nolint:gosec // after 1900
-	return seconds<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second) //nolint:gosec // not negative
+	seconds := uint64(t.Unix() + 2208988800)
+	return seconds<<32 | uint64(t.Nanosecond())<<32/uint64(time.Second)
 }
 
 // short is a time in 1/65536 s.
 func short(d time.Duration) uint32 {
-	return uint32(uint64(max(d, 0)) << 16 / uint64(time.Second)) //nolint:gosec // wraps after 18 hours
+	return uint32(uint64(max(d, 0)) << 16 / uint64(time.Second))
 }

@@ -47,7 +47,7 @@ type sender struct {
 const reorderWindow = 100
 
 func (t *sender) init(c Conn) {
-	t.conn, t.ssrc, t.seq, t.ts = c, random32(), uint16(random32()), random32() //nolint:gosec // 16 random bits
+	t.conn, t.ssrc, t.seq, t.ts = c, random32(), uint16(random32()), random32()
 }
 
 // agree takes a new agreement and opens the socket for other sources again.
@@ -125,18 +125,15 @@ func (t *sender) feedEnd(route uint64) {
 func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	rem := t.rem
-	if source == t.feed && t.player != nil && t.player.repeat && p.kind.audio() {
-		t.replace(nil, nil)
+	rem, audio := t.rem, p.kind.audio()
+	if source != t.feed || t.closed || t.busy(audio) {
+		return
 	}
-	if source != t.feed || t.closed || t.player != nil || rem == nil || !rem.sends {
-		if source == t.feed && t.player == nil {
-			t.source = 0
-		}
+	if rem == nil || !rem.sends {
+		t.source = 0
 		return
 	}
 	same := t.source == source && t.sourceSRC == p.ssrc
-	audio := p.kind.audio()
 	pass := audio || events && p.kind == kindEvent && rem.event != 0
 	if !pass || len(p.data) == headerLen {
 		if same {
@@ -152,7 +149,7 @@ func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration)
 	seq := p.seq + t.seqOff
 	if t.fresh > 0 {
 		t.fresh--
-		if int16(seq-t.base) < 0 { //nolint:gosec // sequence numbers wrap
+		if int16(seq-t.base) < 0 {
 			return
 		}
 	}
@@ -164,6 +161,15 @@ func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration)
 		}
 	}
 	t.write(p.data, payload, marker, seq, p.ts+t.tsOff, now)
+}
+
+// busy reports whether a player has the stream. Ringback gives it up for
+// sound. t.mu is held.
+func (t *sender) busy(audio bool) bool {
+	if audio && t.player != nil && t.player.repeat {
+		t.replace(nil, nil)
+	}
+	return t.player != nil
 }
 
 // transcode turns sound in the other law into law, in place.
@@ -197,11 +203,11 @@ func (t *sender) nextTS(now time.Duration) uint32 {
 // refuses is a passing trouble, and so is every other.
 func (t *sender) write(data []byte, payload uint8, marker bool, seq uint16, ts uint32, now time.Duration) {
 	putHeader(data, payload, marker, seq, ts, t.ssrc)
-	if !t.started || int16(seq-t.seq) > 0 { //nolint:gosec // sequence numbers wrap
+	if !t.started || int16(seq-t.seq) > 0 {
 		if ts != t.ts || !t.started {
 			t.ts, t.tsAt = ts, now
 		}
-		t.seq, t.lastLen, t.started = seq, uint32(len(data)-headerLen), true //nolint:gosec // at most 1500
+		t.seq, t.lastLen, t.started = seq, uint32(len(data)-headerLen), true
 	}
 	var err error
 	switch {

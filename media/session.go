@@ -93,7 +93,7 @@ func newSession(e *Engine, cfg SessionConfig, l lease) *Session {
 		digits:  make(chan rune, 32),
 		noAudio: make(chan struct{}),
 		dead:    make(chan struct{}),
-		local:   sdp.NewLocal(cfg.Advertise, l.port, rand.Uint64()>>2), //nolint:gosec // no secret
+		local:   sdp.NewLocal(cfg.Advertise, l.port, rand.Uint64()>>2),
 	}
 	s.lock.noisy = l.noisy
 	s.tx.init(l.rtp)

@@ -89,14 +89,14 @@ func (r *reception) packet(p *packet, now time.Duration) {
 	if !p.kind.audio() {
 		return // events keep their first timestamp
 	}
-	transit := int32(samples(now) - p.ts) //nolint:gosec // both wrap
+	transit := int32(samples(now) - p.ts)
 	if r.timed {
 		d := transit - r.transit
 		if d < 0 {
 			d = -d
 		}
 		if d < 10*sampleRate { // more is a new clock on the other side
-			r.jitter += uint32(d) - (r.jitter+8)>>4 //nolint:gosec // not negative
+			r.jitter += uint32(d) - (r.jitter+8)>>4
 		}
 	}
 	r.transit, r.timed = transit, true

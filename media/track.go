@@ -64,7 +64,7 @@ func (t *track) position(f *frame) int64 {
 	clock := int64((f.at - t.zero) * sampleRate / time.Second)
 	a := &t.sides[f.channel]
 	if a.set {
-		pos := a.pos + int64(int32(f.ts-a.ts)) //nolint:gosec // timestamps wrap
+		pos := a.pos + int64(int32(f.ts-a.ts))
 		if off := pos - clock; off <= drift && off >= -drift {
 			if f.ts-a.ts > 1<<30 { // long before the difference wraps
 				a.ts, a.pos = f.ts, pos

@@ -97,8 +97,10 @@ func FuzzRTP(f *testing.F) {
 	for _, p := range []rtp.Packet{
 		{Header: rtp.Header{Version: 2, PayloadType: 8, SequenceNumber: 1, SSRC: 9}, Payload: make([]byte, 160)},
 		{Header: rtp.Header{Version: 2, PayloadType: 101, Marker: true, Timestamp: 5, SSRC: 9}, Payload: []byte{5, 0x8a, 1, 0}},
-		{Header: rtp.Header{Version: 2, CSRC: []uint32{1, 2}, Extension: true, ExtensionProfile: 0xbede,
-			Extensions: []rtp.Extension{}}, Payload: []byte("abc")},
+		{Header: rtp.Header{
+			Version: 2, CSRC: []uint32{1, 2}, Extension: true, ExtensionProfile: 0xbede,
+			Extensions: []rtp.Extension{},
+		}, Payload: []byte("abc")},
 	} {
 		b, err := p.Marshal()
 		if err != nil {

@@ -150,7 +150,12 @@ func TestVersionRisesOnlyWhenSomethingChanged(t *testing.T) {
 	}
 	hold := plain + "a=sendonly\r\n"
 	for i, step := range []struct{ offer, want string }{
-		{plain, "1"}, {plain, "1"}, {hold, "2"}, {hold, "2"}, {plain, "3"}, {plain, "3"},
+		{plain, "1"},
+		{plain, "1"},
+		{hold, "2"},
+		{hold, "2"},
+		{plain, "3"},
+		{plain, "3"},
 		{strings.Replace(plain, "o=- 1 1", "o=- 1 2", 1), "3"},
 	} {
 		if got := version(step.offer); got != step.want {
