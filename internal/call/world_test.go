@@ -58,6 +58,7 @@ type world struct {
 	backup  *lab.Carrier            // the second provider
 	phones  map[string]*lab.Carrier // by extension
 	dir     string
+	dead    []func() // ends what a crash left of us
 	speech  *fakeSpeech
 
 	db    *sqlite.DB
@@ -86,6 +87,9 @@ func inWorld(t *testing.T, tweak func(*configs.Config), test func(w *world)) {
 		w.start()
 		test(w)
 		w.stop()
+		for _, bury := range w.dead {
+			bury()
+		}
 		for name, c := range w.everybody() {
 			if n := c.Dialogs(); n != 0 {
 				t.Errorf("%s: %d dialogs were left up\n%s", name, n, c.Ladder())

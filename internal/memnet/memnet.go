@@ -71,6 +71,22 @@ func (n *Net) Open() int {
 	return len(n.conns)
 }
 
+// Unplug closes every socket of an address without a word to anybody, as the
+// death of a host does.
+func (n *Net) Unplug(ip netip.Addr) {
+	n.mu.Lock()
+	var gone []*Conn
+	for addr, c := range n.conns {
+		if addr.Addr() == ip {
+			gone = append(gone, c)
+		}
+	}
+	n.mu.Unlock()
+	for _, c := range gone {
+		_ = c.Close() // never fails
+	}
+}
+
 // Listen opens a socket on addr. Port 0 takes the next ephemeral port. It
 // fails with "address already in use" as a real network would.
 func (n *Net) Listen(addr netip.AddrPort) (*Conn, error) {
