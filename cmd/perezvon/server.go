@@ -69,8 +69,37 @@ func (s *server) openStore(ctx context.Context) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	s.db = db
-	s.opened(func(context.Context) error { return db.Close() })
+	stop := s.housekeep()
+	s.opened(func(context.Context) error {
+		stop()
+		return db.Close()
+	})
 	return nil
+}
+
+// housekeep clears what has served its time from the store, every hour.
+func (s *server) housekeep() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(time.Hour)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if err := s.db.Prune(ctx); err != nil {
+					s.log.Warn("old idempotency keys could not be cleared", "err", err)
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 func (s *server) openSpeech(ctx context.Context) error {

@@ -33,7 +33,8 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 		CreatedAt: now, Deadline: now.Add(s.set.CallbackOf(line).TTL),
 		Request: store.Request{Text: req.Text, Voice: req.Voice, Manager: req.Manager, Key: req.KeyName},
 	}
-	stored, duplicate, err := s.records.CreateCall(ctx, rec, req.Key, newEvent(rec.ID, store.EventCallCreated, createdData{
+	// What is stored is carried out, even if the requester has gone meanwhile.
+	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, req.Key, newEvent(rec.ID, store.EventCallCreated, createdData{
 		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
 	}))
 	switch {
