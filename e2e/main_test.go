@@ -1,0 +1,62 @@
+// Package e2e tests the program as its users have it: the built binary with a
+// configuration file, real sockets on loopback, real phones (baresip), a
+// foreign SIP stack (SIPp), and the simulated carrier of internal/lab. The
+// server is killed, starved and misconfigured on purpose.
+package e2e
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// program is the binary under test, built once.
+var program string
+
+// Most of a test's time is waiting, so that a few at once suit two cores; more
+// would only disturb each other's sound.
+const atOnce = "3"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	if err := flag.Set("test.parallel", atOnce); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "perezvon-e2e-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "perezvon")
+	build := exec.CommandContext(context.Background(), "go", "build", "-buildvcs=false", "-o", program, "./cmd/perezvon")
+	build.Dir, build.Stdout, build.Stderr = "..", os.Stderr, os.Stderr
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "go build:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// packages are Debian's, by the program that they bring.
+var packages = map[string]string{"baresip": "baresip-core", "sipp": "sip-tester", "espeak-ng": "espeak-ng"}
+
+// need fails the test when a program that it runs is not there.
+func need(t *testing.T, programs ...string) {
+	t.Helper()
+	for _, p := range programs {
+		if _, err := exec.LookPath(p); err != nil {
+			t.Fatalf("%s is missing: install Debian's package %s (make deps-test does it)", p, packages[p])
+		}
+	}
+}

@@ -1,0 +1,61 @@
+package e2e
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"testing"
+)
+
+// Ports are taken from below the range that the system hands out by itself, so
+// that nobody else gets one between the choice and the use. Tests that run at
+// once get different ones; another run of the tests begins elsewhere.
+const (
+	firstPort = 12000
+	lastPort  = 31999
+)
+
+var nextPort = struct {
+	sync.Mutex
+	n int
+}{n: firstPort + os.Getpid()%200*100}
+
+// freePorts returns the first of n adjacent ports that are free for UDP and
+// TCP on loopback, an even one.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+	nextPort.Lock()
+	defer nextPort.Unlock()
+	for range lastPort - firstPort {
+		if nextPort.n+n > lastPort {
+			nextPort.n = firstPort
+		}
+		first := nextPort.n
+		nextPort.n += n + n%2
+		if allFree(first, n) {
+			return first
+		}
+	}
+	t.Fatalf("there are no %d adjacent free ports", n)
+	return 0
+}
+
+func freePort(t *testing.T) int { t.Helper(); return freePorts(t, 1) }
+
+func allFree(first, n int) bool {
+	for port := first; port < first+n; port++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
+		u, err := net.ListenPacket("udp4", addr)
+		if err != nil {
+			return false
+		}
+		l, err := net.Listen("tcp4", addr)
+		_ = u.Close()
+		if err != nil {
+			return false
+		}
+		_ = l.Close()
+	}
+	return true
+}

@@ -1,0 +1,262 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"perezvon/internal/api"
+	"perezvon/internal/client"
+	"perezvon/internal/store"
+)
+
+// setup is what a test wants of its server's configuration.
+type setup struct {
+	trunk     string   // host of the trunk: where the customers are
+	trunkMore string   // more keys of the trunk: ", username: a"
+	manager   string   // host:port of extension 101
+	codecs    string   // default "PCMA, PCMU"
+	callback  string   // more keys of callback: ", ring: 2s"
+	ports     int      // media ports, default 200
+	data      string   // data_dir, default a new folder
+	drain     string   // default 30s
+	more      string   // more lines of YAML
+	env       []string // in addition to the test's own
+}
+
+const (
+	line        = "main"
+	lineNumber  = "+74950000000"
+	managerPort = "101"
+)
+
+// server is a running perezvon serve, and what is needed to start it again.
+type server struct {
+	*process
+	t      *testing.T
+	dir    string // its configuration is here
+	config string
+	data   string
+	env    []string
+	http   int
+	sip    int
+	media  int
+	*client.Client
+}
+
+// newServer writes the configuration of a server that is not started yet.
+func newServer(t *testing.T, s setup) *server {
+	t.Helper()
+	need(t, "espeak-ng")
+	dir := t.TempDir()
+	if s.data == "" {
+		s.data = filepath.Join(dir, "data")
+	}
+	if s.codecs == "" {
+		s.codecs = "PCMA, PCMU"
+	}
+	if s.ports == 0 {
+		s.ports = 200
+	}
+	if s.drain == "" {
+		s.drain = "30s"
+	}
+	srv := &server{t: t, dir: dir, config: filepath.Join(dir, "perezvon.yaml"), data: s.data, env: append(os.Environ(), s.env...),
+		http: freePort(t), sip: freePort(t), media: freePorts(t, s.ports)}
+	var b strings.Builder
+	fmt.Fprintf(&b, "data_dir: %s\nregion: RU\nlanguage: ru\ndrain: %s\n", s.data, s.drain)
+	fmt.Fprintf(&b, "http: {listen: \"127.0.0.1:%d\"}\n", srv.http)
+	fmt.Fprintf(&b, "sip: {listen: [\"udp://127.0.0.1:%d\"]}\n", srv.sip)
+	fmt.Fprintf(&b, "media: {ports: %d-%d, codecs: [%s]}\n", srv.media, srv.media+s.ports-1, s.codecs)
+	fmt.Fprintf(&b, "trunks:\n  - {name: carrier, host: %q%s}\n", s.trunk, s.trunkMore)
+	fmt.Fprintf(&b, "extensions:\n  - {number: %q, name: Anna, contact: \"sip:%s@%s\"}\n", managerPort, managerPort, s.manager)
+	fmt.Fprintf(&b, "lines:\n  - id: %s\n    name: Main office\n    number: %q\n    trunks: [carrier]\n    record: true\n", line, lineNumber)
+	fmt.Fprintf(&b, "    route:\n      - extension: {number: %q}\n", managerPort)
+	fmt.Fprintf(&b, "callback: {attempts: 1%s}\n%s", s.callback, s.more)
+	srv.write(b.String())
+	return srv
+}
+
+func (s *server) write(config string) {
+	s.t.Helper()
+	if err := os.WriteFile(s.config, []byte(config), 0o600); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// serve starts a server and waits until it takes calls.
+func serve(t *testing.T, s setup) *server {
+	t.Helper()
+	srv := newServer(t, s)
+	srv.start()
+	return srv
+}
+
+// launch starts the server without waiting for anything.
+func (s *server) launch() {
+	s.t.Helper()
+	s.process = launch(s.t, "perezvon serve", s.dir, s.env, program, "--config", s.config, "serve", "--log-level", "debug")
+}
+
+// start starts the server, also again after its end, and waits until it is
+// ready.
+func (s *server) start() {
+	s.t.Helper()
+	s.launch()
+	eventually(s.t, 15*time.Second, "GET /readyz answers 200", func() bool {
+		if !s.running() {
+			s.t.Fatalf("perezvon serve ended with status %d", s.cmd.ProcessState.ExitCode())
+		}
+		res, err := http.Get(s.url("/readyz"))
+		if err != nil {
+			return false
+		}
+		_ = res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	})
+	var err error
+	if s.Client, err = client.New(s.url(""), ""); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(s.Client.Close)
+}
+
+func (s *server) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", s.http, path) }
+
+// stop asks the server to end and expects that it does so in order.
+func (s *server) stop() {
+	s.t.Helper()
+	s.signal(syscall.SIGTERM)
+	if status := s.exit(45 * time.Second); status != 0 {
+		s.t.Errorf("perezvon serve ended with status %d after SIGTERM, want 0", status)
+	}
+}
+
+// place asks for a callback.
+func (s *server) place(body api.CallbackBody) api.Call {
+	s.t.Helper()
+	if body.Line == "" {
+		body.Line = line
+	}
+	c, err := s.Callback(within(s.t, 10*time.Second), body)
+	if err != nil {
+		s.t.Fatalf("place a callback to %s: %v", body.Number, err)
+	}
+	return c
+}
+
+// call reads a call.
+func (s *server) call(id string) api.Call {
+	s.t.Helper()
+	c, err := s.Call(within(s.t, 10*time.Second), id)
+	if err != nil {
+		s.t.Fatalf("read call %s: %v", id, err)
+	}
+	return c
+}
+
+// until waits for a state of a call.
+func (s *server) until(id string, state store.State, limit time.Duration) api.Call {
+	s.t.Helper()
+	var c api.Call
+	eventually(s.t, limit, fmt.Sprintf("call %s is %s", id, state), func() bool {
+		c = s.call(id)
+		if c.State == string(store.StateEnded) && state != store.StateEnded {
+			s.t.Fatalf("the call ended with %s (%s), it was to be %s", value(c.Result), value(c.Reason), state)
+		}
+		return c.State == string(state)
+	})
+	return c
+}
+
+// ended waits for the end of a call and checks what must be true of every
+// call that is over.
+func (s *server) ended(id string, limit time.Duration) api.Call {
+	s.t.Helper()
+	c := s.until(id, store.StateEnded, limit)
+	ends := 0
+	for _, e := range s.events(id) {
+		if e.Type == store.EventCallEnded {
+			ends++
+		}
+	}
+	if ends != 1 {
+		s.t.Errorf("call %s has %d call.ended events, want 1", id, ends)
+	}
+	for _, l := range c.Legs {
+		if l.State != string(store.LegEnded) || l.EndedAt == nil {
+			s.t.Errorf("call %s is over, its %s's leg is %s", id, l.Role, l.State)
+		}
+	}
+	return c
+}
+
+// events are all of a call's.
+func (s *server) events(id string) []api.Event {
+	s.t.Helper()
+	var all []api.Event
+	after := ""
+	for {
+		page, err := s.Events(within(s.t, 10*time.Second), id, after)
+		if err != nil {
+			s.t.Fatalf("read the events of call %s: %v", id, err)
+		}
+		if len(page) == 0 {
+			return all
+		}
+		all = append(all, page...)
+		after = page[len(page)-1].ID
+	}
+}
+
+// clean waits until nothing is left of any call: no leg, no port.
+func (s *server) clean() {
+	s.t.Helper()
+	var st api.Status
+	eventually(s.t, 20*time.Second, "no call is open and no media port is in use", func() bool {
+		var err error
+		if st, err = s.Status(within(s.t, 10*time.Second)); err != nil {
+			s.t.Fatalf("read the status: %v", err)
+		}
+		return len(st.Open) == 0 && st.Ports.InUse == 0
+	})
+}
+
+// get reads a path of the server.
+func (s *server) get(path string) string {
+	s.t.Helper()
+	res, err := http.Get(s.url(path))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return string(body)
+}
+
+// value is what a pointer points to, or nothing.
+func value[T any](p *T) T {
+	if p == nil {
+		var zero T
+		return zero
+	}
+	return *p
+}
+
+// wantResult checks how a call ended.
+func wantResult(t *testing.T, c api.Call, result store.Result, code string) {
+	t.Helper()
+	if value(c.Result) != string(result) || value(c.Code) != code {
+		t.Errorf("the call ended with %s, code %s (%s); want %s, code %s",
+			value(c.Result), value(c.Code), value(c.Reason), result, code)
+	}
+}
