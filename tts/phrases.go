@@ -12,10 +12,8 @@ type PhraseID string
 
 // The stock phrases.
 const (
-	PhraseAnnouncement         PhraseID = "announcement"  // to the manager, when the request has no text
 	PhraseSpeechFailed         PhraseID = "speech_failed" // to the manager, when its text cannot be spoken
 	PhraseConfirm              PhraseID = "confirm"       // to a mobile, before it is connected
-	PhraseConnecting           PhraseID = "connecting"    // to the manager, before the customer is dialled
 	PhraseCustomerBusy         PhraseID = "customer_busy" // to the manager, like all that follow
 	PhraseCustomerNoAnswer     PhraseID = "customer_no_answer"
 	PhraseCustomerDeclined     PhraseID = "customer_declined"
@@ -23,17 +21,15 @@ const (
 	PhraseInvalidNumber        PhraseID = "invalid_number"
 	PhraseDirectionUnavailable PhraseID = "direction_unavailable"
 	PhraseTrunkFailed          PhraseID = "trunk_failed"
-	PhraseHold                 PhraseID = "hold"    // to the customer, while a manager is looked for
-	PhraseApology              PhraseID = "apology" // to the customer, when none was found
 )
 
 // Phrases lists the ids of all stock phrases, for those who render them
 // beforehand.
 func Phrases() []PhraseID {
 	return []PhraseID{
-		PhraseAnnouncement, PhraseSpeechFailed, PhraseConfirm, PhraseConnecting,
+		PhraseSpeechFailed, PhraseConfirm,
 		PhraseCustomerBusy, PhraseCustomerNoAnswer, PhraseCustomerDeclined, PhraseCustomerUnavailable,
-		PhraseInvalidNumber, PhraseDirectionUnavailable, PhraseTrunkFailed, PhraseHold, PhraseApology,
+		PhraseInvalidNumber, PhraseDirectionUnavailable, PhraseTrunkFailed,
 	}
 }
 
@@ -50,14 +46,10 @@ func Phrase(language string, id PhraseID) string {
 
 func phrase(id PhraseID) (ru, en string) {
 	switch id {
-	case PhraseAnnouncement:
-		return "Обратный звонок. Клиент просит ему перезвонить.", "Callback. A customer asks to be called back."
 	case PhraseSpeechFailed:
 		return "Обратный звонок. Текст заявки прочитать не удалось.", "Callback. The text of the request could not be read out."
 	case PhraseConfirm:
 		return "Вам обратный звонок. Нажмите один, чтобы принять.", "There is a callback for you. Press one to accept."
-	case PhraseConnecting:
-		return "Соединяю с клиентом.", "Connecting you to the customer."
 	case PhraseCustomerBusy:
 		return "Номер клиента занят.", "The customer's line is busy."
 	case PhraseCustomerNoAnswer:
@@ -72,10 +64,6 @@ func phrase(id PhraseID) (ru, en string) {
 		return "Это направление недоступно.", "This destination is not available."
 	case PhraseTrunkFailed:
 		return "Не удалось позвонить клиенту: линия недоступна.", "The customer could not be called: the line is not available."
-	case PhraseHold:
-		return "Пожалуйста, подождите. Соединяю с менеджером.", "Please hold. Connecting you to a manager."
-	case PhraseApology:
-		return "Извините, сейчас никто не может ответить. Мы перезвоним вам позже.", "We are sorry, nobody can answer right now. We will call you back later."
 	}
 	return "", ""
 }

@@ -189,11 +189,15 @@ func (st *theatre) judge(call api.Call) checks {
 	manager, customer := managers[len(managers)-1], customers[len(customers)-1]
 	heard, from, to := manager.HeardFor(lab.CustomerTone), time.Time{}, time.Time{}
 	spoke := manager.HeardSpeech(from, to)
-	cs = append(cs, check{fmt.Sprintf("the manager heard the text (%.1f s of speech), then the customer (%.1f s)", spoke.Seconds(), heard.Seconds()),
-		spoke > time.Second && heard >= demoListening})
+	cs = append(cs, check{
+		fmt.Sprintf("the manager heard the text (%.1f s of speech), then the customer (%.1f s)", spoke.Seconds(), heard.Seconds()),
+		spoke > time.Second && heard >= demoListening,
+	})
 	heard, spoke = customer.HeardFor(lab.ManagerTone), customer.HeardSpeech(from, to)
-	cs = append(cs, check{fmt.Sprintf("the customer heard the manager (%.1f s) and nothing of the text", heard.Seconds()),
-		heard >= demoListening && spoke == 0})
+	cs = append(cs, check{
+		fmt.Sprintf("the customer heard the manager (%.1f s) and nothing of the text", heard.Seconds()),
+		heard >= demoListening && spoke == 0,
+	})
 	echo := manager.HeardFor(lab.ManagerTone) + customer.HeardFor(lab.CustomerTone)
 	cs = append(cs, check{"nobody heard himself", echo == 0}, st.judgeRecording(call))
 	broken := append(st.carrier.Violations(), st.phone.Violations()...)

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"perezvon/configs"
@@ -226,7 +227,10 @@ func (s *server) openAPI(ctx context.Context) error {
 // rings.
 func (s *server) run(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve() }()
+	go func() {
+		defer close(served)
+		served <- s.http.Serve()
+	}()
 	var err error
 	select {
 	case <-ctx.Done():
@@ -234,7 +238,6 @@ func (s *server) run(ctx context.Context) error {
 		err = fmt.Errorf("sip: %w", err)
 	case err = <-served:
 		err = fmt.Errorf("http: %w", err)
-		served <- nil
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Drain)
 	defer cancel()
@@ -243,7 +246,8 @@ func (s *server) run(ctx context.Context) error {
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelStop()
 	err = errors.Join(err, s.http.Shutdown(stop))
-	<-served
+	for range served { // until it has ended
+	}
 	return errors.Join(err, s.closeParts(context.WithoutCancel(ctx)))
 }
 
@@ -252,8 +256,8 @@ func (s *server) closeParts(ctx context.Context) error {
 	var errs []error
 	ctx, cancel := context.WithTimeout(ctx, 40*time.Second) // a dead peer's BYE takes 32 s
 	defer cancel()
-	for i := len(s.closers) - 1; i >= 0; i-- {
-		errs = append(errs, s.closers[i](ctx))
+	for _, v := range slices.Backward(s.closers) {
+		errs = append(errs, v(ctx))
 	}
 	s.closers = nil
 	return errors.Join(errs...)

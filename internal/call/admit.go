@@ -62,8 +62,7 @@ type createdData struct {
 // Check returns every problem of a request, without placing a call.
 func (s *Service) Check(_ context.Context, req CallbackRequest) []Problem {
 	_, _, err := s.validate(req)
-	var refused *RefusedError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused.Problems
 	}
 	return nil

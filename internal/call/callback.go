@@ -22,8 +22,10 @@ func (s *Service) runCallback(c *Call) {
 			return
 		}
 		if c.expired() {
-			c.finish(outcome{result: store.ResultExpired, code: codeMissed, owner: store.PartyUs,
-				reason: "the time-to-live of the request ran out before it could be dialled"})
+			c.finish(outcome{
+				result: store.ResultExpired, code: codeMissed, owner: store.PartyUs,
+				reason: "the time-to-live of the request ran out before it could be dialled",
+			})
 			return
 		}
 		o := s.attemptCallback(c)
@@ -40,8 +42,10 @@ func (s *Service) runCallback(c *Call) {
 func (s *Service) attemptCallback(c *Call) outcome {
 	release, held := s.holdCustomer(c)
 	if !held {
-		return outcome{result: store.ResultCustomerBusy, code: codeBusy, owner: store.PartyUs,
-			reason: "another call of ours is talking to this number", retry: retrySoon}
+		return outcome{
+			result: store.ResultCustomerBusy, code: codeBusy, owner: store.PartyUs,
+			reason: "another call of ours is talking to this number", retry: retrySoon,
+		}
 	}
 	defer release()
 
@@ -116,8 +120,10 @@ func (s *Service) reachManager(c *Call) (*leg, outcome) {
 		}
 		return nil, c.stopped()
 	case l == nil:
-		return nil, outcome{result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager,
-			reason: "no manager could be reached; the last one: " + why.err.Error(), retry: retryLater}
+		return nil, outcome{
+			result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager,
+			reason: "no manager could be reached; the last one: " + why.err.Error(), retry: retryLater,
+		}
 	}
 	c.change("", nil, func(r *store.Call) { r.Manager = endpointOf(r, l.id) })
 	return l, outcome{}
@@ -216,8 +222,10 @@ func (c *Call) managerLeft(manager *leg, retry retryKind) outcome {
 	if why == errNoAudio {
 		return outcome{result: store.ResultNoAudio, code: codeOther, owner: store.PartyManager, reason: why.Text, hangupBy: store.PartyUs}
 	}
-	return outcome{result: store.ResultManagerHungUp, code: codeCancelled, owner: store.PartyManager,
-		reason: "the manager hung up before the customer answered", hangupBy: store.PartyManager, retry: retry}
+	return outcome{
+		result: store.ResultManagerHungUp, code: codeCancelled, owner: store.PartyManager,
+		reason: "the manager hung up before the customer answered", hangupBy: store.PartyManager, retry: retry,
+	}
 }
 
 // stopped is the outcome when the whole call was ended from outside its flow.
@@ -227,8 +235,10 @@ func (c *Call) stopped() outcome {
 		why = &EndReason{By: store.PartyUs, Text: fmt.Sprint(context.Cause(c.ctx))}
 	}
 	if why.Text == errShutdown {
-		return outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: why.Text,
-			hangupBy: store.PartyUs, retry: retrySoon}
+		return outcome{
+			result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: why.Text,
+			hangupBy: store.PartyUs, retry: retrySoon,
+		}
 	}
 	return outcome{result: store.ResultCancelled, code: codeCancelled, owner: store.PartyUs, reason: why.Text, hangupBy: why.By}
 }

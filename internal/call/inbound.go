@@ -57,8 +57,10 @@ func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.
 		number = e164
 	}
 	now := time.Now()
-	rec := store.Call{ID: newID(), Kind: store.KindInbound, State: store.StateRinging, Line: line.ID, Number: number,
-		CreatedAt: now, Deadline: now, Attempts: []store.Attempt{{N: 1, StartedAt: now}}}
+	rec := store.Call{
+		ID: newID(), Kind: store.KindInbound, State: store.StateRinging, Line: line.ID, Number: number,
+		CreatedAt: now, Deadline: now, Attempts: []store.Attempt{{N: 1, StartedAt: now}},
+	}
 	rec, _, err := s.records.CreateCall(ctx, rec, nil, newEvent(rec.ID, store.EventCallCreated, createdData{
 		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
 	}))
@@ -222,6 +224,8 @@ func (c *Call) abandoned(ctx context.Context) outcome {
 	if c.ctx.Err() != nil {
 		return c.stopped()
 	}
-	return outcome{result: store.ResultAbandoned, code: codeMissed, owner: store.PartyCustomer, hangupBy: store.PartyCustomer,
-		reason: fmt.Sprintf("the caller gave up: %v", context.Cause(ctx))}
+	return outcome{
+		result: store.ResultAbandoned, code: codeMissed, owner: store.PartyCustomer, hangupBy: store.PartyCustomer,
+		reason: fmt.Sprintf("the caller gave up: %v", context.Cause(ctx)),
+	}
 }

@@ -140,8 +140,10 @@ func TestUnknownNumberIsNotFoundAndMakesNoCall(t *testing.T) {
 
 func through(c *configs.Config) {
 	c.Trunks[0].Format, c.Trunks[1].Format = "raw", "raw"
-	c.Lines = []configs.Line{{ID: "through", Number: "9*", Trunks: []string{"provider"},
-		Route: []configs.Step{{Forward: &configs.ForwardStep{Trunk: "backup"}}}}}
+	c.Lines = []configs.Line{{
+		ID: "through", Number: "9*", Trunks: []string{"provider"},
+		Route: []configs.Step{{Forward: &configs.ForwardStep{Trunk: "backup"}}},
+	}}
 }
 
 func TestForwardPassesTheDialledNumberOnAsItIs(t *testing.T) {

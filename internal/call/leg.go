@@ -84,8 +84,10 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 	l := &leg{call: c, id: newID(), party: partyOf(d.role)}
 	c.recordLeg(store.EventLegDialling, l.id, func(r *store.Leg) {
-		*r = store.Leg{ID: l.id, Role: d.role, Number: t.number, Trunk: t.at.Trunk, Extension: t.extension,
-			State: store.LegDialling, StartedAt: time.Now()}
+		*r = store.Leg{
+			ID: l.id, Role: d.role, Number: t.number, Trunk: t.at.Trunk, Extension: t.extension,
+			State: store.LegDialling, StartedAt: time.Now(),
+		}
 	})
 	ip, err := c.svc.phones.LocalIP(ctx, t.at)
 	if err != nil {
@@ -166,8 +168,7 @@ func (l *leg) failed(err error) {
 	l.call.recordLeg(store.EventLegEnded, l.id, func(r *store.Leg) {
 		now := time.Now()
 		r.State, r.EndedAt, r.Reason = store.LegEnded, &now, err.Error()
-		var f *sip.Failure
-		if errors.As(err, &f) {
+		if f, ok := errors.AsType[*sip.Failure](err); ok {
 			r.SIPCode, r.Q850 = f.Status, q850(f.Reasons)
 		}
 	})

@@ -37,8 +37,7 @@ func (e *EndReason) SIPReasons() []sip.Reason {
 
 // endReason finds the EndReason in a context's cause or an error.
 func endReason(err error) *EndReason {
-	var reason *EndReason
-	if errors.As(err, &reason) {
+	if reason, ok := errors.AsType[*EndReason](err); ok {
 		return reason
 	}
 	return nil

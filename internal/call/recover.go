@@ -114,12 +114,16 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 	c := newCall(s, line, rec)
 	if line == nil {
 		c.log = s.log.With("call", rec.ID)
-		c.finish(outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
-			reason: fmt.Sprintf("line %q is no longer configured", rec.Line)})
+		c.finish(outcome{
+			result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
+			reason: fmt.Sprintf("line %q is no longer configured", rec.Line),
+		})
 		return
 	}
-	interrupted := outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
-		reason: "the server stopped during the call", hangupBy: store.PartyUs, retry: retrySoon}
+	interrupted := outcome{
+		result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
+		reason: "the server stopped during the call", hangupBy: store.PartyUs, retry: retrySoon,
+	}
 	switch {
 	case rec.Kind != store.KindCallback, customerMayBeReached(rec, answered):
 		c.attachRecording()

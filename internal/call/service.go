@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"runtime/debug"
@@ -175,9 +176,7 @@ func (s *Service) Status() Status {
 		calls = append(calls, c)
 	}
 	st := Status{Draining: s.draining.Err() != nil, Open: map[store.State]int{}, Ended: map[store.Result]int{}}
-	for r, n := range s.ended {
-		st.Ended[r] = n
-	}
+	maps.Copy(st.Ended, s.ended)
 	s.mu.Unlock()
 	for _, c := range calls {
 		c.mu.Lock()

@@ -20,7 +20,7 @@ func (c *Call) talk(manager, customer *leg) outcome {
 
 	limit := time.NewTimer(c.svc.set.Limits.MaxCall)
 	defer limit.Stop()
-	over := errOver
+	var over *EndReason
 	select {
 	case <-manager.ctx.Done():
 		over = endReason(context.Cause(manager.ctx))

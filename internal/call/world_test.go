@@ -43,10 +43,7 @@ const (
 	sentenceFor = time.Second
 )
 
-var (
-	ourIP     = netip.MustParseAddr("10.0.0.1")
-	carrierIP = netip.MustParseAddr("10.0.0.2")
-)
+var ourIP = netip.MustParseAddr("10.0.0.1")
 
 // world is a Perezvon in virtual time with the telephone network and the
 // office around it.
