@@ -2,7 +2,6 @@ package call_test
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -504,7 +503,7 @@ func TestHoldDoesNotEndTheCallAndResumeBringsTheSoundBack(t *testing.T) {
 
 func TestSpeechFailureLetsTheCallbackRunWithAStockSentence(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		w.speech.err = errors.New("no engine")
+		w.speech.broken.Store(true)
 		w.phone("101", answering(managerTone)...)
 		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
 		w.expect(w.end(w.callback().ID), store.ResultCompleted, "200", "")
@@ -544,13 +543,15 @@ func TestSameFormSentAgainBringsAWaitingRetryForward(t *testing.T) {
 }
 
 func TestRequestOlderThanItsTimeToLiveIsNotDialled(t *testing.T) {
-	inWorld(t, nil, func(w *world) {
+	inWorld(t, func(c *configs.Config) {
+		c.Callback.TTL = time.Minute
+		c.Lines = append(c.Lines, c.Lines[0])
+		c.Lines[1].ID, c.Lines[1].Number = "second", "+74950000001"
+	}, func(w *world) {
 		w.phone("101", answering(managerTone)...)
-		w.number(customer, lab.Tone(customerTone), lab.Ring(0), lab.Answer(time.Second), lab.Talk(50*time.Minute), lab.Bye())
+		w.number(customer, lab.Tone(customerTone), lab.Ring(0), lab.Answer(time.Second), lab.Talk(2*time.Minute), lab.Bye())
 		first := w.callback()
 		w.until(first.ID, store.StateTalking)
-		w.cfg.Lines = append(w.cfg.Lines, w.cfg.Lines[0])
-		w.cfg.Lines[1].ID, w.cfg.Lines[1].Number = "second", "+74950000001"
 		second := w.request(call.CallbackRequest{Line: "second", Number: "+" + customer})
 		rec := w.end(second.ID)
 		w.expect(rec, store.ResultExpired, "304", store.PartyUs)

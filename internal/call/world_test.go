@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -166,10 +167,11 @@ func (w *world) start() {
 	if w.sound, err = media.New(mcfg); err != nil {
 		w.t.Fatal(err)
 	}
+	var svc atomic.Pointer[call.Service] // of this life: after a crash there is another
 	scfg := sip.Config{
 		Listen: []net.PacketConn{w.net.MustListen("10.0.0.1:5060")}, UserAgent: "perezvon-test", Logger: log,
 		PublicIP: ourIP, Journal: call.NewJournal(w.db),
-		Handle: func(ctx context.Context, in *sip.Incoming) { w.svc.Incoming(ctx, in) },
+		Handle: func(ctx context.Context, in *sip.Incoming) { svc.Load().Incoming(ctx, in) },
 	}
 	for _, t := range w.cfg.Trunks {
 		scfg.Trunks = append(scfg.Trunks, sip.Trunk{Name: t.Name, Host: t.Host, Username: t.Username, Password: t.Password.Reveal(), Try: t.Try})
@@ -187,6 +189,7 @@ func (w *world) start() {
 	w.svc = call.New(call.Config{
 		Settings: w.cfg, Phones: w.agent, Sound: w.sound, Speech: w.speech, Records: w.db, RecordingsDir: dir, Logger: log,
 	})
+	svc.Store(w.svc)
 	if err := w.agent.Start(ctx); err != nil {
 		w.t.Fatal(err)
 	}
@@ -304,11 +307,11 @@ func (w *world) states(id string) []string {
 }
 
 // fakeSpeech renders every text as a tone.
-type fakeSpeech struct{ err error }
+type fakeSpeech struct{ broken atomic.Bool }
 
 func (f *fakeSpeech) Render(_ context.Context, text, _ string) (*g711.Clip, error) {
-	if f.err != nil {
-		return nil, f.err
+	if f.broken.Load() {
+		return nil, errors.New("no engine")
 	}
 	for _, id := range tts.Phrases() {
 		if text == tts.Phrase("ru", id) {
