@@ -54,7 +54,7 @@ units: go-version ## the tests of the packages, under the race detector
 	go -C tools test ./...
 
 .PHONY: e2e
-e2e: build ## tests with real phones, real sockets and a killed server
+e2e: go-version ## tests with real phones, real sockets and a killed server
 	go test -count=1 -timeout 10m ./e2e/...
 
 .PHONY: fuzz
@@ -67,10 +67,11 @@ bench: go-version ## benchmarks into bench.out, with benchstat: make bench BENCH
 	@$(TOOL) benchstat $(OLD) bench.out
 
 .PHONY: cover
-cover: go-version ## coverage into cover.out and cover.html
-	go test -timeout 10m -coverpkg=./... -coverprofile=cover.out $(UNITS)
-	@go tool cover -html=cover.out -o cover.html
-	@go tool cover -func=cover.out | tail -n 1
+cover: go-version ## coverage into bin/cover.html
+	@mkdir -p bin
+	go test -timeout 5m -coverpkg=./... -coverprofile=bin/cover.out $(UNITS)
+	@go tool cover -html=bin/cover.out -o bin/cover.html
+	@go tool cover -func=bin/cover.out | tail -n 1
 
 ## ---- the tree
 
@@ -99,7 +100,7 @@ licences: go-version ## are the licences of everything linked allowed?
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin bench.out cover.out cover.html
+	rm -rf bin bench.out
 
 ## ---- what must be there
 
