@@ -48,7 +48,10 @@ func launch(t *testing.T, name, dir string, env []string, program string, args .
 	p := &process{t: t, name: name, done: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), program, args...)
 	p.cmd.Dir, p.cmd.Env = dir, env
-	p.cmd.Stdout, p.cmd.Stderr = &p.out, &p.out
+	p.cmd.Stderr = &p.out
+	if program != "sipp" { // its screens are for people
+		p.cmd.Stdout = &p.out
+	}
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {

@@ -129,6 +129,8 @@ func (s *server) start() {
 
 func (s *server) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", s.http, path) }
 
+func (s *server) sipAddr() string { return fmt.Sprintf("127.0.0.1:%d", s.sip) }
+
 // stop asks the server to end and expects that it does so in order.
 func (s *server) stop() {
 	s.t.Helper()
