@@ -56,11 +56,13 @@ func (s *Service) endOrphans(ctx context.Context) (map[string]bool, error) {
 	if len(dialogs) == 0 {
 		return nil, nil
 	}
-	var mu sync.Mutex
 	answered := make(map[string]bool, len(dialogs))
-	var left sync.WaitGroup
 	for _, d := range dialogs {
 		answered[d.LegID] = true // until the far side says otherwise
+	}
+	var mu sync.Mutex // guards answered from here on
+	var left sync.WaitGroup
+	for _, d := range dialogs {
 		left.Add(1)
 		s.stragglers.Go(func() {
 			defer left.Done()
