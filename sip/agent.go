@@ -44,6 +44,7 @@ type Agent struct {
 
 	answered atomic.Int64 // dialogs confirmed since the start
 	panics   atomic.Uint64
+	deaf     atomic.Bool // a listener died
 }
 
 // New checks the configuration and builds an agent. It owns cfg.Listen from
@@ -154,6 +155,7 @@ func (a *Agent) readOnce(l *listener) (err error) {
 }
 
 func (a *Agent) fail(err error) {
+	a.deaf.Store(true)
 	select {
 	case a.fatal <- err:
 	default:
@@ -243,16 +245,17 @@ func (a *Agent) Close(ctx context.Context) error {
 	close(a.dead)
 	a.mu.Unlock()
 	a.tx.Close()
+	// Nothing may send any more when the sockets go: the library would open
+	// one of its own.
+	a.wg.Wait()
 	for _, l := range a.listeners {
 		if cerr := l.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
 			err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
 		}
 	}
 	a.serving.Wait()
-	a.wg.Wait()
-	if cerr := a.tp.Close(); cerr != nil {
-		err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
-	}
+	// The transport's pool stays filled, see steady; with UDP it holds nothing
+	// that needs closing.
 	return err
 }
 

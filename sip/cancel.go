@@ -115,7 +115,7 @@ func (o *outgoing) hangUp(res *sipmsg.Response) {
 		o.acks[tag] = ack
 		o.mu.Unlock()
 		rec.CSeq++
-		if err := o.a.bye(context.Background(), &rec, reasons); err != nil {
+		if _, err := o.a.bye(context.Background(), &rec, reasons); err != nil {
 			o.a.log.Info("sip: end of an unwanted answer", "call_id", rec.CallID, "error", err)
 		}
 	})

@@ -132,7 +132,7 @@ func (d *Dialog) end(e Ended, bye bool) bool {
 // sendBye ends the dialog on the wire and then forgets it.
 func (d *Dialog) sendBye() {
 	rec := d.update(func(r *DialogRecord) { r.CSeq++ })
-	err := d.a.bye(context.Background(), &rec, d.Ended().Reasons)
+	_, err := d.a.bye(context.Background(), &rec, d.Ended().Reasons)
 	d.mu.Lock()
 	d.byeErr = err
 	d.mu.Unlock()
@@ -140,27 +140,31 @@ func (d *Dialog) sendBye() {
 }
 
 // bye sends the BYE of a record, with credentials where they are asked for.
-func (a *Agent) bye(ctx context.Context, rec *DialogRecord, reasons []Reason) error {
+// gone says that the peer knew no such dialog (481): for us that is as good an
+// end as any.
+func (a *Agent) bye(ctx context.Context, rec *DialogRecord, reasons []Reason) (gone bool, err error) {
 	login := a.login(rec.Trunk)
 	for seq := rec.CSeq; ; seq++ {
 		req, err := a.request(rec, sipmsg.BYE, seq, newBranch())
 		if err != nil {
-			return fmt.Errorf("bye: %w", err)
+			return false, fmt.Errorf("bye: %w", err)
 		}
 		addReasons(req, reasons)
 		if err := login.sign(req); err != nil {
-			return fmt.Errorf("bye: %w", err)
+			return false, fmt.Errorf("bye: %w", err)
 		}
 		res, err := a.transact(ctx, req)
 		switch {
 		case err != nil:
-			return fmt.Errorf("bye: %w", err)
+			return false, fmt.Errorf("bye: %w", err)
 		case isChallenge(res) && login.challenged(res):
 			continue
-		case res.IsSuccess(), res.StatusCode == sipmsg.StatusCallTransactionDoesNotExists:
-			return nil // a 481 says that it is over there too
+		case res.IsSuccess():
+			return false, nil
+		case res.StatusCode == sipmsg.StatusCallTransactionDoesNotExists:
+			return true, nil
 		}
-		return fmt.Errorf("bye: %d %s", res.StatusCode, plainText(res.Reason))
+		return false, fmt.Errorf("bye: %d %s", res.StatusCode, plainText(res.Reason))
 	}
 }
 
@@ -211,12 +215,17 @@ func (d *Dialog) finish() {
 func (d *Dialog) forgetOutgoing() {
 	d.mu.Lock()
 	d.out = nil
-	open := !d.over && d.rec.State == StateConfirmed
+	confirmed := d.rec.State == StateConfirmed
 	d.mu.Unlock()
-	if !open {
-		d.drop()
-		d.finish()
+	select {
+	case <-d.gone:
+	default:
+		if confirmed { // up, or its BYE is under way
+			return
+		}
 	}
+	d.drop()
+	d.finish()
 }
 
 func (d *Dialog) confirmed() bool {

@@ -114,7 +114,8 @@ func (a *Agent) incomingRecord(req *sipmsg.Request) DialogRecord {
 	if s := req.CSeq(); s != nil {
 		rec.InviteCSeq, rec.RemoteCSeq = s.SeqNo, s.SeqNo
 	}
-	for _, v := range req.GetHeaders("via") {
+	// As a response would have them, with the true source of the request.
+	for _, v := range sipmsg.NewResponseFromRequest(req, sipmsg.StatusTrying, "", nil).GetHeaders("via") {
 		rec.Vias = append(rec.Vias, v.Value())
 	}
 	if rec.Target == "" {

@@ -204,6 +204,9 @@ func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientT
 		return nil, ErrClosed
 	default:
 	}
+	if a.deaf.Load() {
+		return nil, fmt.Errorf("send %s: the listener died", req.Method)
+	}
 	tx, err := a.tx.Request(ctx, req)
 	if err != nil {
 		return nil, fmt.Errorf("send %s: %w", req.Method, err)

@@ -31,6 +31,7 @@ func (a *Agent) observe(m sipmsg.Message) {
 			out.push(m)
 		}
 	case *sipmsg.Request:
+		a.keepWay(m)
 		received(m)
 		switch m.Method {
 		case sipmsg.INVITE, sipmsg.CANCEL:
@@ -40,6 +41,24 @@ func (a *Agent) observe(m sipmsg.Message) {
 				d.acked(m)
 			}
 		}
+	}
+}
+
+// steady is a connection that stays in the transport's pool when its read loop
+// ends: a request that was read last must still find the way back.
+type steady struct{ sipmsg.Connection }
+
+// keepWay makes the connection that a request came by a steady one. Without it
+// the library opens a socket for the response, and leaves it open.
+func (a *Agent) keepWay(req *sipmsg.Request) {
+	pool := a.tp.Pool("udp")
+	c := pool.Get(req.Source())
+	if c == nil {
+		return
+	}
+	defer c.TryClose() //nolint:errcheck // a listener's does nothing but count
+	if _, ok := c.(steady); !ok {
+		pool.Add(req.Source(), steady{c})
 	}
 }
 

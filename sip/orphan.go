@@ -33,7 +33,7 @@ func (a *Agent) EndOrphan(ctx context.Context, rec DialogRecord, why Reason) (an
 	case rec.State == StateConfirmed:
 		answered = true
 		rec.CSeq++
-		err = a.bye(ctx, &rec, []Reason{why})
+		_, err = a.bye(ctx, &rec, []Reason{why})
 	case rec.Role == RoleUAC:
 		answered, err = a.cancelOrphan(ctx, &rec, why)
 	default:
@@ -91,13 +91,8 @@ func (a *Agent) cancelOrphan(ctx context.Context, rec *DialogRecord, why Reason)
 	// the tag that rang is refused with 481 if it was not.
 	bye := *rec
 	bye.CSeq++
-	req, err := a.request(&bye, sipmsg.BYE, bye.CSeq, newBranch())
-	if err != nil {
-		return true, err
-	}
-	addReasons(req, o.reasons)
-	res, err := a.transact(ctx, req)
-	return err != nil || res.StatusCode != sipmsg.StatusCallTransactionDoesNotExists, err
+	gone, err := a.bye(ctx, &bye, o.reasons)
+	return !gone, err
 }
 
 // revive makes the INVITE of a record one that nobody waits for any more.
