@@ -120,8 +120,12 @@ func (s *Service) reachManager(c *Call) (*leg, outcome) {
 		}
 		return nil, c.stopped()
 	case l == nil:
+		owner := store.PartyManager
+		if f := new(sip.Failure); errors.As(why.err, &f) && f.Kind == sip.Internal {
+			owner = store.PartyUs
+		}
 		return nil, outcome{
-			result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager,
+			result: store.ResultManagerUnavailable, code: codeMissed, owner: owner,
 			reason: "no manager could be reached; the last one: " + why.err.Error(), retry: retryLater,
 		}
 	}

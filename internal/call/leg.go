@@ -96,7 +96,7 @@ func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 	}
 	l.media, err = c.svc.sound.Open(ctx, media.SessionConfig{Advertise: ip, Prefer: d.prefer})
 	if err != nil {
-		err = &sip.Failure{Kind: sip.BadMedia, Err: fmt.Errorf("open media: %w", err)}
+		err = &sip.Failure{Kind: sip.Internal, Err: fmt.Errorf("open media: %w", err)}
 		l.failed(err)
 		return nil, err
 	}

@@ -31,31 +31,40 @@ const renderLimit = 3 * time.Second
 // clip returns a stock sentence. When no engine can speak it, two beeps say at
 // least that something happened.
 func (p *prompts) clip(ctx context.Context, id tts.PhraseID) *g711.Clip {
+	c, err := p.render(ctx, id)
+	if err != nil {
+		p.log.Warn("a stock sentence could not be spoken; beeps stand in", "sentence", id, "err", err)
+		return tts.FallbackClip()
+	}
+	return c
+}
+
+func (p *prompts) render(ctx context.Context, id tts.PhraseID) (*g711.Clip, error) {
 	p.mu.Lock()
 	c := p.clips[id]
 	p.mu.Unlock()
 	if c != nil {
-		return c
+		return c, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, renderLimit)
 	defer cancel()
 	c, err := p.speech.Render(ctx, tts.Phrase(p.language, id), "")
 	if err != nil {
-		p.log.Warn("a stock sentence could not be spoken; beeps stand in", "sentence", id, "err", err)
-		return tts.FallbackClip()
+		return nil, err
 	}
 	p.mu.Lock()
 	p.clips[id] = c
 	p.mu.Unlock()
-	return c
+	return c, nil
 }
 
-// warm renders every stock sentence, so that no call waits for one.
+// warm renders every stock sentence, so that no call waits for one. It gives
+// up at the first that cannot be spoken: the others fare no better, and the
+// log need not be told of each.
 func (p *prompts) warm(ctx context.Context) {
 	for _, id := range tts.Phrases() {
-		if ctx.Err() != nil {
+		if _, err := p.render(ctx, id); err != nil || ctx.Err() != nil {
 			return
 		}
-		p.clip(ctx, id)
 	}
 }
