@@ -27,10 +27,12 @@ func TestKilledServerLeavesNothingBehind(t *testing.T) {
 		manager  lab.Script
 		customer lab.Script
 		when     func(*testing.T, *killed) // waits for the moment
+		down     func(*testing.T, *killed) // what happens before the new start; may be nil
 		result   store.Result
 		code     string
 		managers int // how often the manager is called in all
 		called   int // and the customer
+		recorded bool
 	}{
 		{
 			name: "directly after the request was accepted", manager: lab.Manager(300 * time.Millisecond), customer: shortTalk(),
@@ -49,8 +51,16 @@ func TestKilledServerLeavesNothingBehind(t *testing.T) {
 			when: customerRings, result: store.ResultCompleted, code: "200", managers: 2, called: 2,
 		},
 		{
+			name: "before the customer answers", manager: lab.Manager(0), customer: lab.Customer(500 * time.Millisecond),
+			when: customerRings, down: customerAnswers, result: store.ResultInterrupted, code: "OTHER", managers: 1, called: 1,
+		},
+		{
+			name: "before the manager answers", manager: lab.Manager(500 * time.Millisecond), customer: shortTalk(),
+			when: managerRings, down: managerAnswers, result: store.ResultCompleted, code: "200", managers: 2, called: 1,
+		},
+		{
 			name: "while they talk", manager: lab.Manager(0), customer: lab.Customer(300 * time.Millisecond),
-			when: talking, result: store.ResultInterrupted, code: "OTHER", managers: 1, called: 1,
+			when: talking, result: store.ResultInterrupted, code: "OTHER", managers: 1, called: 1, recorded: true,
 		},
 	}
 	for _, tt := range tests {
@@ -64,6 +74,9 @@ func TestKilledServerLeavesNothingBehind(t *testing.T) {
 			tt.when(t, k)
 			k.kill()
 			before := len(k.manager.Parties())
+			if tt.down != nil {
+				tt.down(t, k)
+			}
 			k.start()
 
 			call := k.ended(k.call.ID, 30*time.Second)
@@ -81,8 +94,8 @@ func TestKilledServerLeavesNothingBehind(t *testing.T) {
 				t.Errorf("the customer was called %d times, want %d", n, tt.called)
 			}
 			wantOrphansEnded(t, k)
-			if tt.result == store.ResultInterrupted && call.Recording == nil {
-				t.Error("what was said until the end is not in a recording")
+			if tt.recorded && (call.Recording == nil || call.Recording.DurationMS < 1000) {
+				t.Errorf("the recording of what was said before the end is %+v, want a second at least", call.Recording)
 			}
 		})
 	}
@@ -119,6 +132,16 @@ func announcing(t *testing.T, k *killed) {
 func customerRings(t *testing.T, k *killed) {
 	t.Helper()
 	reached(t, k.customers, killedNumber, lab.Ringing)
+}
+
+func customerAnswers(t *testing.T, k *killed) {
+	t.Helper()
+	reached(t, k.customers, killedNumber, lab.Answered)
+}
+
+func managerAnswers(t *testing.T, k *killed) {
+	t.Helper()
+	reached(t, k.manager, managerPort, lab.Answered)
 }
 
 func talking(t *testing.T, k *killed) {
