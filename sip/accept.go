@@ -88,6 +88,10 @@ func (o *outgoing) fork(res *sipmsg.Response) DialogRecord {
 		rec.Target = c
 	}
 	rec.RouteSet = reversed(recordRoutes(res))
+	if contactOf(res) == "" && len(rec.RouteSet) == 0 {
+		rec.Destination = o.dest.String() // the target is still the INVITE's
+		return rec
+	}
 	if err := o.a.aim(o.a.base, &rec, sourceOf(res)); err != nil {
 		o.a.log.Info("sip: contact or route of the answer is not usable", "call_id", rec.CallID, "error", err)
 		rec.RouteSet, rec.Target = nil, o.plan.target

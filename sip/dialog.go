@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -18,6 +19,7 @@ type Dialog struct {
 	phase  phase         // guarded by a.calls.mu
 	done   chan struct{} // closed when the dialog is over for its user
 	gone   chan struct{} // closed when nothing of it is left to do
+	last   sync.Once     // of finish
 
 	neg sync.Mutex // held while the Negotiator is asked
 
@@ -197,17 +199,12 @@ func (d *Dialog) drop() {
 	}
 }
 
-// finish closes gone, once, and takes the dialog out of the journal.
+// finish takes the dialog out of the journal and closes gone, once.
 func (d *Dialog) finish() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	select {
-	case <-d.gone:
-		return
-	default:
-	}
-	close(d.gone)
-	d.a.journal.DeleteDialog(d.id)
+	d.last.Do(func() {
+		d.a.journal.DeleteDialog(d.id)
+		close(d.gone)
+	})
 }
 
 // forgetOutgoing frees what was kept for late responses to our INVITE, and the
@@ -278,13 +275,8 @@ func (d *Dialog) saveEarly(tag string) {
 func (d *Dialog) holdAddr(ip netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.dropped {
+	if d.dropped || slices.Contains(d.addrs, ip) {
 		return
-	}
-	for _, have := range d.addrs {
-		if have == ip {
-			return
-		}
 	}
 	d.addrs = append(d.addrs, ip)
 	d.a.peers.hold(ip)

@@ -255,21 +255,29 @@ func (in *Incoming) EarlyMedia(n Negotiator) error {
 
 func (in *Incoming) provisional(status int, phrase string, body []byte) error {
 	res := in.a.response(in.req, status, phrase, body, sipmsg.NewHeader("Contact", in.d.record().Contact))
+	first, err := in.respond(res)
+	if first {
+		in.a.journal.SaveDialog(in.d.record())
+	}
+	return err
+}
+
+// respond sends an 18x and reports whether it is the first.
+func (in *Incoming) respond(res *sipmsg.Response) (first bool, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err := in.open(); err != nil {
-		return err
+		return false, err
 	}
-	first := in.ringing == nil
+	first = in.ringing == nil
 	in.ringing = res
 	if err := in.tx.Respond(res); err != nil {
-		return fmt.Errorf("sip: %d: %w", status, err)
+		return first, fmt.Errorf("sip: %d: %w", res.StatusCode, err)
 	}
 	if first {
-		in.a.journal.SaveDialog(in.d.record())
 		in.again = in.a.after(ringAgain, in.ringAgain)
 	}
-	return nil
+	return first, nil
 }
 
 // open is nil while a final response may be sent. in.mu is held.

@@ -118,8 +118,7 @@ func TestIncomingCallIsAnsweredAndHungUpByTheCaller(t *testing.T) {
 		if e := d.Ended(); e.By != ByRemote || len(e.Reasons) != 1 || e.Reasons[0].Cause != 16 {
 			t.Errorf("ended %+v", e)
 		}
-		var e Ended
-		if !errors.As(context.Cause(c.ctx), &e) {
+		if _, ok := errors.AsType[Ended](context.Cause(c.ctx)); !ok {
 			t.Errorf("cause %v", context.Cause(c.ctx))
 		}
 		if err := d.Bye(t.Context()); err != nil {

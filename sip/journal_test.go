@@ -167,7 +167,9 @@ func crash(t *testing.T, play func(b *bed, calls chan incoming) *peer) (*bed, Di
 	rec := old.journal.only(t)
 	old.net.SetFilter(nil)
 	_ = old.agent.cfg.Listen[0].Close() // deaf and dumb
-	<-old.agent.Fatal()
+	if err := <-old.agent.Fatal(); err == nil {
+		t.Fatal("the old agent lives")
+	}
 	fresh := &bed{t: t, net: old.net, carrier: old.carrier, phone: old.phone, log: &logBuffer{}, journal: &testJournal{recs: map[string]DialogRecord{rec.ID: rec}}}
 	cfg := old.agent.cfg
 	cfg.Journal = fresh.journal

@@ -41,7 +41,7 @@ func facing(dest netip.Addr) netip.Addr {
 	if err != nil {
 		return netip.Addr{}
 	}
-	defer c.Close() //nolint:errcheck // nothing was written
+	defer c.Close()
 	ap := c.LocalAddr().(*net.UDPAddr).AddrPort()
 	return ap.Addr().Unmap()
 }

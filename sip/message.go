@@ -160,6 +160,11 @@ func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPor
 // source if it is among the addresses, so that a round-robin name does not
 // send an ACK elsewhere than the INVITE.
 func (a *Agent) lookUp(ctx context.Context, host string, source netip.AddrPort) netip.Addr {
+	for _, e := range a.peers.endpoints() {
+		if strings.EqualFold(e.host, host) && slices.Contains(e.current(), source.Addr()) {
+			return source.Addr()
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	addrs, err := a.peers.look(ctx, host)

@@ -56,7 +56,7 @@ func (a *Agent) keepWay(req *sipmsg.Request) {
 	if c == nil {
 		return
 	}
-	defer c.TryClose() //nolint:errcheck // a listener's does nothing but count
+	defer c.TryClose()
 	if _, ok := c.(steady); !ok {
 		pool.Add(req.Source(), steady{c})
 	}
@@ -139,7 +139,8 @@ type arrival struct {
 	key, merge string
 	at         time.Time
 	twin       bool // the same request came over another way before
-	active     bool // Handle runs
+	claimed    bool // it was handed to a handler
+	active     bool // which has not returned
 	old        bool // out of order already
 	cancelled  *Failure
 	onCancel   func(*Failure)
@@ -223,10 +224,10 @@ func (b *inbox) claim(key string) *arrival {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	r := b.byKey[key]
-	if r == nil || r.active {
+	if r == nil || r.claimed {
 		return nil
 	}
-	r.active = true
+	r.claimed, r.active = true, true
 	return r
 }
 
@@ -245,9 +246,8 @@ func (b *inbox) watch(r *arrival, f func(*Failure)) {
 func (b *inbox) release(r *arrival) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r.onCancel = nil
+	r.onCancel, r.active = nil, false
 	if r.old {
-		r.active = false
 		b.drop(r)
 	}
 }

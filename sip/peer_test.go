@@ -307,10 +307,9 @@ func failure(t *testing.T, o outcome) *Failure {
 
 // testMedia is a Negotiator that remembers.
 type testMedia struct {
-	mu      sync.Mutex
-	calls   []string // guarded by mu
-	refuse  error
-	offered int // guarded by mu
+	mu     sync.Mutex
+	calls  []string // guarded by mu
+	refuse error
 }
 
 func (m *testMedia) note(what string) {

@@ -302,7 +302,7 @@ func TestListenUDPSaysWhichPortIsTakenAndWhatToDo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer c.Close() //nolint:errcheck // nothing was written
+	defer c.Close()
 	addr := c.LocalAddr().String()
 	_, err = ListenUDP(t.Context(), addr)
 	if err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "sip.listen") {
@@ -321,4 +321,49 @@ func TestQuietHandlerKeepsGroupsAndAttrs(t *testing.T) {
 	if s := out.String(); strings.Contains(s, "not said") || !strings.Contains(s, "level=WARN msg=said a=1 g.long=xxx") || len(s) > 400 {
 		t.Errorf("log %q", s)
 	}
+}
+
+func TestOldInvitesAreForgotten(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := testAgent(t, nil) // its handler returns at once
+		for i := range 50 {
+			id := fmt.Sprint(i)
+			b.carrier.send(b.carrier.initial(id, "body:"+testSDP))
+			b.carrier.expect("100")
+			b.carrier.send(b.carrier.of(b.carrier.expect("500"), "ACK", "inv"+id, 100))
+			time.Sleep(2 * time.Second)
+		}
+		b.agent.inbox.mu.Lock()
+		defer b.agent.inbox.mu.Unlock()
+		if k, m, o := len(b.agent.inbox.byKey), len(b.agent.inbox.merged), len(b.agent.inbox.order); k > 20 || m > 20 || o > 20 {
+			t.Errorf("%d, %d and %d of 50 INVITEs are remembered", k, m, o)
+		}
+	})
+}
+
+func TestHostOfTheContactIsResolvedOnceAndPinned(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		asked := 0
+		b := testAgent(t, func(c *Config) {
+			c.Resolve = func(context.Context, string) ([]netip.Addr, error) {
+				asked++ // round robin: never the same first
+				all := []netip.Addr{netip.MustParseAddr("10.0.0.66"), netip.MustParseAddr("10.0.0.9"), netip.MustParseAddr("10.0.0.67")}
+				return append(all[asked%3:], all[:asked%3]...), nil
+			}
+		})
+		out := b.invite(t.Context(), Invite{})
+		req := b.carrier.expect("INVITE")
+		b.carrier.reply(req, "200 OK", "Contact: <sip:far@gw.example.net>", "body:"+testSDP)
+		b.carrier.expect("ACK") // to where the 200 came from
+		o := <-out
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		go func() { _ = o.d.Bye(t.Context()) }()
+		bye := b.carrier.expect("BYE")
+		if bye.uri() != "sip:far@gw.example.net" || asked != 1 {
+			t.Errorf("BYE to %s, %d look-ups", bye.uri(), asked)
+		}
+		b.carrier.reply(bye, "200 OK")
+	})
 }
