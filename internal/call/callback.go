@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"perezvon/internal/route"
 	"perezvon/internal/store"
@@ -138,6 +137,7 @@ func (s *Service) reachManager(c *Call) (*leg, outcome) {
 func (c *Call) announce(manager *leg, text *g711.Clip) (outcome, bool) {
 	if text != nil {
 		c.enter(store.StateAnnouncing, "")
+		manager.media.FlushDigits() // the key that accepted the call does not skip the text
 		ctx, stop := context.WithTimeout(manager.ctx, c.settings().Announcement)
 		defer stop()
 		skip := make(chan struct{})
@@ -168,14 +168,13 @@ func (c *Call) reachCustomer(manager *leg) (*leg, outcome) {
 	rec := c.Record()
 	waiting := c.waitingTone(manager)
 	defer waiting.stop()
-	began := time.Now()
 	customer, _, err := c.dialTrunks(manager.ctx, route.Target{
 		Number: route.Dialled(c.svc.set, c.line.Trunks[0], rec.Number), Display: rec.Number, Trunks: c.line.Trunks,
 	}, c.settings().CustomerRing, ringing{
 		role: store.RoleCustomer, prefer: manager.media.Codec(), progress: waiting.progress,
 	})
 	c.change("", nil, func(r *store.Call) {
-		r.RingMS = time.Since(began).Milliseconds()
+		r.RingMS = ringTime(r, store.RoleCustomer).Milliseconds()
 		if err == nil {
 			r.CustomerReached = true
 			r.Customer = endpointOf(r, customer.id)

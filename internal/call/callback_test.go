@@ -35,6 +35,9 @@ func TestManagerHearsTheTextThenOnlyTheCustomerAndTheCustomerOnlyTheManager(t *t
 		if rec.TalkMS < 19_500 || rec.TalkMS > 20_500 {
 			t.Errorf("talk time is %d ms, want 20 s", rec.TalkMS)
 		}
+		if rec.RingMS < 900 || rec.RingMS > 1100 {
+			t.Errorf("the customer's phone rang %d ms, want 1 s", rec.RingMS)
+		}
 		manager, client := w.party(w.phones["101"], "101", 1), w.party(w.carrier, customer, 1)
 		if got := manager.HeardFor(speechTone); got < speechTime-200*time.Millisecond {
 			t.Errorf("the manager heard %v of the text, want %v", got, speechTime)

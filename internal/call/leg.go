@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -226,6 +227,22 @@ func findLeg(r *store.Call, id string) *store.Leg {
 		}
 	}
 	return nil
+}
+
+// ringTime is how long the phone of a role rang, the last time it did.
+func ringTime(r *store.Call, role store.Role) time.Duration {
+	for _, l := range slices.Backward(r.Legs) {
+		switch {
+		case l.Role != role:
+		case l.RingAt == nil:
+			return 0
+		case l.AnsweredAt != nil:
+			return l.AnsweredAt.Sub(*l.RingAt)
+		case l.EndedAt != nil:
+			return l.EndedAt.Sub(*l.RingAt)
+		}
+	}
+	return 0
 }
 
 func partyOf(r store.Role) store.Party {

@@ -188,5 +188,6 @@ func (c *Call) attachRecording() {
 	}
 	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(r *store.Call) {
 		r.Recording = &store.Recording{File: file, Bytes: info.Size(), DurationMS: length.Milliseconds()}
+		r.TalkMS = max(r.TalkMS, length.Milliseconds()) // what is known of the talk
 	})
 }
