@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -87,7 +88,8 @@ func (o *outgoing) fork(res *sipmsg.Response) DialogRecord {
 	if c := contactOf(res); c != "" {
 		rec.Target = c
 	}
-	rec.RouteSet = reversed(recordRoutes(res))
+	rec.RouteSet = recordRoutes(res)
+	slices.Reverse(rec.RouteSet)
 	if contactOf(res) == "" && len(rec.RouteSet) == 0 {
 		rec.Destination = o.dest.String() // the target is still the INVITE's
 		return rec
@@ -98,13 +100,6 @@ func (o *outgoing) fork(res *sipmsg.Response) DialogRecord {
 		rec.Destination = sourceOf(res).String()
 	}
 	return rec
-}
-
-func reversed(routes []string) []string {
-	for i, j := 0, len(routes)-1; i < j; i, j = i+1, j-1 {
-		routes[i], routes[j] = routes[j], routes[i]
-	}
-	return routes
 }
 
 // ack renders the ACK to a 2xx: a request of its own in the dialog, with the
