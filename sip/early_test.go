@@ -2,12 +2,12 @@ package sip
 
 import (
 	"errors"
-
-	"github.com/google/go-cmp/cmp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestManyProvisionalsDoNotEndTheCall(t *testing.T) {
