@@ -27,6 +27,7 @@ type Dialog struct {
 	rec       DialogRecord                          // guarded by mu
 	media     Negotiator                            // guarded by mu
 	onInfo    func(contentType string, body []byte) // guarded by mu
+	onEnd     func(Ended)                           // guarded by mu; nil: nobody asks
 	out       *outgoing                             // guarded by mu; nil once no response to our INVITE can come
 	in        *Incoming                             // guarded by mu; nil once the INVITE has its final response
 	pending   *acking                               // guarded by mu; our 2xx that waits for its ACK
@@ -63,6 +64,20 @@ func (d *Dialog) Ended() Ended {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ended
+}
+
+// OnEnd has f called once when the dialog is over, at once if it is already.
+// f must not block. A second call replaces an f that has not been called.
+func (d *Dialog) OnEnd(f func(Ended)) {
+	d.mu.Lock()
+	over, ended := d.over, d.ended
+	if !over {
+		d.onEnd = f
+	}
+	d.mu.Unlock()
+	if over {
+		f(ended)
+	}
 }
 
 // RemoteAddr is where the dialog's requests are sent to.
@@ -112,7 +127,7 @@ func (d *Dialog) end(e Ended, bye bool) bool {
 	}
 	d.over, d.ended = true, e
 	close(d.done)
-	cancel, wait := d.cancelCtx, bye && d.pending != nil
+	cancel, tell, wait := d.cancelCtx, d.onEnd, bye && d.pending != nil
 	d.byeOnAck = wait
 	if !bye {
 		d.dropPending()
@@ -120,6 +135,9 @@ func (d *Dialog) end(e Ended, bye bool) bool {
 	d.mu.Unlock()
 	if cancel != nil {
 		cancel(e)
+	}
+	if tell != nil {
+		tell(e)
 	}
 	switch {
 	case wait: // acknowledged or given up on, it goes out

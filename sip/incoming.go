@@ -223,6 +223,14 @@ func (in *Incoming) Offer() []byte { return sdpBody(in.req) }
 // empty without one.
 func (in *Incoming) Header(name string) string { return header(in.req, strings.ToLower(name)) }
 
+// MaxForwards is how many further hops the call may take.
+func (in *Incoming) MaxForwards() int {
+	if h := in.req.MaxForwards(); h != nil {
+		return int(h.Val())
+	}
+	return maxForwards
+}
+
 // Ring answers 180, and again every minute until the final response.
 func (in *Incoming) Ring() error {
 	return in.provisional(sipmsg.StatusRinging, "Ringing", nil)

@@ -34,7 +34,7 @@ func (a *Agent) request(rec *DialogRecord, method sipmsg.RequestMethod, seq uint
 	via := &sipmsg.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP", Host: host, Port: port}
 	via.Params = sipmsg.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}
 	req.AppendHeader(via)
-	hops := sipmsg.MaxForwardsHeader(70)
+	hops := sipmsg.MaxForwardsHeader(maxForwards)
 	req.AppendHeader(&hops)
 	for _, r := range routes {
 		req.AppendHeader(sipmsg.NewHeader("Route", r))

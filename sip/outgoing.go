@@ -157,6 +157,9 @@ func (o *outgoing) build(rec *DialogRecord) (*sipmsg.Request, error) {
 	if err != nil {
 		return nil, err
 	}
+	if hops := req.MaxForwards(); hops != nil && o.plan.inv.MaxForwards > 0 {
+		*hops = sipmsg.MaxForwardsHeader(min(o.plan.inv.MaxForwards, maxForwards))
+	}
 	req.AppendHeader(sipmsg.NewHeader("Contact", rec.Contact))
 	req.AppendHeader(sipmsg.NewHeader("Allow", allowed))
 	if o.asserted != "" {

@@ -29,7 +29,8 @@ const (
 	defaultSilence   = 4 * time.Second
 	defaultFirstRing = 10 * time.Second
 	defaultRing      = 3 * time.Minute
-	maxAddresses     = 4 // of one host are tried for one call
+	maxForwards      = 70 // RFC 3261 8.1.1.6
+	maxAddresses     = 4  // of one host are tried for one call
 )
 
 // Config is what an Agent needs. Listen and Handle are required.
@@ -114,6 +115,10 @@ type Invite struct {
 	Asserted    string // user of P-Asserted-Identity (RFC 3325); empty: no such header
 	Ref         DialogRef
 	Media       Negotiator
+	// MaxForwards is how many further hops the call may take; 0: 70. A call
+	// that is passed on has one less than it came with, lest it go round for
+	// ever (RFC 3261 16.3 and 16.6).
+	MaxForwards int
 	// Silence bounds the time without any response; 0: the trunk's Try, 4 s.
 	Silence time.Duration
 	// FirstRing bounds the time until the first 18x; 0: 10 s.

@@ -20,6 +20,9 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 	case s.draining.Err() != nil:
 		s.refuse(in, 503, "Service Unavailable", "the server shuts down")
 		return
+	case in.MaxForwards() <= 1: // what we dial would have none left
+		s.refuse(in, 483, "Too Many Hops", "the call went round in circles; look at the forwards of all machines it passes")
+		return
 	case !ok && in.Extension != "":
 		s.refuse(in, 403, "Forbidden", "extension "+in.Extension+" calls, but phones cannot place calls through this server")
 		return
@@ -86,6 +89,7 @@ func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, t
 		caller:   caller{number: c.Record().Number, name: in.FromDisplay},
 		prefer:   callerLeg.media.Codec(),
 		progress: tone.progress,
+		hops:     in.MaxForwards() - 1,
 	})
 	if callee == nil {
 		return c.turnAway(ctx, in, callerLeg, why)

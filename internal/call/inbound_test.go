@@ -190,3 +190,28 @@ func TestCallerWithoutOfferGetsOneAndIsBridged(t *testing.T) {
 		}
 	})
 }
+
+func TestForwardThatComesBackEndsInsteadOfCirclingForEver(t *testing.T) {
+	inWorld(t, func(c *configs.Config) {
+		through(c)
+		c.Trunks[1].Host = "10.0.0.1:5060" // our own address
+		c.Lines[0].Trunks = []string{"provider", "backup"}
+		c.Callback.Ring = time.Minute
+	}, func(w *world) {
+		caller := w.inboundTo("9123", lab.Tone(customerTone))
+		<-caller.Ended()
+		if _, refused := caller.Event(lab.Refused); !refused {
+			t.Errorf("the caller got %v", caller.Timeline())
+		}
+		time.Sleep(2 * time.Minute)
+		calls, _, err := w.db.Calls(context.Background(), store.Filter{Limit: 1000})
+		if err != nil || len(calls) > 70 {
+			t.Errorf("%d calls came of one (%v)", len(calls), err)
+		}
+		for _, rec := range calls {
+			if rec.State != store.StateEnded {
+				t.Errorf("call %s is still %s", rec.ID, rec.State)
+			}
+		}
+	})
+}

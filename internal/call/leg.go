@@ -51,6 +51,7 @@ type dialling struct {
 	ring     time.Duration
 	prefer   media.Codec              // what the other leg speaks, to save transcoding
 	progress func(*leg, sip.Progress) // early media and ringing; may be nil
+	hops     int                      // how many the call may still take; 0: as many as a new one
 }
 
 // dial rings a target until it answers. The error is a *sip.Failure. ctx
@@ -64,7 +65,7 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 		Target: t.at, User: t.user,
 		FromUser: t.fromUser, FromDisplay: t.fromDisplay, Asserted: t.asserted,
 		Ref:   sip.DialogRef{Call: c.rec.ID, Leg: l.id},
-		Media: l.media, Ring: d.ring,
+		Media: l.media, Ring: d.ring, MaxForwards: d.hops,
 		OnInfo: l.media.InfoDigit,
 		OnProgress: func(p sip.Progress) {
 			l.progress(p)

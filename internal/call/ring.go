@@ -21,6 +21,7 @@ type ringing struct {
 	caller   caller                   // what the phones show
 	prefer   media.Codec              // see dialling
 	progress func(*leg, sip.Progress) // of any phone that rings; may be nil
+	hops     int                      // see dialling
 }
 
 // errElsewhere ends the phones that lost (RFC 3326 section 2).
@@ -110,7 +111,7 @@ func (c *Call) ringTogether(ctx context.Context, targets []route.Target, ring ti
 // dialTrunks dials one target: an extension, or a number through the first of
 // its trunks that works. The leg it returns has been accepted.
 func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Duration, r ringing) (*leg, target, error) {
-	d := dialling{role: r.role, ring: ring, prefer: r.prefer, progress: r.progress}
+	d := dialling{role: r.role, ring: ring, prefer: r.prefer, progress: r.progress, hops: r.hops}
 	var t target
 	var err error
 	for _, t = range c.targets(rt, r.caller) {
