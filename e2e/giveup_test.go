@@ -1,0 +1,135 @@
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"perezvon/internal/api"
+	"perezvon/internal/lab"
+	"perezvon/internal/store"
+)
+
+// While the customer's phone rings somebody here gives up: it must stop, also
+// where its answer crosses our CANCEL.
+func TestForeignCustomerWhoIsGivenUpOn(t *testing.T) {
+	leaves := append(lab.Manager(0), lab.Talk(time.Second), lab.Bye())
+	tests := []struct {
+		name, scenario string
+		manager        lab.Script
+		end            func(*server, api.Call) // nil: the manager hangs up
+		result         store.Result
+		owner          store.Party
+	}{
+		{"by the manager", "rings", leaves, nil, store.ResultManagerHungUp, store.PartyManager},
+		{"by the manager, and the answer crosses", "crosses", leaves, nil, store.ResultManagerHungUp, store.PartyManager},
+		{"through the API", "rings", lab.Manager(0), hangUpRinging, store.ResultCancelled, store.PartyUs},
+		{"through the API, and the answer crosses", "crosses", lab.Manager(0), hangUpRinging, store.ResultCancelled, store.PartyUs},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			customer, manager := newSIPp(t, tt.scenario, ""), newCarrier(t)
+			manager.Number(managerPort, tt.manager)
+			s := serve(t, setup{trunk: customer.addr, manager: manager.Addr().String()})
+			call := s.place(api.CallbackBody{Number: "+79160000012"})
+			if tt.end != nil {
+				tt.end(s, call)
+			}
+			call = s.ended(call.ID, 20*time.Second)
+			customer.passed(t, 20*time.Second)
+			atRest(t, manager)
+			s.clean()
+			s.stop()
+			wantResult(t, call, tt.result, "603-S")
+			if got := value(call.ReasonOwner); got != string(tt.owner) {
+				t.Errorf("the reason is of %q, want %q", got, tt.owner)
+			}
+		})
+	}
+}
+
+// hangUpRinging ends a call when the customer's phone has begun to ring.
+func hangUpRinging(s *server, c api.Call) {
+	s.t.Helper()
+	eventually(s.t, 20*time.Second, "the customer's phone rings", func() bool {
+		for _, l := range s.call(c.ID).Legs {
+			if l.Role == string(store.RoleCustomer) && l.State == string(store.LegRinging) {
+				return true
+			}
+		}
+		return false
+	})
+	if _, err := s.Hangup(within(s.t, 10*time.Second), c.ID); err != nil {
+		s.t.Errorf("hang up: %v", err)
+	}
+}
+
+// After many calls of all kinds nothing is left in the server: no call, no
+// port, no goroutine, no socket.
+func TestNothingIsLeftAfterCalls(t *testing.T) {
+	t.Parallel()
+	manager, customers := newPhone(t, 100*time.Millisecond), newCarrier(t)
+	for i := range stormCalls {
+		customers.Number(stormNumber(i), kinds[i%len(kinds)].script)
+	}
+	s := serve(t, setup{trunk: customers.Addr().String(), manager: manager.Addr().String(), callback: quick})
+	one := func(i int) {
+		s.ended(s.place(api.CallbackBody{Number: stormNumber(i), Text: announcement}).ID, 60*time.Second)
+	}
+	one(0) // what stays after the first call, stays
+	s.clean()
+	goroutines, open := s.gauge("go_goroutines"), s.sockets()
+	var calls sync.WaitGroup
+	for i := 1; i < stormCalls; i++ {
+		calls.Go(func() { one(i) })
+	}
+	calls.Wait()
+	atRest(t, manager, customers)
+	s.clean()
+	s.Close() // its connections are sockets too
+	var g, o int
+	defer func() { t.Logf("%d goroutines before, %d after; %d sockets before, %d after", goroutines, g, open, o) }()
+	eventually(t, 60*time.Second, "as many goroutines and sockets as before", func() bool {
+		g, o = s.gauge("go_goroutines"), s.sockets()
+		return g <= goroutines && o <= open
+	})
+	s.stop()
+}
+
+// gauge reads a value of GET /metrics.
+func (s *server) gauge(name string) int {
+	s.t.Helper()
+	found := regexp.MustCompile(`(?m)^` + name + ` (\d+)$`).FindStringSubmatch(s.get("/metrics"))
+	if found == nil {
+		s.t.Fatalf("GET /metrics has no %s", name)
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
+// sockets counts those that the server has open.
+func (s *server) sockets() int {
+	s.t.Helper()
+	folder := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	n := 0
+	for _, f := range files {
+		if to, err := os.Readlink(filepath.Join(folder, f.Name())); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
+}
