@@ -60,9 +60,10 @@ func (s *server) opened(closer func(context.Context) error) { s.closers = append
 const dataMode = 0o750
 
 func (s *server) openStore(ctx context.Context) error {
-	for key, dir := range map[string]string{"data_dir": s.cfg.DataDir, "recordings.dir": s.cfg.Recordings.Dir} {
-		if err := os.MkdirAll(dir, dataMode); err != nil {
-			return fmt.Errorf("%s: the folder cannot be made; make it writable for this user or choose another: %w", key, err)
+	// In this order: the recordings are in the data folder unless told otherwise.
+	for _, folder := range []struct{ key, path string }{{"data_dir", s.cfg.DataDir}, {"recordings.dir", s.cfg.Recordings.Dir}} {
+		if err := os.MkdirAll(folder.path, dataMode); err != nil {
+			return fmt.Errorf("%s: the folder cannot be made; make it writable for this user or choose another: %w", folder.key, err)
 		}
 	}
 	db, err := sqlite.Open(ctx, filepath.Join(s.cfg.DataDir, "perezvon.db"), sqlite.Options{})
