@@ -123,7 +123,13 @@ func wantWords(t *testing.T, out string, words ...string) {
 func TestWrongUsageEndsWithStatus2(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{}, {"serv"}, {"serve", "--prot", "8080"}, {"serve", "--log-level", "loud"}, {"callback"}, {"call"}, {"hangup", "no-id"},
+		{},
+		{"serv"},
+		{"serve", "--prot", "8080"},
+		{"serve", "--log-level", "loud"},
+		{"callback"},
+		{"call"},
+		{"hangup", "no-id"},
 		{"status", "--server", "nonsense://"},
 	} {
 		p := launch(t, "perezvon", t.TempDir(), os.Environ(), program, args...)

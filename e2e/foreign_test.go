@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -102,9 +103,9 @@ func hangUpAfterHold(s *server, c api.Call) {
 // legOf is the last leg of a role.
 func legOf(t *testing.T, c api.Call, role store.Role) api.Leg {
 	t.Helper()
-	for i := len(c.Legs) - 1; i >= 0; i-- {
-		if c.Legs[i].Role == string(role) {
-			return c.Legs[i]
+	for _, l := range slices.Backward(c.Legs) {
+		if l.Role == string(role) {
+			return l
 		}
 	}
 	t.Fatalf("the call has no leg of a %s", role)

@@ -67,8 +67,10 @@ func newServer(t *testing.T, s setup) *server {
 	if s.drain == "" {
 		s.drain = "30s"
 	}
-	srv := &server{t: t, dir: dir, config: filepath.Join(dir, "perezvon.yaml"), data: s.data, env: append(os.Environ(), s.env...),
-		http: freePort(t), sip: freePort(t), media: freePorts(t, s.ports)}
+	srv := &server{
+		t: t, dir: dir, config: filepath.Join(dir, "perezvon.yaml"), data: s.data, env: append(os.Environ(), s.env...),
+		http: freePort(t), sip: freePort(t), media: freePorts(t, s.ports),
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "data_dir: %s\nregion: RU\nlanguage: ru\ndrain: %s\n", s.data, s.drain)
 	fmt.Fprintf(&b, "http: {listen: \"127.0.0.1:%d\"}\n", srv.http)
