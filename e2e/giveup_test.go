@@ -79,7 +79,7 @@ func TestNothingIsLeftAfterCalls(t *testing.T) {
 	for i := range stormCalls {
 		customers.Number(stormNumber(i), kinds[i%len(kinds)].script)
 	}
-	s := serve(t, setup{trunk: customers.Addr().String(), manager: manager.Addr().String(), callback: quick})
+	s := serve(t, setup{trunk: customers.Addr().String(), manager: manager.Addr().String(), callback: quick, ports: 400})
 	one := func(i int) {
 		s.ended(s.place(api.CallbackBody{Number: stormNumber(i), Text: announcement}).ID, 60*time.Second)
 	}

@@ -9,17 +9,18 @@ import (
 )
 
 // Ports are taken from below the range that the system hands out by itself, so
-// that nobody else gets one between the choice and the use. Tests that run at
-// once get different ones; another run of the tests begins elsewhere.
+// that nobody else gets one between the choice and the use, and below the
+// media ports of a server with defaults. Tests that run at once get different
+// ones; another run of the tests begins elsewhere.
 const (
-	firstPort = 12000
-	lastPort  = 31999
+	firstPort = 10000
+	lastPort  = 19999
 )
 
 var nextPort = struct {
 	sync.Mutex
 	n int
-}{n: firstPort + os.Getpid()%200*100}
+}{n: firstPort + os.Getpid()%100*100}
 
 // freePorts returns the first of n adjacent ports that are free for UDP and
 // TCP on loopback, an even one.

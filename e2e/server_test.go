@@ -23,7 +23,7 @@ type setup struct {
 	manager   string   // host:port of extension 101
 	codecs    string   // default "PCMA, PCMU"
 	callback  string   // more keys of callback: ", ring: 2s"
-	ports     int      // media ports, default 200
+	ports     int      // media ports, default 60
 	data      string   // data_dir, default a new folder
 	drain     string   // default 30s
 	more      string   // more lines of YAML
@@ -62,7 +62,7 @@ func newServer(t *testing.T, s setup) *server {
 		s.codecs = "PCMA, PCMU"
 	}
 	if s.ports == 0 {
-		s.ports = 200
+		s.ports = 60
 	}
 	if s.drain == "" {
 		s.drain = "30s"

@@ -65,7 +65,7 @@ func TestEveryAcceptedCallSurvivesKillsAtRandomMoments(t *testing.T) {
 	for i := range stormCalls {
 		s.customers.Number(stormNumber(i), kinds[i%len(kinds)].script)
 	}
-	s.server = serve(t, setup{trunk: s.customers.Addr().String(), manager: s.manager.Addr().String(), callback: quick})
+	s.server = serve(t, setup{trunk: s.customers.Addr().String(), manager: s.manager.Addr().String(), callback: quick, ports: 400})
 
 	var clients sync.WaitGroup
 	ids := make([]string, stormCalls)
