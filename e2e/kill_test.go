@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -166,4 +168,44 @@ func wantOrphansEnded(t *testing.T, k *killed) {
 			}
 		}
 	}
+}
+
+// A customer whose network never got the INVITE was not reached, although the
+// server had written down that it would call: the callback goes on.
+func TestKilledBeforeTheInviteArrives(t *testing.T) {
+	t.Parallel()
+	addr := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(freePort(t)))
+	network, err := net.ListenPacket("udp4", addr.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer network.Close()
+	manager := newPhone(t, 0)
+	s := serve(t, setup{trunk: addr.String(), manager: manager.Addr().String()})
+	call := s.place(api.CallbackBody{Number: killedNumber})
+	if err := network.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := network.ReadFrom(make([]byte, 1<<16)); err != nil { // it goes no further
+		t.Fatal(err)
+	}
+	s.kill()
+	_ = network.Close()
+	// A carrier that has not seen the INVITE knows nothing of the CANCEL.
+	customers, err := lab.NewCarrier(t.Context(), lab.Config{Signal: addr})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = customers.Close() })
+	customers.Number(killedNumber, shortTalk())
+	s.start()
+
+	call = s.ended(call.ID, 30*time.Second)
+	wantResult(t, call, store.ResultCompleted, "200")
+	if n := len(customers.Calls(killedNumber)); n != 1 {
+		t.Errorf("the customer was called %d times, want once", n)
+	}
+	atRest(t, manager, customers)
+	s.clean()
+	s.stop()
 }
