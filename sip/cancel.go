@@ -24,7 +24,7 @@ func (o *outgoing) cancel() {
 	o.mu.Unlock()
 	rec := o.d.record()
 	o.a.spawn(func() {
-		if err := o.a.sendCancel(context.Background(), &rec, invite.Destination(), reasons); err != nil {
+		if _, err := o.a.sendCancel(context.Background(), &rec, invite.Destination(), reasons); err != nil {
 			o.a.log.Info("sip: cancel", "call_id", rec.CallID, "error", err)
 		}
 	})
@@ -33,7 +33,7 @@ func (o *outgoing) cancel() {
 // sendCancel sends the CANCEL to the INVITE of a record: its Request-URI, top
 // Via, From, To, Call-ID, Route and CSeq number, to where it went (RFC 3261
 // 9.1).
-func (a *Agent) sendCancel(ctx context.Context, rec *DialogRecord, dest string, reasons []Reason) error {
+func (a *Agent) sendCancel(ctx context.Context, rec *DialogRecord, dest string, reasons []Reason) (known bool, err error) {
 	one := *rec
 	one.RemoteTag, one.RouteSet, one.Destination = "", nil, dest
 	if uri, err := parseURI(rec.RemoteURI); err == nil {
@@ -41,11 +41,11 @@ func (a *Agent) sendCancel(ctx context.Context, rec *DialogRecord, dest string, 
 	}
 	req, err := a.request(&one, sipmsg.CANCEL, rec.InviteCSeq, rec.Branch)
 	if err != nil {
-		return err
+		return false, err
 	}
 	addReasons(req, reasons)
-	_, err = a.transact(ctx, req)
-	return err
+	res, err := a.transact(ctx, req)
+	return err == nil && res.StatusCode != sipmsg.StatusCallTransactionDoesNotExists, err
 }
 
 // late deals with a response that comes after Invite has returned, or after

@@ -73,7 +73,8 @@ func (a *Agent) cancelOrphan(ctx context.Context, rec *DialogRecord, why Reason)
 	if err != nil {
 		return true, err
 	}
-	if err := a.sendCancel(ctx, rec, rec.Destination, o.reasons); err != nil {
+	known, err := a.sendCancel(ctx, rec, rec.Destination, o.reasons)
+	if err != nil {
 		return rec.RemoteTag != "", err
 	}
 	timer := time.NewTimer(orphanFinal)
@@ -85,7 +86,9 @@ func (a *Agent) cancelOrphan(ctx context.Context, rec *DialogRecord, why Reason)
 	case <-timer.C:
 	}
 	if rec.RemoteTag == "" {
-		return true, nil
+		// An INVITE that the peer has never seen (481 to the CANCEL) was not
+		// answered. One that was is known for 32 s more (RFC 6026 7.1).
+		return known, nil
 	}
 	// It may have been answered and acknowledged just before the end: a BYE to
 	// the tag that rang is refused with 481 if it was not.
