@@ -74,7 +74,7 @@ func TestDrainLimitHangsUp(t *testing.T) {
 		t.Errorf("the exit status is %d, want 1: not everything could finish", status)
 	}
 	atRest(t, customers, manager)
-	wantWords(t, s.out.String(), "still in progress", "hung up")
+	wantWords(t, s.out.String(), "the limit was reached", "hung up: 1")
 
 	s.start()
 	ended := s.ended(call.ID, 5*time.Second)

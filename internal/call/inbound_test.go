@@ -215,3 +215,12 @@ func TestForwardThatComesBackEndsInsteadOfCirclingForEver(t *testing.T) {
 		}
 	})
 }
+
+func TestCallerWhoNeverAcknowledgesIsNoCompletedCall(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		caller := w.inbound(lab.Tone(customerTone), lab.LoseACKs(-1))
+		<-caller.Ended()
+		w.expect(w.onlyCall(), store.ResultTrunkFailed, "503", store.PartyTrunk)
+	})
+}

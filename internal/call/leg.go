@@ -125,11 +125,11 @@ func (l *leg) watch() {
 		select {
 		case <-l.dialog.Done():
 			end := l.dialog.Ended()
-			reason := &EndReason{By: l.party, Q850: causeNormal, Text: "hung up"}
-			if end.By != sip.ByRemote {
-				reason.By, reason.Text = store.PartyTrunk, "the dialog was lost: "+end.By
+			if end.By == sip.ByNoAck {
+				l.cancel(errNoAck)
+				return
 			}
-			l.cancel(reason)
+			l.cancel(&EndReason{By: l.party, Q850: causeNormal, Text: "hung up"})
 			return
 		case <-noAudio:
 			noAudio = nil
@@ -143,6 +143,9 @@ func (l *leg) watch() {
 		}
 	}
 }
+
+// errNoAck ends a leg whose far side never acknowledged our 200.
+var errNoAck = &EndReason{By: store.PartyTrunk, Q850: causeTemporary, Text: "our 200 was never acknowledged"}
 
 // errNoAudio ends a leg that gave no sign of life.
 var errNoAudio = &EndReason{By: store.PartyUs, Q850: causeOutOfOrder, Text: "no audio"}

@@ -256,7 +256,7 @@ func (s *Service) Close(ctx context.Context) error {
 	s.mu.Unlock()
 	<-done
 	if left > 0 {
-		return fmt.Errorf("drain: %d calls were still in progress and have been hung up", left)
+		return fmt.Errorf("drain: the limit was reached; calls hung up: %d", left)
 	}
 	return nil
 }

@@ -44,8 +44,11 @@ func talkOutcome(why *EndReason) outcome {
 	if why == nil {
 		why = errOver
 	}
-	if why == errNoAudio {
+	switch why {
+	case errNoAudio:
 		return outcome{result: store.ResultNoAudio, code: codeOther, owner: store.PartyTrunk, reason: why.Text, hangupBy: store.PartyUs}
+	case errNoAck:
+		return outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why.Text, hangupBy: store.PartyUs}
 	}
 	return outcome{result: store.ResultCompleted, code: codeOK, hangupBy: why.By, reason: why.Text}
 }
