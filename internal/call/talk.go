@@ -48,7 +48,7 @@ func talkOutcome(why *EndReason) outcome {
 	case errNoAudio:
 		return outcome{result: store.ResultNoAudio, code: codeOther, owner: store.PartyTrunk, reason: why.Text, hangupBy: store.PartyUs}
 	case errNoAck:
-		return outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why.Text, hangupBy: store.PartyUs}
+		return outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why.Text, hangupBy: store.PartyTrunk}
 	}
 	return outcome{result: store.ResultCompleted, code: codeOK, hangupBy: why.By, reason: why.Text}
 }
