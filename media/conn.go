@@ -2,6 +2,7 @@ package media
 
 import (
 	"net/netip"
+	"sync"
 	"time"
 )
 
@@ -24,4 +25,28 @@ type Conn interface {
 	// AddrPort is the local address.
 	AddrPort() netip.AddrPort
 	Close() error
+}
+
+// drainer is a Conn with a cheaper way to read than one packet a call.
+type drainer interface {
+	// drain waits for packets and hands them on, in buffers that are handle's
+	// only for the call. It returns at the first error, with nil to be called
+	// again; after Close the error is net.ErrClosed. handle must not close the
+	// socket. scratch is a place to leave buffers in for the next call, of
+	// this socket or another one of its type.
+	drain(scratch *sync.Pool, handle func(b []byte, from netip.AddrPort)) error
+}
+
+// reader drains any Conn packet by packet.
+type reader struct {
+	conn Conn
+	buf  []byte
+}
+
+func (r *reader) drain(_ *sync.Pool, handle func(b []byte, from netip.AddrPort)) error {
+	n, from, err := r.conn.ReadFromUDPAddrPort(r.buf)
+	if err == nil && n <= maxPacket {
+		handle(r.buf[:n], from)
+	}
+	return err
 }

@@ -17,9 +17,12 @@ const expedited = 0xb8
 
 // udpConn is a socket of the kernel. Go takes it for an unconnected one; the
 // kernel is told behind its back, because Go has no way back from connected.
+// Packets come and go by system calls of its own, see transfer_linux.go.
 type udpConn struct {
 	*net.UDPConn
+	raw  syscall.RawConn
 	addr netip.AddrPort
+	out  outgoing
 }
 
 func listenUDP(ctx context.Context, addr netip.AddrPort) (Conn, error) {
@@ -38,8 +41,15 @@ func listenUDP(ctx context.Context, addr netip.AddrPort) (Conn, error) {
 		return nil, err
 	}
 	c := pc.(*net.UDPConn)
+	raw, err := c.SyscallConn()
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
 	local := c.LocalAddr().(*net.UDPAddr).AddrPort()
-	return &udpConn{UDPConn: c, addr: netip.AddrPortFrom(local.Addr().Unmap(), local.Port())}, nil
+	u := &udpConn{UDPConn: c, raw: raw, addr: netip.AddrPortFrom(local.Addr().Unmap(), local.Port())}
+	u.out.call = u.out.sendto
+	return u, nil
 }
 
 func (c *udpConn) AddrPort() netip.AddrPort { return c.addr }
@@ -68,12 +78,8 @@ func (c *udpConn) Disconnect() error {
 }
 
 func (c *udpConn) control(op string, f func(fd uintptr) error) error {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("%s: %w", op, err)
-	}
 	var inner error
-	if err := raw.Control(func(fd uintptr) { inner = f(fd) }); err != nil {
+	if err := c.raw.Control(func(fd uintptr) { inner = f(fd) }); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	if inner != nil {

@@ -82,6 +82,7 @@ type Engine struct {
 	ports    *ports
 	pacer    *pacer
 	ringback func() *g711.Clip
+	scratch  sync.Pool     // buffers of sockets, see drainer
 	sources  atomic.Uint64 // last number given to something that sends into a leg
 	wake     chan struct{} // tells housekeeping that there is a session
 	done     chan struct{}

@@ -23,27 +23,29 @@ func (s *Session) receiveRTCP() {
 // read passes every packet on until the socket is closed. Errors are passing:
 // a connected socket reports the ICMP messages of its peer that way.
 func (s *Session) read(c Conn, handle func(b []byte, from netip.AddrPort, now time.Duration)) {
-	buf := make([]byte, maxPacket+1)
+	d, ok := c.(drainer)
+	if !ok {
+		d = &reader{conn: c, buf: make([]byte, maxPacket+1)}
+	}
 	failures := 0
-	for {
-		n, from, err := c.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			if failures++; failures > 20 { // an error that stays must not take a core
-				time.Sleep(20 * time.Millisecond)
-			}
-			continue
-		}
+	take := func(b []byte, from netip.AddrPort) {
 		failures = 0
-		if n > maxPacket {
-			continue
-		}
 		if from.Addr().Is4In6() {
 			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		}
-		handle(buf[:n], from, s.engine.now())
+		handle(b, from, s.engine.now())
+	}
+	for {
+		err := d.drain(&s.engine.scratch, take)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err == nil {
+			continue
+		}
+		if failures++; failures > 20 { // an error that stays must not take a core
+			time.Sleep(20 * time.Millisecond)
+		}
 	}
 }
 
