@@ -325,6 +325,15 @@ func smooth(t *testing.T, packets []rtp.Packet) {
 
 func clip(freq float64, d time.Duration) *g711.Clip { return g711.NewClip(audiotest.Tone(freq, d)) }
 
+// silence has what a session's watch was told of closed.
+type silence struct{ noAudio, dead chan struct{} }
+
+func watched(s *Session) silence {
+	w := silence{make(chan struct{}), make(chan struct{})}
+	s.Answered(Watch{NoAudio: func() { close(w.noAudio) }, Dead: func() { close(w.dead) }})
+	return w
+}
+
 func closed(c <-chan struct{}) bool {
 	select {
 	case <-c:

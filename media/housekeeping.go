@@ -5,11 +5,6 @@ import "time"
 // beat is how often housekeeping looks at every session.
 const beat = 250 * time.Millisecond
 
-// watch is a leg's silence, as housekeeping measures it.
-type watch struct {
-	silent, ceased bool // noAudio, dead are closed
-}
-
 // housekeeping does what happens every few seconds for all sessions: reports,
 // watches, opening locks after silence, ending the rest of ports. Without
 // sessions it waits without a timer.
@@ -64,19 +59,52 @@ func (e *Engine) look(s *Session, now time.Duration) {
 	s.listen(now)
 }
 
-// listen runs the watches of NoAudio and Dead.
+// Watch is told of the silence of an answered leg while sound is to be
+// expected. RTCP and comfort noise are no silence; the time on hold, or with a
+// side that only listens, does not count.
+//
+// Each function is called at most once, in a goroutine of its own that holds
+// no lock of the session. No call begins or goes on after Close has returned:
+// Close waits for one that runs. Therefore the functions must not block, must
+// not close the session or its engine, and must not wait for a lock under
+// which somebody does. Everything else of the session is theirs to use. Either
+// may be nil.
+type Watch struct {
+	NoAudio func() // after Config.NoAudioAfter
+	Dead    func() // after Config.DeadAfter: there is nobody any more
+}
+
+// Answered starts the watch over the leg's silence. Only the first call counts.
+func (s *Session) Answered(w Watch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.answered.Load() == 0 {
+		s.watch = w
+		s.answered.Store(int64(max(s.engine.now(), 1)))
+	}
+}
+
+// listen measures the silence.
 func (s *Session) listen(now time.Duration) {
 	rem, answered := s.remote.Load(), time.Duration(s.answered.Load())
 	if answered == 0 || rem == nil || !rem.expected {
 		return
 	}
 	quiet := now - max(answered, rem.since, time.Duration(s.life.Load()))
-	if quiet >= s.engine.cfg.NoAudioAfter && !s.watch.silent {
-		s.watch.silent = true
-		close(s.noAudio)
+	if quiet >= s.engine.cfg.NoAudioAfter {
+		s.tell(&s.watch.NoAudio)
 	}
-	if quiet >= s.engine.cfg.DeadAfter && !s.watch.ceased {
-		s.watch.ceased = true
-		close(s.dead)
+	if quiet >= s.engine.cfg.DeadAfter {
+		s.tell(&s.watch.Dead)
+	}
+}
+
+// tell calls a function of the watch unless that was done.
+func (s *Session) tell(f *func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if call := *f; call != nil && !s.closed.Load() {
+		*f = nil
+		s.told.Go(call)
 	}
 }

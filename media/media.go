@@ -10,7 +10,8 @@
 // back.
 //
 // Goroutines: one per socket, one pacer for all playback, one for everything
-// that happens every few seconds, one per recording. All end with the Engine.
+// that happens every few seconds, one per recording; a Watch is told from one
+// that ends at once. All end with the Engine.
 package media
 
 import (
@@ -68,7 +69,7 @@ type Config struct {
 	// Listen opens a socket; nil means real UDP.
 	Listen func(ctx context.Context, addr netip.AddrPort) (Conn, error)
 	// NoAudioAfter and DeadAfter bound the silence of an answered leg, see
-	// Session.NoAudio and Session.Dead. Zero means 5 s and 60 s.
+	// Watch. Zero means 5 s and 60 s.
 	NoAudioAfter, DeadAfter time.Duration
 	// Logger gets what an operator may want to know; nil means nowhere.
 	Logger *slog.Logger

@@ -124,7 +124,7 @@ func TestMuxedReportsUseTheSoundsPort(t *testing.T) {
 		a.wg.Wait()
 		c := w.net.MustListen("192.0.2.1:4000")
 		defer c.Close()
-		s.Answered()
+		silence := watched(s)
 		b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 5}})
 		if err != nil {
 			t.Fatal(err)
@@ -133,7 +133,7 @@ func TestMuxedReportsUseTheSoundsPort(t *testing.T) {
 			_, _ = c.WriteToUDPAddrPort(b, netip.AddrPortFrom(engineIP, s.Port()))
 			time.Sleep(3 * time.Second)
 		}
-		if closed(s.NoAudio()) {
+		if closed(silence.noAudio) {
 			t.Error("muxed reports are no sign of life")
 		}
 		buf := make([]byte, 1500)

@@ -33,13 +33,12 @@ type Session struct {
 	life      atomic.Int64 // engine time of the last sign of life
 	strangers atomic.Uint64
 
-	answered atomic.Int64 // engine time, 0 before
-	noAudio  chan struct{}
-	dead     chan struct{}
-	watch    watch // used by housekeeping alone
+	answered atomic.Int64   // engine time, 0 before; set under mu
+	told     sync.WaitGroup // functions of watch that run; added to under mu while not closed
 	reports  reports
 
 	mu       sync.Mutex
+	watch    Watch         // guarded by mu; what was called is nil
 	local    *sdp.Local    // guarded by mu
 	offered  bool          // guarded by mu
 	closed   atomic.Bool   // set under mu
@@ -90,10 +89,8 @@ func newRemote(s sdp.Stream) *remote {
 func newSession(e *Engine, cfg SessionConfig, l lease) *Session {
 	s := &Session{
 		engine: e, cfg: cfg, port: l.port, rtp: l.rtp, rtcp: l.rtcp,
-		digits:  make(chan rune, 32),
-		noAudio: make(chan struct{}),
-		dead:    make(chan struct{}),
-		local:   sdp.NewLocal(cfg.Advertise, l.port, rand.Uint64()>>2),
+		digits: make(chan rune, 32),
+		local:  sdp.NewLocal(cfg.Advertise, l.port, rand.Uint64()>>2),
 	}
 	s.lock.noisy = l.noisy
 	s.tx.init(l.rtp)
@@ -218,25 +215,12 @@ func (s *Session) Advertised() netip.Addr { return s.cfg.Advertise }
 // Port is the local RTP port.
 func (s *Session) Port() uint16 { return s.port }
 
-// Answered starts the watches behind NoAudio and Dead.
-func (s *Session) Answered() {
-	s.answered.CompareAndSwap(0, int64(max(s.engine.now(), 1)))
-}
-
-// NoAudio is closed when an answered leg has been silent for
-// Config.NoAudioAfter while sound was to be expected. RTCP and comfort noise
-// are no silence; the time on hold, or with a side that only listens, does not
-// count.
-func (s *Session) NoAudio() <-chan struct{} { return s.noAudio }
-
-// Dead is closed when an answered leg has shown no sign of life for
-// Config.DeadAfter, by the rules of NoAudio.
-func (s *Session) Dead() <-chan struct{} { return s.dead }
-
 // Close ends playback and sending at once. The ports rest and are read on for
 // up to ten seconds, so that what is still under way reaches no other call.
-// Further calls do nothing; the error is always nil.
+// It waits for a function of Watch that is running. Further calls do nothing
+// else; the error is always nil.
 func (s *Session) Close() error {
+	defer s.told.Wait()
 	s.mu.Lock()
 	if s.closed.Swap(true) {
 		s.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -177,7 +178,7 @@ func TestHoldAndResume(t *testing.T) {
 				}
 				b.aim(talk)
 				w.e.Connect(sa, sb, PathConfig{})
-				sb.Answered()
+				silenceB := watched(sb)
 				a.hum(500)
 				b.hum(800)
 				time.Sleep(time.Second)
@@ -196,7 +197,7 @@ func TestHoldAndResume(t *testing.T) {
 				if n := len(b.heard()); n != 0 {
 					t.Errorf("%d packets while held", n)
 				}
-				if closed(sb.NoAudio()) || closed(sb.Dead()) {
+				if closed(silenceB.noAudio) || closed(silenceB.dead) {
 					t.Error("silence on hold was taken for trouble")
 				}
 				b.hush(false)
@@ -226,12 +227,12 @@ func TestPartyWhoOnlyListensIsHeardByNobodyAndNotMissed(t *testing.T) {
 		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s, "a=recvonly")
-		s.Answered()
+		silence := watched(s)
 		if _, err := s.Play(context.Background(), clip(800, 70*time.Second)); err != nil {
 			t.Fatal(err)
 		}
 		a.hears(a.heard(), tones, 800)
-		if s.Held() || closed(s.NoAudio()) || closed(s.Dead()) {
+		if s.Held() || closed(silence.noAudio) || closed(silence.dead) {
 			t.Error("a listener was taken for a dead leg")
 		}
 	})
@@ -244,17 +245,48 @@ func TestSilentLegIsMarkedAfterFiveSecondsAndDeadAfterAMinute(t *testing.T) {
 		s := w.open(SessionConfig{})
 		a.call(s)
 		time.Sleep(10 * time.Second) // nothing is missed before the answer
-		s.Answered()
+		silence := watched(s)
 		begun := time.Now()
 		go func() { _, _ = s.Play(context.Background(), clip(800, 30*time.Second)) }()
-		<-s.NoAudio()
+		<-silence.noAudio
 		if d := time.Since(begun); d < 5*time.Second || d > 5500*time.Millisecond {
 			t.Errorf("marked after %v", d)
 		}
-		<-s.Dead()
+		<-silence.dead
 		if d := time.Since(begun); d < time.Minute || d > 60500*time.Millisecond {
 			t.Errorf("dead after %v", d)
 		}
+	})
+}
+
+func TestWatchOfAClosedLegIsOver(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.phone("192.0.2.1:4000", PCMA)
+		defer a.close()
+		early, late := w.open(SessionConfig{}), w.open(SessionConfig{})
+		a.call(early)
+		a.call(late)
+		early.Answered(Watch{NoAudio: func() { t.Error("told of silence after Close") }})
+		var begun, over atomic.Bool
+		late.Answered(Watch{NoAudio: func() {
+			begun.Store(true)
+			_ = late.Stats() // no lock stands in the way
+			time.Sleep(time.Second)
+			over.Store(true)
+		}, Dead: func() { t.Error("told of the end after Close") }})
+		late.Answered(Watch{NoAudio: func() { t.Error("the second watch was told") }})
+		time.Sleep(4900 * time.Millisecond)
+		_ = early.Close()
+		time.Sleep(600 * time.Millisecond)
+		if !begun.Load() || over.Load() {
+			t.Fatalf("begun %v, over %v", begun.Load(), over.Load())
+		}
+		go func() { _ = late.Close() }()
+		_ = late.Close()
+		if !over.Load() {
+			t.Error("Close did not wait")
+		}
+		time.Sleep(2 * time.Minute)
 	})
 }
 
@@ -268,16 +300,15 @@ func TestReportsAndComfortNoiseAreSignsOfLife(t *testing.T) {
 		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
 		a.call(sa)
 		b.call(sb)
-		sa.Answered()
-		sb.Answered()
+		silenceA, silenceB := watched(sa), watched(sb)
 		report := []byte{0x80, 201, 0, 1, 0, 0, 0, 5} // an empty receiver report
 		for range 30 {
 			a.send(13, false, []byte{60})
 			_, _ = control.WriteToUDPAddrPort(report, netip.AddrPortFrom(engineIP, sb.Port()+1))
 			time.Sleep(4 * time.Second)
 		}
-		for _, s := range []*Session{sa, sb} {
-			if closed(s.NoAudio()) || closed(s.Dead()) {
+		for _, silence := range []silence{silenceA, silenceB} {
+			if closed(silence.noAudio) || closed(silence.dead) {
 				t.Error("a leg with signs of life was taken for dead")
 			}
 		}
@@ -287,7 +318,7 @@ func TestReportsAndComfortNoiseAreSignsOfLife(t *testing.T) {
 			_, _ = x.WriteToUDPAddrPort(report, netip.AddrPortFrom(engineIP, sb.Port()+1))
 			time.Sleep(2 * time.Second)
 		}
-		if !closed(sb.NoAudio()) || sb.Stats().Strangers != 3 {
+		if !closed(silenceB.noAudio) || sb.Stats().Strangers != 3 {
 			t.Error("a stranger kept a leg alive")
 		}
 	})

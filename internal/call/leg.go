@@ -109,7 +109,13 @@ func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 // up records the answer and starts to watch the leg.
 func (l *leg) up(dialog *sip.Dialog) {
 	l.dialog = dialog
-	l.media.Answered()
+	l.media.Answered(media.Watch{
+		NoAudio: func() {
+			l.call.change(store.EventMediaQuality, map[string]any{"leg": l.id, "no_audio": true},
+				func(*store.Call) {})
+		},
+		Dead: func() { l.cancel(errNoAudio) },
+	})
 	l.call.recordLeg(store.EventLegAnswered, l.id, func(r *store.Leg) {
 		now := time.Now()
 		r.State, r.AnsweredAt, r.SIPCode = store.LegAnswered, &now, 200
@@ -117,30 +123,17 @@ func (l *leg) up(dialog *sip.Dialog) {
 	l.call.legs.Go(l.watch)
 }
 
-// watch ends the leg's context when the far side hangs up or falls silent for
-// good.
+// watch ends the leg's context when the far side hangs up.
 func (l *leg) watch() {
-	noAudio := l.media.NoAudio()
-	for {
-		select {
-		case <-l.dialog.Done():
-			end := l.dialog.Ended()
-			if end.By == sip.ByNoAck {
-				l.cancel(errNoAck)
-				return
-			}
-			l.cancel(&EndReason{By: l.party, Q850: causeNormal, Text: "hung up"})
-			return
-		case <-noAudio:
-			noAudio = nil
-			l.call.change(store.EventMediaQuality, map[string]any{"leg": l.id, "no_audio": true},
-				func(*store.Call) {})
-		case <-l.media.Dead():
-			l.cancel(errNoAudio)
-			return
-		case <-l.ctx.Done():
+	select {
+	case <-l.dialog.Done():
+		end := l.dialog.Ended()
+		if end.By == sip.ByNoAck {
+			l.cancel(errNoAck)
 			return
 		}
+		l.cancel(&EndReason{By: l.party, Q850: causeNormal, Text: "hung up"})
+	case <-l.ctx.Done():
 	}
 }
 
