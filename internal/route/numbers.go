@@ -23,7 +23,7 @@ const (
 // NumberError says why a number is not dialled.
 type NumberError struct {
 	Code   string // InvalidNumber or NotAllowed
-	Rule   string // the rule that refused: empty, characters, too_short, too_long, emergency, premium, own_number, destination, …
+	Rule   string // the rule that refused: empty, characters, too_short, too_long, emergency, premium, own_number, destination, no_extension, …
 	Detail string // a sentence for people, without a full stop
 }
 

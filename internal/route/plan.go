@@ -3,6 +3,7 @@ package route
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"time"
 
@@ -101,7 +102,8 @@ func PlanFor(cfg *configs.Config, line *configs.Line, dialled string) Plan {
 // ManagerPlan returns the plan that replaces a line's route where a request
 // names the manager: an extension, followed by its mobile if it has one, or a
 // number dialled through the line's trunks. A number given so is not asked to
-// confirm. The error is a *NumberError.
+// confirm. The error is a *NumberError; for what reads like an internal number
+// it lists the extensions there are.
 func ManagerPlan(cfg *configs.Config, line *configs.Line, manager string) (Plan, error) {
 	manager = strings.TrimSpace(manager)
 	p := planner{cfg: cfg, line: line, ring: cfg.CallbackOf(line).Ring}
@@ -115,10 +117,34 @@ func ManagerPlan(cfg *configs.Config, line *configs.Line, manager string) (Plan,
 		return plan, nil
 	}
 	s, err := p.mobile(manager, false, 0)
+	if ne, ok := errors.AsType[*NumberError](err); ok && ne.Code == InvalidNumber && ne.Rule != "emergency" && internal.MatchString(manager) {
+		return Plan{}, noExtension(cfg, manager)
+	}
 	if err != nil {
 		return Plan{}, err
 	}
 	return Plan{Steps: []Step{s}}, nil
+}
+
+// internal is what reads like the number of an extension, or a name, and not
+// like a telephone number.
+var internal = regexp.MustCompile(`^([0-9]{1,6}|[A-Za-z][0-9A-Za-z_.-]{0,31})$`)
+
+// noExtension says which extensions there are, the first of them.
+func noExtension(cfg *configs.Config, manager string) *NumberError {
+	const most = 10
+	known := make([]string, 0, most+1)
+	for i := range cfg.Extensions {
+		if i == most {
+			known = append(known, "…")
+			break
+		}
+		known = append(known, cfg.Extensions[i].Number)
+	}
+	if len(known) == 0 {
+		return invalid("no_extension", "no extension %s; there are none", manager)
+	}
+	return invalid("no_extension", "no extension %s; there are %s", manager, strings.Join(known, ", "))
 }
 
 // planner turns steps of one line's route into steps of a plan.

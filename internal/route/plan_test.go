@@ -2,6 +2,8 @@ package route
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -121,7 +123,10 @@ func TestManagerOfARequestReplacesTheRoute(t *testing.T) {
 		{"between", "205", Plan{Steps: []Step{
 			{Kind: Mobile, Ring: 25 * s, Targets: []Target{{Number: "205", Display: "205", Trunks: []string{"pbx"}}}},
 		}}, ""},
-		{"main", "203", Plan{}, "too_short"},
+		{"main", "203", Plan{}, "no_extension"},
+		{"main", "anna", Plan{}, "no_extension"},
+		{"main", "112", Plan{}, "emergency"},
+		{"main", "891600000", Plan{}, "too_short"},
 		{"main", "", Plan{}, "empty"},
 		{"main", "+74950000009", Plan{}, "own_number"},
 		{"main", "+442079460000", Plan{}, "destination"},
@@ -135,6 +140,25 @@ func TestManagerOfARequestReplacesTheRoute(t *testing.T) {
 		if (tt.rule == "" && err != nil) || (tt.rule != "" && (!errors.As(err, &ne) || ne.Rule != tt.rule)) {
 			t.Errorf("%s %q: %v, want rule %q", tt.line, tt.manager, err, tt.rule)
 		}
+	}
+}
+
+func TestUnknownExtensionNamesThoseThereAre(t *testing.T) {
+	cfg := office()
+	_, err := ManagerPlan(cfg, cfg.Line("main"), "109")
+	if err == nil || err.Error() != "no extension 109; there are 101, 102" {
+		t.Errorf("%v", err)
+	}
+	cfg.Extensions = nil
+	if _, err = ManagerPlan(cfg, cfg.Line("main"), "109"); err == nil || err.Error() != "no extension 109; there are none" {
+		t.Errorf("%v", err)
+	}
+	for i := range 12 {
+		cfg.Extensions = append(cfg.Extensions, configs.Extension{Number: strconv.Itoa(200 + i)})
+	}
+	_, err = ManagerPlan(cfg, cfg.Line("main"), "109")
+	if err == nil || !strings.HasSuffix(err.Error(), "208, 209, …") {
+		t.Errorf("%v", err)
 	}
 }
 
