@@ -15,8 +15,8 @@ const (
 	// transaction layer starts a goroutine per message, and the newest runs
 	// first: without a gap a 200 right behind a 183 is handled before it.
 	orderGap = time.Millisecond
-	maxHeld  = 256 // packets held back at once; above that order is not kept
-	readSize = 65535
+	maxHeld  = 256   // packets held back at once; above that order is not kept
+	readSize = 65535 // the longest datagram
 )
 
 // listener is the packet connection that the transport reads from. It drops

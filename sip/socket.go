@@ -15,9 +15,13 @@ import (
 const socketBuffer = 4 << 20
 
 // The library refuses UDP messages above this size minus 200, responses too,
-// which have no other way to go. It is a variable of its own package, so it is
-// set before anything can run.
-func init() { sipmsg.UDPMTUSize = 65507 + 200 }
+// which have no other way to go, and cuts off what it reads at its own buffer
+// size. Both are variables of its package, so they are set before anything can
+// run.
+func init() {
+	sipmsg.UDPMTUSize = 65507 + 200
+	sipmsg.TransportBufferReadSize = readSize
+}
 
 // ListenUDP opens an IPv4 socket for Config.Listen. addr is "ip:port" or
 // ":port". The receive buffer is set to 4 MiB; a kernel that allows less gives
