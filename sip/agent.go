@@ -27,6 +27,7 @@ type Agent struct {
 	tx        *sipmsg.TransactionLayer
 	secret    []byte // of keyedTag
 	inbox     *inbox
+	sent      sent
 	calls     calls
 
 	base   context.Context // ends, with cause ErrClosed, when closing begins
@@ -44,6 +45,7 @@ type Agent struct {
 
 	answered atomic.Int64 // dialogs confirmed since the start
 	panics   atomic.Uint64
+	astray   atomic.Uint64
 	deaf     atomic.Bool // a listener died
 }
 
@@ -68,6 +70,7 @@ func New(cfg Config) (*Agent, error) {
 		secret: make([]byte, 32), inbox: newInbox(),
 	}
 	a.calls.init()
+	a.sent.init()
 	_, _ = rand.Read(a.secret) // never fails
 	if a.journal == nil {
 		a.journal = noJournal{}
@@ -287,12 +290,13 @@ type Stats struct {
 	Strangers uint64 // packets dropped: from nobody we know
 	Garbage   uint64 // packets dropped: not SIP
 	Reordered uint64 // packets held back to keep their order
+	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
 	Panics    uint64 // recovered
 }
 
 // Stats returns the counters as they are now.
 func (a *Agent) Stats() Stats {
-	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load()}
+	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load(), Astray: a.astray.Load()}
 	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
 	for _, l := range a.listeners {
 		s.Strangers += l.strangers.Load()

@@ -212,9 +212,14 @@ func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientT
 	if a.deaf.Load() {
 		return nil, fmt.Errorf("send %s: the listener died", req.Method)
 	}
+	forget := a.sent.add(req)
 	tx, err := a.tx.Request(ctx, req)
 	if err != nil {
+		forget()
 		return nil, fmt.Errorf("send %s: %w", req.Method, err)
+	}
+	if !tx.OnTerminate(func(string, error) { forget() }) {
+		forget() // it has ended already
 	}
 	return tx, nil
 }

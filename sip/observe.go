@@ -17,19 +17,7 @@ func (a *Agent) observe(m sipmsg.Message) {
 	canonicalise(m)
 	switch m := m.(type) {
 	case *sipmsg.Response:
-		if s := m.CSeq(); s == nil || s.MethodName != sipmsg.INVITE {
-			return
-		}
-		d := a.calls.get(fromTag(m))
-		if d == nil || d.callID != callID(m) {
-			return
-		}
-		d.mu.Lock()
-		out := d.out
-		d.mu.Unlock()
-		if out != nil {
-			out.push(m)
-		}
+		a.observeResponse(m)
 	case *sipmsg.Request:
 		a.keepWay(m)
 		received(m)
@@ -41,6 +29,33 @@ func (a *Agent) observe(m sipmsg.Message) {
 				d.acked(m)
 			}
 		}
+	}
+}
+
+// observeResponse hands a response to our INVITE on, in the order of the wire.
+// One that does not fit the request that it names goes nowhere.
+func (a *Agent) observeResponse(res *sipmsg.Response) {
+	seq := res.CSeq()
+	if seq == nil {
+		return
+	}
+	if !a.sent.fits(res) {
+		a.astray.Add(1)
+		disown(res)
+		return
+	}
+	if seq.MethodName != sipmsg.INVITE {
+		return
+	}
+	d := a.calls.get(fromTag(res))
+	if d == nil || d.callID != callID(res) {
+		return
+	}
+	d.mu.Lock()
+	out, invite := d.out, d.rec.InviteCSeq
+	d.mu.Unlock()
+	if out != nil && seq.SeqNo == invite {
+		out.push(res)
 	}
 }
 
