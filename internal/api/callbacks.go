@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"perezvon/internal/call"
 	"perezvon/internal/store"
@@ -52,8 +54,22 @@ func (a *API) routeCallbacks(h huma.API) {
 		MaxBodyBytes:  maxBody + 1, // huma refuses a body of exactly its limit
 		Responses:     map[string]*huma.Response{"200": {Description: "The open call that this request repeats"}},
 		Errors:        []int{400, 401, 403, 413, 415, 422, 429, 503},
-		Middlewares:   huma.Middlewares{a.withChecker},
+		Middlewares:   huma.Middlewares{a.oneIdempotencyKey, a.withChecker},
 	}, ScopeCallback), a.placeCallback)
+}
+
+const idempotencyHeader = "Idempotency-Key"
+
+// oneIdempotencyKey refuses a request with several keys: which of them makes
+// it safe to repeat cannot be told.
+func (a *API) oneIdempotencyKey(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if n := len(r.Header.Values(idempotencyHeader)); n > 1 {
+		newProblem(http.StatusBadRequest, CodeBadRequest, "send one Idempotency-Key",
+			FieldError{idempotencyHeader, fmt.Sprintf("came %d times", n)}).write(w, a.Logger)
+		return
+	}
+	next(ctx)
 }
 
 type formKey struct{}
@@ -81,7 +97,7 @@ func (in *callbackInput) Resolve(ctx huma.Context) []error {
 	}
 	errs := in.strictQuery.Resolve(ctx)
 	if !printable(in.Key) || len(in.Key) > maxIdempotencyKey {
-		errs = append(errs, badField("Idempotency-Key", "must be at most 255 printable ASCII characters"))
+		errs = append(errs, badField(idempotencyHeader, "must be at most 255 printable ASCII characters"))
 	}
 	return errs
 }

@@ -196,6 +196,10 @@ func TestRefusedCallbackSaysWhy(t *testing.T) {
 			err:    fmt.Errorf("callback: %w", &call.RefusedError{Status: 503, Code: call.CodeDraining, RetryAfter: time.Millisecond}),
 			detail: "the request is refused",
 		}, {
+			name: "the store is full", status: 503, code: "not_ready", retry: "5",
+			err:    &call.RefusedError{Status: 503, Code: call.CodeNotReady, Problems: []call.Problem{{Detail: "the store takes no calls"}}},
+			detail: "the store takes no calls",
+		}, {
 			name: "our fault", status: 500, code: "internal", err: errors.New("disk on fire at /var/secret"),
 			detail: "the server met an error; its log says more",
 		},
@@ -209,6 +213,15 @@ func TestRefusedCallbackSaysWhy(t *testing.T) {
 				t.Errorf("detail %q, Retry-After %q", p.Detail, a.header.Get("Retry-After"))
 			}
 		})
+	}
+}
+
+func TestSeveralIdempotencyKeysAreRefused(t *testing.T) {
+	f := newFixture(t, nil)
+	wantProblem(t, f.post(t, goodBody, "Idempotency-Key: a", "Idempotency-Key: b"), 400, "bad_request", "Idempotency-Key")
+	wantProblem(t, f.post(t, goodBody, "Idempotency-Key: a", "Idempotency-Key: a"), 400, "bad_request", "Idempotency-Key")
+	if _, n := f.calls.last(); n != 0 {
+		t.Errorf("%d calls were placed", n)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"perezvon/internal/route"
 	"perezvon/internal/store"
 )
 
@@ -24,7 +25,7 @@ type callsInput struct {
 	Kind   string `query:"kind" doc:"callback or inbound"`
 	State  string `query:"state" doc:"For example talking or ended"`
 	Result string `query:"result" doc:"For example completed or customer_busy"`
-	Number string `query:"number" doc:"The customer's number as calls show it"`
+	Number string `query:"number" doc:"The customer's number, as people write numbers"`
 	Line   string `query:"line" doc:"Id of the line"`
 	From   string `query:"from" doc:"Created at or after this RFC 3339 time or date"`
 	To     string `query:"to" doc:"Created before this RFC 3339 time or date"`
@@ -121,7 +122,7 @@ func (a *API) listCalls(ctx context.Context, in *callsInput) (*callListOutput, e
 	}
 	f.From, _ = moment(in.From, a.Zone)
 	f.To, _ = moment(in.To, a.Zone)
-	calls, next, err := a.visibleCalls(ctx, clientOf(ctx), f)
+	calls, next, err := a.callsOf(ctx, f)
 	if errors.Is(err, store.ErrBadCursor) {
 		return nil, badCursor("cursor")
 	}
@@ -141,6 +142,24 @@ func plus(number string) string {
 		return "+" + rest
 	}
 	return number
+}
+
+// callsOf is a page of the calls that the client may see. A number is looked
+// for as callbacks would dial it and, where that finds nothing, as it was
+// given: lines of raw trunks keep it so.
+func (a *API) callsOf(ctx context.Context, f store.Filter) ([]store.Call, string, error) {
+	given := f.Number
+	if given != "" {
+		if e164, err := route.NewNumbers(a.Config.Region, a.Config.Limits.Destinations).Parse(given); err == nil {
+			f.Number = e164
+		}
+	}
+	calls, next, err := a.visibleCalls(ctx, clientOf(ctx), f)
+	if err == nil && len(calls) == 0 && next == "" && f.Number != given {
+		f.Number = given
+		return a.visibleCalls(ctx, clientOf(ctx), f)
+	}
+	return calls, next, err
 }
 
 // maxPages bounds how much is read for one page of a client that sees few of
@@ -185,17 +204,19 @@ func (a *API) visibleCalls(ctx context.Context, who *client, f store.Filter) ([]
 
 // find returns a call that the client may see. Calls of other lines do not
 // exist for it.
-func (a *API) findCall(ctx context.Context, id string) (store.Call, error) {
-	id, ok := callID(id)
+func (a *API) findCall(ctx context.Context, given string) (store.Call, error) {
+	id, ok := callID(given)
 	if !ok {
-		return store.Call{}, callNotFound()
+		return store.Call{}, callNotFound(given)
 	}
 	c, err := a.Records.Call(ctx, id)
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return store.Call{}, callNotFound(id)
+	case err != nil:
 		return store.Call{}, a.problemOf(ctx, "find call", err)
-	}
-	if !clientOf(ctx).sees(c.Line) {
-		return store.Call{}, callNotFound()
+	case !clientOf(ctx).sees(c.Line):
+		return store.Call{}, callNotFound(id)
 	}
 	return c, nil
 }
@@ -223,6 +244,9 @@ func (a *API) endCall(ctx context.Context, in *callInput) (*callOutput, error) {
 		return nil, err
 	}
 	ended, err := a.Calls.Cancel(ctx, c.ID, clientOf(ctx).name)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil, callNotFound(c.ID)
+	}
 	if err != nil {
 		return nil, a.problemOf(ctx, "end call", err)
 	}

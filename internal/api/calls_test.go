@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,35 @@ func TestFiltersReachTheStore(t *testing.T) {
 	}
 }
 
+func TestNumberOfAFilterIsReadAsThatOfACallback(t *testing.T) {
+	f := newFixture(t, nil)
+	f.Config.Region = "RU"
+	for given, want := range map[string]string{
+		"8 (495) 000-00-01": "+74950000001", "+74950000001": "+74950000001", "205": "205", "pbx-7": "pbx-7",
+	} {
+		f.do(t, "GET", "/api/v1/calls?number="+url.QueryEscape(given), "")
+		if got := f.records.asked.Number; got != want {
+			t.Errorf("%s: asked for %q", given, got)
+		}
+	}
+	f.records.calls = nil
+	f.do(t, "GET", "/api/v1/calls?number=84950000001", "")
+	if got := f.records.asked.Number; got != "84950000001" {
+		t.Errorf("nothing found in international form, then asked for %q", got)
+	}
+}
+
+func TestUnknownCallIsToldByItsID(t *testing.T) {
+	f := newFixture(t, nil)
+	none := strings.Repeat("0", 32)
+	for given, want := range map[string]string{none: none, "0199a1": "0199a1", strings.Repeat("x", 99): strings.Repeat("x", 40) + "…"} {
+		p := wantProblem(t, f.do(t, "GET", "/api/v1/calls/"+given, ""), 404, "call_not_found")
+		if p.Detail != fmt.Sprintf("there is no such call: %q", want) {
+			t.Error(p.Detail)
+		}
+	}
+}
+
 func TestEveryBadFilterIsNamed(t *testing.T) {
 	f := newFixture(t, nil)
 	a := f.do(t, "GET", "/api/v1/calls?kind=fax&state=sleeping&result=great&from=yesterday&to=2027-13-01&limit=0&cursr=1&x=%zz", "")
@@ -157,5 +187,10 @@ func TestFaultOfTheStoreTellsNoParticulars(t *testing.T) {
 	f.records.err = errors.New("disk sekret at /var/lib")
 	for _, path := range []string{"/api/v1/calls", "/api/v1/calls/" + idMain, "/api/v1/calls/" + idMain + "/recording"} {
 		wantProblem(t, f.do(t, "GET", path, ""), 500, "internal")
+	}
+	f.records.err = fmt.Errorf("list calls: %w", store.ErrClosed)
+	a := f.do(t, "GET", "/api/v1/calls", "")
+	if wantProblem(t, a, 503, "not_ready"); a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
 	}
 }

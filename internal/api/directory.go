@@ -3,10 +3,13 @@ package api
 import (
 	"cmp"
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"perezvon/internal/store"
 )
 
 // Line is a line of the configuration.
@@ -109,6 +112,8 @@ func (a *API) getStatus(ctx context.Context, _ *noInput) (*statusOutput, error) 
 	if s.Version == "" {
 		s.Version = a.Version
 	}
+	s.Open = maps.Clone(s.Open)
+	delete(s.Open, string(store.StateEnded)) // over, its last records are on their way
 	s.Problems = append([]Reason{}, a.Health.Unready(ctx)...)
 	_, draining := a.Health.Draining()
 	switch {

@@ -121,12 +121,17 @@ func (f *fakeRecords) Events(_ context.Context, q store.EventFilter) ([]store.Ev
 type fakeHealth struct {
 	reasons  []Reason
 	draining bool
+	ended    int // calls that are over and not gone yet
 }
 
 func (f *fakeHealth) Status(context.Context) Status {
+	open := map[string]int{"talking": 2}
+	if f.ended > 0 {
+		open["ended"] = f.ended
+	}
 	return Status{
 		StartedAt: time.Date(2027, 1, 11, 6, 0, 0, 0, time.UTC),
-		Open:      map[string]int{"talking": 2}, Ended: map[string]int{"completed": 5}, Ports: Ports{4, 100},
+		Open:      open, Ended: map[string]int{"completed": 5}, Ports: Ports{4, 100},
 	}
 }
 func (f *fakeHealth) Unready(context.Context) []Reason { return f.reasons }

@@ -75,5 +75,5 @@ func (a *API) ready(ctx context.Context, _ *noInput) (*aliveOutput, error) {
 	if p.Detail = p.Errors[0].Field + ": " + p.Errors[0].Detail; len(p.Errors) > 1 {
 		p.Detail = "several parts are not ready"
 	}
-	return nil, p
+	return nil, p.retryAfter(comeBack)
 }

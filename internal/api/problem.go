@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -134,24 +135,33 @@ func (a *API) problemOf(ctx context.Context, op string, err error) *Problem {
 	case errors.Is(err, store.ErrKeyReused):
 		return newProblem(http.StatusUnprocessableEntity, CodeKeyReused,
 			"the idempotency key came with another request before; use a new key for a new request",
-			FieldError{"Idempotency-Key", "was used with another request"})
-	case errors.Is(err, store.ErrNotFound):
-		return callNotFound()
+			FieldError{idempotencyHeader, "was used with another request"})
+	case errors.Is(err, store.ErrClosed):
+		return newProblem(http.StatusServiceUnavailable, CodeNotReady, "the store is closed: the server stops or starts").retryAfter(comeBack)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return newProblem(http.StatusServiceUnavailable, CodeTimeout, "the request was given up")
+		return newProblem(http.StatusServiceUnavailable, CodeTimeout, "the request was given up").retryAfter(comeBack)
 	}
 	a.Logger.ErrorContext(ctx, "request went wrong", "op", op, "error", err)
 	return newProblem(http.StatusInternalServerError, CodeInternal, "the server met an error; its log says more")
 }
 
-func callNotFound() *Problem {
-	return newProblem(http.StatusNotFound, CodeCallNotFound, "there is no such call")
+// callNotFound repeats the id, as far as it could be one: who pastes too much
+// or too little sees it.
+func callNotFound(id string) *Problem {
+	const most = 40
+	if r := []rune(id); len(r) > most {
+		id = string(r[:most]) + "…"
+	}
+	return newProblem(http.StatusNotFound, CodeCallNotFound, fmt.Sprintf("there is no such call: %q", id))
 }
 
 func badCursor(field string) *Problem {
 	return newProblem(http.StatusUnprocessableEntity, CodeInvalidRequest, "one field is wrong",
 		FieldError{field, "is not from an earlier answer; leave it out to start from the beginning"})
 }
+
+// comeBack is when to try again where nothing better is known.
+const comeBack = 5 * time.Second
 
 // refusal is a request that made no call.
 func refusal(r *call.RefusedError) *Problem {
@@ -171,8 +181,11 @@ func refusal(r *call.RefusedError) *Problem {
 	if p.Detail == "" {
 		p.Detail = "the request is refused"
 	}
-	if r.RetryAfter > 0 {
+	switch {
+	case r.RetryAfter > 0:
 		return p.retryAfter(r.RetryAfter)
+	case r.Status == http.StatusServiceUnavailable:
+		return p.retryAfter(comeBack)
 	}
 	return p
 }

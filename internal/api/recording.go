@@ -61,11 +61,7 @@ func (a *API) getRecording(ctx context.Context, in *callInput) (*huma.StreamResp
 // cannot lead out of the recordings directory.
 func (a *API) openRecording(c store.Call) (*os.File, fs.FileInfo, error) {
 	if c.Recording == nil {
-		detail := "the call has no recording"
-		if c.State != store.StateEnded {
-			detail = "there is no recording yet: the call is in progress"
-		}
-		return nil, nil, newProblem(http.StatusNotFound, CodeRecordingNotFound, detail)
+		return nil, nil, newProblem(http.StatusNotFound, CodeRecordingNotFound, a.whyUnrecorded(c))
 	}
 	f, err := os.OpenInRoot(a.Recordings, filepath.FromSlash(c.Recording.File))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -82,6 +78,37 @@ func (a *API) openRecording(c store.Call) (*os.File, fs.FileInfo, error) {
 		return nil, nil, errors.Join(err, f.Close())
 	}
 	return f, info, nil
+}
+
+// whyUnrecorded says why a call has no recording, as far as its record tells.
+func (a *API) whyUnrecorded(c store.Call) string {
+	line := a.Config.Line(c.Line)
+	switch {
+	case line != nil && !line.Record:
+		return "the line " + c.Line + " does not record its calls (record: true in the configuration changes that)"
+	case c.State != store.StateEnded:
+		return "there is no recording yet: the call is in progress"
+	case c.AnsweredAt == nil:
+		return "there is nothing to record: the two did not talk"
+	case silent(c.Legs):
+		return "there is nothing to hear: no sound came from either phone"
+	default:
+		return "the call was not recorded: nobody said anything, or the file could not be written, which the server's log says then"
+	}
+}
+
+// silent reports whether every leg was measured and sent nothing.
+func silent(legs []store.Leg) bool {
+	measured := false
+	for i := range legs {
+		if q := legs[i].Quality; q != nil {
+			if q.PacketsIn > 0 {
+				return false
+			}
+			measured = true
+		}
+	}
+	return measured
 }
 
 // stalled is how long a listener may take no byte of a recording before the

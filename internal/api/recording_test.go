@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,13 +80,24 @@ func TestRangeOutsideTheRecordingIsAProblem(t *testing.T) {
 
 func TestMissingRecordingSaysWhy(t *testing.T) {
 	f := newFixture(t, nil)
-	none := wantProblem(t, f.do(t, "GET", recordingURL, ""), 404, "recording_not_found")
-	talking := wantProblem(t, f.do(t, "GET", "/api/v1/calls/"+idOther+"/recording", ""), 404, "recording_not_found")
-	recorded(t, f, "2027-01-11/gone.wav")
-	gone := wantProblem(t, f.do(t, "GET", recordingURL, ""), 404, "recording_not_found")
-	if none.Detail == talking.Detail || none.Detail == gone.Detail {
-		t.Errorf("the same words: %q, %q, %q", none.Detail, talking.Detail, gone.Detail)
+	c := &f.records.calls[1]
+	said := func(url, want string) {
+		t.Helper()
+		if p := wantProblem(t, f.do(t, "GET", url, ""), 404, "recording_not_found"); !strings.Contains(p.Detail, want) {
+			t.Errorf("%q, want %q", p.Detail, want)
+		}
 	}
+	said("/api/v1/calls/"+idOther+"/recording", "the line other does not record")
+	said(recordingURL, "did not talk")
+	c.State = store.StateTalking
+	said(recordingURL, "in progress")
+	c.State, c.AnsweredAt = store.StateEnded, new(time.Now())
+	c.Legs = []store.Leg{{Quality: &store.Quality{}}, {Quality: &store.Quality{}}, {}}
+	said(recordingURL, "no sound came")
+	c.Legs[1].Quality.PacketsIn = 50
+	said(recordingURL, "could not be written")
+	recorded(t, f, "2027-01-11/gone.wav")
+	said(recordingURL, "was removed")
 }
 
 func TestRecordingCannotLeadOutOfItsFolder(t *testing.T) {

@@ -54,6 +54,10 @@ func TestStatusSaysWhatStateTheServerIsIn(t *testing.T) {
 	if s := status(); s.State != "ready" || s.Version != "1.2.3" || s.Open["talking"] != 2 || s.Ports.Total != 100 {
 		t.Errorf("%+v", s)
 	}
+	f.health.ended = 1
+	if s := status(); len(s.Open) != 1 {
+		t.Errorf("a call that is over is open: %v", s.Open)
+	}
 	f.health.reasons = []Reason{{"store", "is full"}}
 	if s := status(); s.State != "not_ready" || len(s.Problems) != 1 {
 		t.Errorf("%+v", s)
