@@ -24,9 +24,6 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 	if err != nil {
 		return store.Call{}, false, err
 	}
-	if err := s.underLimit(ctx, number); err != nil {
-		return store.Call{}, false, err
-	}
 	now := time.Now()
 	rec := store.Call{
 		ID: newID(), Kind: store.KindCallback, State: store.StateQueued, Line: line.ID, Number: number,
@@ -34,7 +31,7 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 		Request: store.Request{Text: req.Text, Voice: req.Voice, Manager: req.Manager, Key: req.KeyName},
 	}
 	// What is stored is carried out, even if the requester has gone meanwhile.
-	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, req.Key, newEvent(rec.ID, store.EventCallCreated, createdData{
+	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, s.admission(req.Key, now), newEvent(rec.ID, store.EventCallCreated, createdData{
 		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
 	}))
 	switch {
@@ -42,14 +39,32 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 		return store.Call{}, false, &RefusedError{Status: 422, Code: CodeKeyReused, Problems: []Problem{{
 			Field: "Idempotency-Key", Detail: "this key was used with another request; take a new key for a new request",
 		}}}
+	case errors.Is(err, store.ErrTooMany):
+		return store.Call{}, false, s.tooMany()
 	case err != nil:
-		return store.Call{}, false, fmt.Errorf("store callback: %w", err)
+		s.log.Error("a callback could not be stored", "err", err)
+		return store.Call{}, false, notReady("the store takes no calls at present; the server's log says why")
 	case duplicate:
 		s.hurry(stored.ID)
 		return stored, true, nil
 	}
 	s.spawn(newCall(s, line, stored), s.runCallback)
 	return stored, false, nil
+}
+
+// admission holds limits.per_number. Who repeats a request gets his call,
+// whatever the limit says.
+func (s *Service) admission(key *store.Key, now time.Time) store.Admission {
+	limit := s.set.Limits.PerNumber
+	return store.Admission{Key: key, PerNumber: store.Limit{Count: limit.Count, Since: now.Add(-limit.Per)}}
+}
+
+func (s *Service) tooMany() error {
+	limit := s.set.Limits.PerNumber
+	return &RefusedError{Status: 429, Code: CodeTooMany, RetryAfter: limit.Per / time.Duration(limit.Count), Problems: []Problem{{
+		Field:  "number",
+		Detail: fmt.Sprintf("limits.per_number allows %d calls to one number in %s", limit.Count, limit.Per),
+	}}}
 }
 
 // createdData is the content of a call.created event.
@@ -123,32 +138,6 @@ func (s *Service) unknownLine(id string) error {
 		known = append(known[:10], "…")
 	}
 	return fmt.Errorf("there is no line %q; there are %q", id, known)
-}
-
-// underLimit holds limits.per_number: calls to one number within a period.
-func (s *Service) underLimit(ctx context.Context, number string) error {
-	limit := s.set.Limits.PerNumber
-	if limit.Count <= 0 || s.isOpen(number) {
-		return nil // an open callback is answered as a duplicate, which costs nothing
-	}
-	n, err := s.records.CountCalls(ctx, number, time.Now().Add(-limit.Per))
-	if err != nil {
-		return fmt.Errorf("count calls: %w", err)
-	}
-	if n < limit.Count {
-		return nil
-	}
-	return &RefusedError{Status: 429, Code: CodeTooMany, RetryAfter: limit.Per / time.Duration(limit.Count), Problems: []Problem{{
-		Field:  "number",
-		Detail: fmt.Sprintf("limits.per_number allows %d calls to one number in %s", limit.Count, limit.Per),
-	}}}
-}
-
-// isOpen reports whether a callback to the number is in progress.
-func (s *Service) isOpen(number string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.openNumbers[number] > 0
 }
 
 // hurry brings a waiting retry forward: the customer has asked again.

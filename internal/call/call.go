@@ -22,11 +22,20 @@ type Call struct {
 	ctx    context.Context // ends with an *EndReason as its cause
 	cancel context.CancelCauseFunc
 	legs   sync.WaitGroup // goroutines that dial, watch or hang up legs
-	ended  chan struct{}  // closed when the record has its result
+	ended  chan struct{}  // closed when the record and its result are stored
+	stuck  chan struct{}  // closed when the store refused them; they are tried again
 	hurry  chan struct{}  // brings a waiting retry forward
+	asked  bool           // it did, for the next attempt; touched by the flow only
 
-	mu  sync.Mutex
-	rec store.Call // guarded by mu
+	mu    sync.Mutex
+	rec   store.Call // guarded by mu
+	saves []save     // guarded by mu; those that may not be durable yet
+}
+
+// save is a write that is under way.
+type save struct {
+	commit *store.Commit
+	events []store.Event
 }
 
 func newCall(s *Service, line *configs.Line, rec store.Call) *Call {
@@ -34,7 +43,7 @@ func newCall(s *Service, line *configs.Line, rec store.Call) *Call {
 	return &Call{
 		svc: s, line: line, rec: rec,
 		log: s.log.With("call", rec.ID, "line", rec.Line),
-		ctx: ctx, cancel: cancel, ended: make(chan struct{}), hurry: make(chan struct{}, 1),
+		ctx: ctx, cancel: cancel, ended: make(chan struct{}), stuck: make(chan struct{}), hurry: make(chan struct{}, 1),
 	}
 }
 
@@ -58,13 +67,41 @@ func (c *Call) change(event string, data any, mutate func(*store.Call)) *store.C
 	}
 	mutate(&c.rec)
 	if event == "" {
-		return c.svc.records.SaveCall(clone(c.rec))
+		return c.store()
 	}
 	if f, ok := data.(func(store.Call) any); ok {
 		data = f(c.rec)
 	}
-	// Saving under the lock keeps the order of events the order of changes.
-	return c.svc.records.SaveCall(clone(c.rec), newEvent(c.rec.ID, event, data))
+	return c.store(newEvent(c.rec.ID, event, data))
+}
+
+// store hands the record and events to the store, together with the events
+// that it refused before. c.mu is held: the order of events is the order of
+// changes.
+func (c *Call) store(events ...store.Event) *store.Commit {
+	events = append(c.refused(), events...)
+	commit := c.svc.records.SaveCall(clone(c.rec), events...)
+	c.saves = append(c.saves, save{commit, events})
+	return commit
+}
+
+// refused forgets the saves that are settled and returns the events of those
+// that failed. c.mu is held.
+func (c *Call) refused() []store.Event {
+	var lost []store.Event
+	pending := c.saves[:0]
+	for _, s := range c.saves {
+		select {
+		case <-s.commit.Done():
+			if s.commit.Wait(context.Background()) != nil {
+				lost = append(lost, s.events...)
+			}
+		default:
+			pending = append(pending, s)
+		}
+	}
+	c.saves = pending
+	return lost
 }
 
 // stateData is the content of a call.state event.
@@ -90,7 +127,8 @@ func (c *Call) beginAttempt(state store.State) *store.Commit {
 	}, func(r *store.Call) {
 		r.State = state
 		r.NextAt = nil
-		r.Attempts = append(r.Attempts, store.Attempt{N: len(r.Attempts) + 1, StartedAt: time.Now()})
+		r.Attempts = append(r.Attempts, store.Attempt{N: len(r.Attempts) + 1, StartedAt: time.Now(), Asked: c.asked})
+		c.asked = false
 	})
 }
 
@@ -147,7 +185,7 @@ func (c *Call) finish(o outcome) {
 	c.cancel(&EndReason{By: store.PartyUs, Text: "call is over"})
 	c.waitLegs(legGrace)
 	now := time.Now()
-	commit := c.change(store.EventCallEnded, func(r store.Call) any {
+	c.change(store.EventCallEnded, func(r store.Call) any {
 		return endData{r.Result, r.Code, r.Reason, r.ReasonOwner, r.HangupBy, r.TalkMS, r.RingMS}
 	}, func(r *store.Call) {
 		endAttempt(r, o, now)
@@ -158,11 +196,54 @@ func (c *Call) finish(o outcome) {
 			r.HangupBy = o.hangupBy
 		}
 	})
-	if err := commit.Wait(context.Background()); err != nil {
-		c.log.Error("the end of a call could not be stored; it will be settled at the next start", "err", err)
-	}
 	c.log.Info("call ended", "result", o.result, "code", o.code, "reason", o.reason)
-	close(c.ended)
+	c.persist()
+}
+
+// Waits between tries to store the end of a call.
+const (
+	firstPersist = 100 * time.Millisecond
+	maxPersist   = 10 * time.Second
+)
+
+// persist waits until everything of an ended call is durable. While the store
+// refuses it, it tries again: the call keeps its terminal result.
+func (c *Call) persist() {
+	for wait := firstPersist; ; wait = min(2*wait, maxPersist) {
+		err := c.flush()
+		if err == nil {
+			close(c.ended)
+			return
+		}
+		if wait == firstPersist {
+			c.log.Error("the end of a call cannot be stored; it is tried again until it is", "err", err)
+			close(c.stuck)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-c.svc.quit.Done():
+			timer.Stop()
+			c.log.Error("the end of a call is not stored; the next start settles it", "err", err)
+			return
+		}
+		c.mu.Lock()
+		c.store()
+		c.mu.Unlock()
+	}
+}
+
+// flush waits for the saves that are under way and returns the first failure.
+func (c *Call) flush() error {
+	c.mu.Lock()
+	saves := slices.Clone(c.saves)
+	c.mu.Unlock()
+	for _, s := range saves {
+		if err := s.commit.Wait(c.svc.quit); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // waitLegs waits for every goroutine of the call's legs, at most limit.

@@ -48,13 +48,23 @@ func (s *Service) attemptCallback(c *Call) outcome {
 	}
 	defer release()
 
+	plan, problem := s.managerPlan(c)
+	if problem != nil {
+		return *problem
+	}
+	free, problem := s.holdPorts(c, plan)
+	if problem != nil {
+		return *problem
+	}
+	defer free()
+
 	text, problem := s.renderText(c)
 	if problem != nil {
 		return *problem
 	}
 
 	c.beginAttempt(store.StateRingingManager)
-	manager, o := s.reachManager(c)
+	manager, o := s.reachManager(c, plan)
 	if manager == nil {
 		return o
 	}
@@ -97,17 +107,43 @@ func (s *Service) renderText(c *Call) (*g711.Clip, *outcome) {
 	return clip, nil
 }
 
-// reachManager rings the line's route, or the manager that the request names,
-// until somebody accepts.
-func (s *Service) reachManager(c *Call) (*leg, outcome) {
-	rec := c.Record()
-	plan := route.PlanFor(s.set, c.line, "")
-	if rec.Request.Manager != "" {
-		var err error
-		if plan, err = route.ManagerPlan(s.set, c.line, rec.Request.Manager); err != nil {
-			return nil, outcome{result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyUs, reason: err.Error()}
+// managerPlan is the line's route, or the manager that the request names.
+func (s *Service) managerPlan(c *Call) (route.Plan, *outcome) {
+	named := c.Record().Request.Manager
+	if named == "" {
+		return route.PlanFor(s.set, c.line, ""), nil
+	}
+	plan, err := route.ManagerPlan(s.set, c.line, named)
+	if err != nil { // the configuration has changed since the request came
+		return plan, &outcome{result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyUs, reason: err.Error()}
+	}
+	return plan, nil
+}
+
+// holdPorts waits until there are media ports for the whole call.
+func (s *Service) holdPorts(c *Call, plan route.Plan) (free func(), problem *outcome) {
+	ctx, cancel := context.WithDeadline(c.ctx, c.Record().Deadline)
+	defer cancel()
+	ctx, done := joined(ctx, s.draining)
+	defer done()
+	free, err := s.ports.hold(ctx, s.ports.need(plan))
+	switch {
+	case err == nil:
+		return free, nil
+	case c.ctx.Err() != nil:
+		o := c.stopped()
+		return nil, &o
+	default: // its time is over, or the server shuts down: the next look at the call tells
+		return nil, &outcome{
+			result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyUs,
+			reason: "all media ports are in use", retry: retrySoon,
 		}
 	}
+}
+
+// reachManager rings the plan until somebody accepts.
+func (s *Service) reachManager(c *Call, plan route.Plan) (*leg, outcome) {
+	rec := c.Record()
 	l, why := c.ringPlan(c.ctx, ringing{
 		role: store.RoleManager, plan: plan,
 		caller: caller{number: rec.Number, name: "Перезвон: " + c.lineName()},

@@ -30,6 +30,13 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		s.refuse(in, 404, "Not Found", fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))
 		return
 	}
+	plan := route.PlanFor(s.set, line, in.Called)
+	free, ok := s.ports.tryHold(s.ports.need(plan))
+	if !ok {
+		s.refuse(in, 503, "Service Unavailable", "all media ports are in use; see media.ports")
+		return
+	}
+	defer free()
 	rec, err := s.storeInbound(ctx, line, in)
 	if err != nil {
 		s.log.Error("an inbound call could not be stored", "line", line.ID, "err", err)
@@ -42,12 +49,14 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: errShutdown})
 		return
 	}
-	s.run(c, func(c *Call) { c.finish(s.serveInbound(ctx, c, in, trunk)) })
+	s.run(c, func(c *Call) { c.finish(s.serveInbound(ctx, c, in, trunk, plan)) })
 }
 
 // refuse answers an INVITE that makes no call.
 func (s *Service) refuse(in *sip.Incoming, status int, phrase, why string) {
-	s.log.Warn("inbound call refused", "status", status, "called", in.Called, "trunks", in.Trunks, "why", why)
+	if more, ok := s.refusals.allow(); ok {
+		s.log.Warn("inbound call refused", "status", status, "called", in.Called, "trunks", in.Trunks, "why", why, "not_logged", more)
+	}
 	if err := in.RejectRetry(status, phrase, retryAfterDrain); err != nil {
 		s.log.Warn("the refusal could not be sent", "err", err)
 	}
@@ -64,7 +73,7 @@ func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.
 		ID: newID(), Kind: store.KindInbound, State: store.StateRinging, Line: line.ID, Number: number,
 		CreatedAt: now, Deadline: now, Attempts: []store.Attempt{{N: 1, StartedAt: now}},
 	}
-	rec, _, err := s.records.CreateCall(ctx, rec, nil, newEvent(rec.ID, store.EventCallCreated, createdData{
+	rec, _, err := s.records.CreateCall(ctx, rec, store.Admission{}, newEvent(rec.ID, store.EventCallCreated, createdData{
 		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
 	}))
 	return rec, err
@@ -72,14 +81,12 @@ func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.
 
 // serveInbound rings the line's route and bridges the caller with whoever
 // accepts.
-func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, trunk string) outcome {
+func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, trunk string, plan route.Plan) outcome {
 	ctx, done := joined(ctx, c.ctx)
 	defer done()
 	callerLeg, err := c.callerLeg(ctx, in, trunk)
 	if err != nil {
-		c.log.Warn("the caller's offer cannot be served", "err", err)
-		_ = in.Reject(488, "Not Acceptable Here")
-		return outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyTrunk, reason: err.Error()}
+		return c.unservable(in, err)
 	}
 	tone := &callerTone{call: c, in: in, caller: callerLeg}
 	defer tone.stop()
@@ -112,6 +119,21 @@ func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, t
 		r.RingMS = time.Since(r.CreatedAt).Milliseconds()
 	})
 	return c.talk(callee, callerLeg)
+}
+
+// unservable refuses a caller whose leg cannot be opened: for want of a codec
+// of ours, or of means of ours.
+func (c *Call) unservable(in *sip.Incoming, err error) outcome {
+	status, owner := 488, store.PartyTrunk
+	var f *sip.Failure
+	if errors.As(err, &f) && f.Kind == sip.Internal {
+		status, owner = 503, store.PartyUs
+	}
+	c.log.Warn("the caller cannot be served", "status", status, "err", err)
+	if err := in.RejectRetry(status, phrase(status), retryAfterDrain); err != nil {
+		c.log.Warn("the refusal could not be sent", "err", err)
+	}
+	return outcome{result: store.ResultMissed, code: codeTrunk, owner: owner, reason: err.Error()}
 }
 
 // callerLeg opens the media of the caller and reads the offer.
@@ -197,7 +219,7 @@ func missed(f *sip.Failure) (status int, o outcome) {
 	case codeDeclined:
 		return 603, o
 	case codeNoFunds, codeForbidden, codeTrunk:
-		o.result, o.code, o.owner = store.ResultTrunkFailed, m.code, store.PartyTrunk
+		o.result, o.code, o.owner = store.ResultTrunkFailed, m.code, m.owner
 		return 503, o
 	}
 	return 480, o
@@ -211,6 +233,8 @@ func phrase(status int) string {
 		return "Address Incomplete"
 	case 486:
 		return "Busy Here"
+	case 488:
+		return "Not Acceptable Here"
 	case 503:
 		return "Service Unavailable"
 	case 600:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ type leg struct {
 	call  *Call
 	id    string
 	party store.Party
+	to    target
 	media *media.Session
 
 	dialog *sip.Dialog
@@ -84,7 +86,7 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 
 // newLeg opens the leg's media and its record.
 func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
-	l := &leg{call: c, id: newID(), party: partyOf(d.role)}
+	l := &leg{call: c, id: newID(), party: partyOf(d.role), to: t}
 	c.recordLeg(store.EventLegDialling, l.id, func(r *store.Leg) {
 		*r = store.Leg{
 			ID: l.id, Role: d.role, Number: t.number, Trunk: t.at.Trunk, Extension: t.extension,
@@ -106,7 +108,8 @@ func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 	return l, nil
 }
 
-// up records the answer and starts to watch the leg.
+// up records the answer. From now on the far side, or its silence, may end the
+// leg.
 func (l *leg) up(dialog *sip.Dialog) {
 	l.dialog = dialog
 	l.media.Answered(media.Watch{
@@ -120,21 +123,13 @@ func (l *leg) up(dialog *sip.Dialog) {
 		now := time.Now()
 		r.State, r.AnsweredAt, r.SIPCode = store.LegAnswered, &now, 200
 	})
-	l.call.legs.Go(l.watch)
-}
-
-// watch ends the leg's context when the far side hangs up.
-func (l *leg) watch() {
-	select {
-	case <-l.dialog.Done():
-		end := l.dialog.Ended()
+	dialog.OnEnd(func(end sip.Ended) {
 		if end.By == sip.ByNoAck {
 			l.cancel(errNoAck)
 			return
 		}
 		l.cancel(&EndReason{By: l.party, Q850: causeNormal, Text: "hung up"})
-	case <-l.ctx.Done():
-	}
+	})
 }
 
 // errNoAck ends a leg whose far side never acknowledged our 200.
@@ -163,6 +158,7 @@ func (l *leg) failed(err error) {
 	if l.cancel != nil {
 		l.cancel(err)
 	}
+	l.tell(err)
 	l.call.recordLeg(store.EventLegEnded, l.id, func(r *store.Leg) {
 		now := time.Now()
 		r.State, r.EndedAt, r.Reason = store.LegEnded, &now, err.Error()
@@ -170,6 +166,22 @@ func (l *leg) failed(err error) {
 			r.SIPCode, r.Q850 = f.Status, q850(f.Reasons)
 		}
 	})
+}
+
+// tell logs a failed leg: trouble of ours or of a trunk's is a warning, a
+// callee who does not want to talk is not.
+func (l *leg) tell(err error) {
+	level := slog.LevelInfo
+	var f *sip.Failure
+	switch {
+	case l.call.ctx.Err() != nil, endReason(err) != nil:
+		return // that is how it was meant
+	case errors.As(err, &f):
+		if owner := measureFailure(f).owner; owner == store.PartyTrunk || f.Kind == sip.Internal {
+			level = slog.LevelWarn
+		}
+	}
+	l.call.log.Log(context.Background(), level, "a leg came to nothing", "to", l.to.String(), "err", err)
 }
 
 // hangup ends an answered leg: BYE, then media, then records. It does not wait

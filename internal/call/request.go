@@ -38,6 +38,7 @@ const (
 	CodeInvalidRequest = "invalid_request" // several fields are wrong
 	CodeTooMany        = "too_many_calls"
 	CodeDraining       = "draining"
+	CodeNotReady       = "not_ready"
 	CodeKeyReused      = "idempotency_key_reused"
 	CodeAlreadyEnded   = "already_ended"
 )

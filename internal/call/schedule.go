@@ -20,11 +20,16 @@ func (c *Call) waitUntilDue() bool {
 		return false
 	}
 	if next := c.Record().NextAt; next != nil {
+		select {
+		case <-c.hurry: // came while nothing waited
+		default:
+		}
 		timer := time.NewTimer(time.Until(*next))
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-c.hurry:
+			c.asked = true
 		case <-c.ctx.Done():
 		case <-c.svc.draining.Done():
 			return false
@@ -50,12 +55,7 @@ func (c *Call) nextAttempt(o outcome) (time.Time, bool) {
 		return time.Now().Add(soon), true
 	}
 	cfg := c.settings()
-	used := 1 // the attempt that has just ended is not in the record yet
-	for _, a := range c.Record().Attempts {
-		if a.EndedAt != nil && a.ReasonOwner == o.owner {
-			used++
-		}
-	}
+	used := c.used(o)
 	if used >= cfg.Attempts {
 		return time.Time{}, false
 	}
@@ -67,6 +67,25 @@ func (c *Call) nextAttempt(o outcome) (time.Time, bool) {
 		delay = cfg.Retry[min(used, len(cfg.Retry))-1]
 	}
 	return time.Now().Add(delay), true
+}
+
+// used counts the attempts of an outcome's side, the one that has just ended
+// included. Those that the customer brought forward by asking again cost
+// nothing, as long as they are no more than the planned ones.
+func (c *Call) used(o outcome) int {
+	attempts := c.Record().Attempts
+	used, asked := 0, 0
+	for i, a := range attempts {
+		if last := i == len(attempts)-1; !last && a.ReasonOwner != o.owner {
+			continue
+		}
+		if a.Asked {
+			asked++
+		} else {
+			used++
+		}
+	}
+	return max(used+max(0, asked-c.settings().Attempts), 1)
 }
 
 func (c *Call) settings() configs.Callback { return c.svc.set.CallbackOf(c.line) }
@@ -92,10 +111,32 @@ func (s *Service) holdCustomer(c *Call) (release func(), held bool) {
 		return nil, false
 	}
 	return func() {
-		ctx, cancel := context.WithTimeout(context.Background(), soon)
-		defer cancel()
-		if err := s.records.ReleaseLease(ctx, lease); err != nil {
-			c.log.Warn("the lease of the customer's number could not be given back", "err", err)
+		if s.releaseLease(lease) != nil {
+			s.stragglers.Go(func() { s.keepReleasing(lease) })
 		}
 	}, true
+}
+
+func (s *Service) releaseLease(lease store.Lease) error {
+	ctx, cancel := context.WithTimeout(s.quit, soon)
+	defer cancel()
+	return s.records.ReleaseLease(ctx, lease)
+}
+
+// keepReleasing gives a lease back as soon as the store takes it: nobody could
+// call the number until then.
+func (s *Service) keepReleasing(lease store.Lease) {
+	s.log.Warn("the lease of a customer's number could not be given back; it is tried again", "lease", lease.Name)
+	tick := time.NewTicker(soon)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if s.releaseLease(lease) == nil {
+				return
+			}
+		case <-s.draining.Done(): // the next start drops all leases
+			return
+		}
+	}
 }

@@ -34,6 +34,7 @@ type Phones interface {
 type Sound interface {
 	Open(ctx context.Context, cfg media.SessionConfig) (*media.Session, error)
 	Connect(a, b *media.Session, cfg media.PathConfig) *media.Path
+	Ports() (inUse, total int)
 }
 
 // Speech renders text. *tts.Service is one.
@@ -45,11 +46,10 @@ type Speech interface {
 
 // Records keeps calls. *sqlite.DB is one.
 type Records interface {
-	CreateCall(ctx context.Context, c store.Call, key *store.Key, evs ...store.Event) (store.Call, bool, error)
+	CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error)
 	SaveCall(c store.Call, evs ...store.Event) *store.Commit
 	Call(ctx context.Context, id string) (store.Call, error)
 	OpenCalls(ctx context.Context) ([]store.Call, error)
-	CountCalls(ctx context.Context, number string, since time.Time) (int, error)
 	AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (store.Lease, error)
 	ReleaseLease(ctx context.Context, l store.Lease) error
 	DropLeases(ctx context.Context, owner string) error
@@ -83,17 +83,21 @@ type Service struct {
 	dir     string
 	log     *slog.Logger
 	prompts *prompts
+	ports   *portBudget
+
+	refusals *throttle // of the log lines about refused inbound calls
 
 	draining context.Context // done: no new calls, waiting calls stay in the store
 	drain    context.CancelFunc
+	quit     context.Context // done: nothing is waited for any more
+	giveUp   context.CancelFunc
 
 	running    sync.WaitGroup // calls
 	stragglers sync.WaitGroup // what outlives its call
 
-	mu          sync.Mutex
-	live        map[string]*Call     // guarded by mu
-	openNumbers map[string]int       // guarded by mu; customers with a callback in progress
-	ended       map[store.Result]int // guarded by mu; since the start
+	mu    sync.Mutex
+	live  map[string]*Call     // guarded by mu
+	ended map[store.Result]int // guarded by mu; since the start
 }
 
 // New returns a Service that does nothing until Start.
@@ -101,10 +105,13 @@ func New(cfg Config) *Service {
 	s := &Service{
 		set: cfg.Settings, numbers: route.NewNumbers(cfg.Settings.Region, cfg.Settings.Limits.Destinations), phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
 		records: cfg.Records, dir: cfg.RecordingsDir, log: cfg.Logger,
-		live: make(map[string]*Call), openNumbers: make(map[string]int), ended: make(map[store.Result]int),
+		refusals: newThrottle(), live: make(map[string]*Call), ended: make(map[store.Result]int),
 	}
 	s.prompts = newPrompts(cfg.Speech, cfg.Settings.Language, cfg.Logger)
 	s.draining, s.drain = context.WithCancel(context.Background())
+	s.quit, s.giveUp = context.WithCancel(context.Background())
+	_, pairs := cfg.Sound.Ports()
+	s.ports = newPortBudget(pairs)
 	return s
 }
 
@@ -117,9 +124,6 @@ func (s *Service) adopt(c *Call) bool {
 		return false
 	}
 	s.live[c.rec.ID] = c
-	if c.rec.Kind == store.KindCallback {
-		s.openNumbers[c.rec.Number]++
-	}
 	s.running.Add(1)
 	return true
 }
@@ -153,9 +157,6 @@ func (s *Service) forget(c *Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.live, rec.ID)
-	if s.openNumbers[rec.Number]--; s.openNumbers[rec.Number] <= 0 {
-		delete(s.openNumbers, rec.Number)
-	}
 	if rec.State == store.StateEnded {
 		s.ended[rec.Result]++
 	}
@@ -180,7 +181,9 @@ func (s *Service) Status() Status {
 	s.mu.Unlock()
 	for _, c := range calls {
 		c.mu.Lock()
-		st.Open[c.rec.State]++
+		if c.rec.State != store.StateEnded {
+			st.Open[c.rec.State]++
+		}
 		c.mu.Unlock()
 	}
 	return st
@@ -202,7 +205,10 @@ func (s *Service) Cancel(ctx context.Context, id, by string) (store.Call, error)
 		if rec.State == store.StateEnded {
 			return rec, alreadyEnded(rec)
 		}
-		return rec, drainingRefusal("the call waits in the store and goes on after the restart")
+		if s.draining.Err() != nil {
+			return rec, drainingRefusal("the call waits in the store and goes on after the restart")
+		}
+		return rec, notReady("the call is being taken over; try again")
 	}
 	text := "cancelled"
 	if by != "" {
@@ -212,6 +218,8 @@ func (s *Service) Cancel(ctx context.Context, id, by string) (store.Call, error)
 	select {
 	case <-c.ended:
 		return c.Record(), nil
+	case <-c.stuck:
+		return c.Record(), notReady("the call is hung up, but the store does not take its end yet; the server's log says why")
 	case <-ctx.Done():
 		return c.Record(), fmt.Errorf("cancel call: %w", context.Cause(ctx))
 	}
@@ -225,6 +233,11 @@ func alreadyEnded(rec store.Call) error {
 
 // retryAfterDrain is told to clients that come while the server shuts down.
 const retryAfterDrain = 10 * time.Second
+
+// notReady refuses what the server could do at another time.
+func notReady(detail string) error {
+	return &RefusedError{Status: 503, Code: CodeNotReady, Problems: []Problem{{Detail: detail}}, RetryAfter: retryAfterDrain}
+}
 
 func drainingRefusal(detail string) error {
 	return &RefusedError{Status: 503, Code: CodeDraining, Problems: []Problem{{Detail: detail}}, RetryAfter: retryAfterDrain}
@@ -254,12 +267,17 @@ func (s *Service) Close(ctx context.Context) error {
 		c.cancel(&EndReason{By: store.PartyUs, Q850: causeTemporary, Text: errShutdown})
 	}
 	s.mu.Unlock()
+	stop := time.AfterFunc(quitGrace, s.giveUp)
+	defer stop.Stop()
 	<-done
 	if left > 0 {
 		return fmt.Errorf("drain: the limit was reached; calls hung up: %d", left)
 	}
 	return nil
 }
+
+// quitGrace is what the drain limit leaves for hanging up and storing.
+const quitGrace = 5 * time.Second
 
 const errShutdown = "the server is shutting down"
 

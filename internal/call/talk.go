@@ -74,11 +74,10 @@ func (c *Call) publish(r *media.Recorder) {
 	}
 	done, err := r.Close()
 	if err != nil {
-		c.log.Error("the recording could not be finished", "err", err)
-		return
+		c.log.Error("the recording is not whole; look at the recordings folder and the disk", "err", err)
 	}
 	if done.Path == "" {
-		return // nobody said anything
+		return // nobody said anything, or nothing could be kept
 	}
 	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(rec *store.Call) {
 		rec.Recording = &store.Recording{File: recordingFile(*rec), DurationMS: done.Duration.Milliseconds(), Bytes: done.Bytes}

@@ -58,6 +58,7 @@ type world struct {
 	dir     string
 	dead    []func() // ends what a crash left of us
 	speech  *fakeSpeech
+	disk    diskSwitch
 
 	db    *sqlite.DB
 	sound *media.Engine
@@ -143,6 +144,7 @@ func baseConfig() *configs.Config {
 		ID: "main", Name: "Main office", Number: lineNumber, Trunks: []string{"provider"},
 		Route: []configs.Step{{Extension: &configs.ExtensionStep{Number: "101"}}}, Record: true,
 	}}
+	cfg.Media.Ports = configs.PortRange{First: 20000, Last: 20999}
 	cfg.Callback.Attempts = 1
 	return cfg
 }
@@ -163,7 +165,7 @@ func (w *world) start() {
 		}
 		return c, nil
 	}}
-	mcfg.Ports.First, mcfg.Ports.Last = 20000, 20999
+	mcfg.Ports.First, mcfg.Ports.Last = w.cfg.Media.Ports.First, w.cfg.Media.Ports.Last
 	if w.sound, err = media.New(mcfg); err != nil {
 		w.t.Fatal(err)
 	}
@@ -187,7 +189,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.svc = call.New(call.Config{
-		Settings: w.cfg, Phones: w.agent, Sound: w.sound, Speech: w.speech, Records: w.db, RecordingsDir: dir, Logger: log,
+		Settings: w.cfg, Phones: w.agent, Sound: w.sound, Speech: w.speech, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Logger: log,
 	})
 	svc.Store(w.svc)
 	if err := w.agent.Start(ctx); err != nil {
@@ -360,4 +362,38 @@ func (w *world) recording(rec store.Call) (left, right []int16) {
 		w.t.Fatalf("the recording has %d channels", len(sound.Channels))
 	}
 	return sound.Channels[0], sound.Channels[1]
+}
+
+// diskSwitch fills the disk and makes room again.
+type diskSwitch struct{ full atomic.Bool }
+
+// fullDisk is a store that refuses to write while the disk is full.
+type fullDisk struct {
+	*sqlite.DB
+	disk *diskSwitch
+}
+
+var errDiskFull = errors.New("no space left on device")
+
+func (f fullDisk) SaveCall(c store.Call, evs ...store.Event) *store.Commit {
+	if !f.disk.full.Load() {
+		return f.DB.SaveCall(c, evs...)
+	}
+	commit, settle := store.NewCommit()
+	settle(errDiskFull)
+	return commit
+}
+
+func (f fullDisk) CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error) {
+	if f.disk.full.Load() {
+		return store.Call{}, false, errDiskFull
+	}
+	return f.DB.CreateCall(ctx, c, adm, evs...)
+}
+
+func (f fullDisk) ReleaseLease(ctx context.Context, l store.Lease) error {
+	if f.disk.full.Load() {
+		return errDiskFull
+	}
+	return f.DB.ReleaseLease(ctx, l)
 }

@@ -18,6 +18,7 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrKeyReused = errors.New("idempotency key was used with another request")
 	ErrHeld      = errors.New("lease is held by another owner")
+	ErrTooMany   = errors.New("there were too many calls to this number")
 	ErrBadCursor = errors.New("cursor is not one of ours")
 	ErrClosed    = errors.New("store is closed")
 )
@@ -159,7 +160,8 @@ type Request struct {
 
 // Attempt is one try to complete a call.
 type Attempt struct {
-	N           int        `json:"n"` // from 1
+	N           int        `json:"n"`               // from 1
+	Asked       bool       `json:"asked,omitempty"` // brought forward because the customer asked again: uses no budget
 	StartedAt   time.Time  `json:"started_at"`
 	EndedAt     *time.Time `json:"ended_at,omitempty"`
 	Result      Result     `json:"result,omitempty"`
@@ -232,6 +234,19 @@ type Key struct {
 	Scope string // who may repeat it: the name of the API key
 	Value string // the Idempotency-Key header
 	Hash  string // of the request: the same key with another one is ErrKeyReused
+}
+
+// Admission says under which conditions a call is created.
+type Admission struct {
+	Key       *Key // nil: the request is not safe to repeat
+	PerNumber Limit
+}
+
+// Limit allows so many calls to one number since a time. The zero Limit allows
+// any number.
+type Limit struct {
+	Count int
+	Since time.Time
 }
 
 // Dialog is a journalled SIP dialog. Data is opaque to the store.

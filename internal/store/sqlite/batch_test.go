@@ -171,7 +171,7 @@ func TestACreateSeesTheSavesBeforeItInItsBatch(t *testing.T) {
 			done := make(chan struct{})
 			go func() {
 				defer close(done)
-				got, dup, err := d.CreateCall(t.Context(), call("2", store.StateQueued), nil)
+				got, dup, err := d.CreateCall(t.Context(), call("2", store.StateQueued), store.Admission{})
 				if err != nil || dup != tc.duplicate || (dup && got.State != tc.before) {
 					t.Errorf("after %s: state %s, duplicate %v, error %v", tc.before, got.State, dup, err)
 				}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"perezvon/internal/store"
 )
@@ -137,14 +136,6 @@ func (d *DB) OpenCalls(ctx context.Context) ([]store.Call, error) {
 	return calls, nil
 }
 
-// CountCalls returns how many calls to number were created at since or later.
-// Inbound calls, which come from the number, do not count.
-func (d *DB) CountCalls(ctx context.Context, number string, since time.Time) (int, error) {
-	var n int
-	err := d.read.QueryRowContext(ctx, `SELECT count(*) FROM calls WHERE number = ? AND created_at >= ? AND +kind <> ?`,
-		number, nanos(since), string(store.KindInbound)).Scan(&n)
-	if err != nil {
-		return 0, d.failed("count calls", err)
-	}
-	return n, nil
-}
+// countCalls counts the calls to a number since a time. Inbound calls, which
+// come from the number, do not count.
+const countCalls = `SELECT count(*) FROM calls WHERE number = ? AND created_at >= ? AND +kind <> ?`

@@ -19,17 +19,18 @@ import (
 // A duplicate is a request with a key of the last 24 hours and the same hash,
 // or a callback to a line and number that have one which is not ended. Nothing
 // but the key is stored then. The same key with another hash gives
-// store.ErrKeyReused.
+// store.ErrKeyReused. A call that is none of these and exceeds the limit of its
+// number gives store.ErrTooMany.
 //
 // When ctx ends the call may have been stored nevertheless; the same key tells.
-func (d *DB) CreateCall(ctx context.Context, c store.Call, key *store.Key, evs ...store.Event) (store.Call, bool, error) {
+func (d *DB) CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error) {
 	row, err := newCallRow(c)
 	if err != nil {
 		return store.Call{}, false, fmt.Errorf("create call: %w", err)
 	}
-	o := &createOp{pending: newPending(), row: row, events: evs, now: time.Now()}
-	if key != nil {
-		k := *key
+	o := &createOp{pending: newPending(), row: row, limit: adm.PerNumber, events: evs, now: time.Now()}
+	if adm.Key != nil {
+		k := *adm.Key
 		o.key = &k
 	}
 	if err := d.writer.do(ctx, o); err != nil {
@@ -49,6 +50,7 @@ type createOp struct {
 	pending
 	row      callRow
 	key      *store.Key
+	limit    store.Limit
 	events   []store.Event
 	now      time.Time
 	existing string // record of the call that was there already; set by apply
@@ -66,6 +68,10 @@ func (o *createOp) apply(t *conn) error {
 	}
 	if id != "" {
 		return o.remember(t, id)
+	}
+	if over, err := o.overLimit(t); over || err != nil {
+		o.refused = store.ErrTooMany
+		return err
 	}
 	if err := o.row.insert(t); err != nil {
 		if primaryCode(err) == codes.SQLITE_CONSTRAINT {
@@ -110,6 +116,16 @@ func (o *createOp) openCallback(t *conn) (id string, err error) {
 		WHERE open = 1 AND line = ? AND number = ? AND kind = ? AND id <> ? ORDER BY created_at LIMIT 1`,
 		[]any{o.row.line, o.row.number, string(store.KindCallback), o.row.id}, &id, &o.existing)
 	return id, err
+}
+
+// overLimit reports whether the number has had all the calls it may have.
+func (o *createOp) overLimit(t *conn) (bool, error) {
+	if o.limit.Count <= 0 {
+		return false, nil
+	}
+	var n int
+	_, err := t.row(countCalls, []any{o.row.number, nanos(o.limit.Since), string(store.KindInbound)}, &n)
+	return n >= o.limit.Count, err
 }
 
 // remember ties the key to a call, so that a repetition gets that call also

@@ -74,7 +74,7 @@ func childWriter(path string) error {
 			for i := 0; ; i++ {
 				c := store.Call{ID: fmt.Sprintf("%d-%d-%d", os.Getpid(), w, i), Kind: store.KindCallback, Line: "l"}
 				c.Number = c.ID
-				if _, _, err := d.CreateCall(ctx, c, nil); err == nil {
+				if _, _, err := d.CreateCall(ctx, c, store.Admission{}); err == nil {
 					say("call %s", c.ID)
 				}
 				for n := range 3 {

@@ -92,7 +92,7 @@ func TestADamagedRecordIsToldAndDoesNoHarmToOthers(t *testing.T) {
 	dir := t.TempDir()
 	d := openIn(t, dir)
 	for _, id := range []string{"good", "bad"} {
-		if _, _, err := d.CreateCall(t.Context(), store.Call{ID: id}, nil); err != nil {
+		if _, _, err := d.CreateCall(t.Context(), store.Call{ID: id}, store.Admission{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -112,7 +112,7 @@ func TestTheFileIsForItsOwnerOnlyAndMayHaveAnyName(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a b?c#d%41&ж=")
 	d := openIn(t, dir)
 	defer closeDB(t, d)
-	if _, _, err := d.CreateCall(t.Context(), store.Call{ID: "1"}, nil); err != nil {
+	if _, _, err := d.CreateCall(t.Context(), store.Call{ID: "1"}, store.Admission{}); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"", "-wal", "-shm", ".lock"} {
@@ -129,7 +129,7 @@ func TestTheFileIsForItsOwnerOnlyAndMayHaveAnyName(t *testing.T) {
 func TestCloseLeavesOneFileAndItsLock(t *testing.T) {
 	dir := t.TempDir()
 	d := openIn(t, dir)
-	if _, _, err := d.CreateCall(t.Context(), store.Call{ID: "1"}, nil); err != nil {
+	if _, _, err := d.CreateCall(t.Context(), store.Call{ID: "1"}, store.Admission{}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := d.Call(t.Context(), "1"); err != nil {

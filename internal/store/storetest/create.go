@@ -14,7 +14,7 @@ func runCreate(t *testing.T, open Opener) {
 	t.Run("a created call is there with its events", func(t *testing.T) {
 		s := opened(t, open)
 		want := fullCall()
-		got, dup, err := s.CreateCall(t.Context(), want, nil, event("a"), event("b"))
+		got, dup, err := s.CreateCall(t.Context(), want, store.Admission{}, event("a"), event("b"))
 		if err != nil || dup {
 			t.Fatalf("duplicate %v, error %v", dup, err)
 		}
@@ -34,7 +34,7 @@ func runCreate(t *testing.T, open Opener) {
 		create(t, s, newCall(1))
 		c := newCall(1)
 		c.Number = "+79169999999"
-		if _, _, err := s.CreateCall(t.Context(), c, nil, event("lost")); err == nil {
+		if _, _, err := s.CreateCall(t.Context(), c, store.Admission{}, event("lost")); err == nil {
 			t.Fatal("a second call of the same id was created")
 		}
 		evs, _, err := s.Events(t.Context(), store.EventFilter{})
@@ -45,7 +45,7 @@ func runCreate(t *testing.T, open Opener) {
 	})
 	t.Run("a call needs an id", func(t *testing.T) {
 		s := opened(t, open)
-		if _, _, err := s.CreateCall(t.Context(), store.Call{}, nil); err == nil {
+		if _, _, err := s.CreateCall(t.Context(), store.Call{}, store.Admission{}); err == nil {
 			t.Error("a call without an id was created")
 		}
 	})
@@ -53,7 +53,7 @@ func runCreate(t *testing.T, open Opener) {
 		s := opened(t, open)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if _, _, err := s.CreateCall(ctx, newCall(1), nil); !errors.Is(err, context.Canceled) {
+		if _, _, err := s.CreateCall(ctx, newCall(1), store.Admission{}); !errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 		if _, err := s.Call(t.Context(), newCall(1).ID); !errors.Is(err, store.ErrNotFound) {
@@ -69,7 +69,7 @@ func again(t *testing.T, s Store, n int, number string, key *store.Key) (store.C
 	t.Helper()
 	c := newCall(n)
 	c.Number = number
-	return s.CreateCall(t.Context(), c, key, event("again"))
+	return s.CreateCall(t.Context(), c, store.Admission{Key: key}, event("again"))
 }
 
 func runKeys(t *testing.T, open Opener) {

@@ -79,10 +79,25 @@ func runList(t *testing.T, open Opener) {
 			}
 			create(t, s, c)
 		}
-		for since, want := range map[time.Time]int{{}: 4, newCall(1).CreatedAt: 3, newCall(3).CreatedAt.Add(1): 0} {
-			if n, err := s.CountCalls(t.Context(), "+7", since); err != nil || n != want {
-				t.Errorf("since %v: %d, want %d, error %v", since, n, want, err)
+		limited := func(n, count int, since time.Time) error {
+			c := newCall(n)
+			c.Number = "+7"
+			_, _, err := s.CreateCall(t.Context(), c, store.Admission{PerNumber: store.Limit{Count: count, Since: since}})
+			return err
+		}
+		for since, had := range map[time.Time]int{{}: 4, newCall(1).CreatedAt: 3, newCall(3).CreatedAt: 1} {
+			if err := limited(10, had, since); !errors.Is(err, store.ErrTooMany) {
+				t.Errorf("%d calls since %v, and one more: %v", had, since, err)
 			}
+		}
+		if err := limited(11, 5, time.Time{}); err != nil {
+			t.Errorf("the fifth of five calls: %v", err)
+		}
+		again := newCall(12)
+		again.Number = "+7"
+		adm := store.Admission{PerNumber: store.Limit{Count: 1}}
+		if got, dup, err := s.CreateCall(t.Context(), again, adm); err != nil || !dup || got.ID != newCall(11).ID {
+			t.Errorf("the open callback was not returned: %v, duplicate %v, error %v", got.ID, dup, err)
 		}
 	})
 }

@@ -17,12 +17,11 @@ import (
 // Store is everything that an engine offers. Users define smaller interfaces
 // of their own.
 type Store interface {
-	CreateCall(ctx context.Context, c store.Call, key *store.Key, evs ...store.Event) (stored store.Call, duplicate bool, err error)
+	CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (stored store.Call, duplicate bool, err error)
 	SaveCall(c store.Call, evs ...store.Event) *store.Commit
 	Call(ctx context.Context, id string) (store.Call, error)
 	Calls(ctx context.Context, f store.Filter) (calls []store.Call, next string, err error)
 	OpenCalls(ctx context.Context) ([]store.Call, error)
-	CountCalls(ctx context.Context, number string, since time.Time) (int, error)
 
 	Events(ctx context.Context, f store.EventFilter) (evs []store.Event, next string, err error)
 	EventsChanged() <-chan struct{}
@@ -141,7 +140,7 @@ func wait(t *testing.T, c *store.Commit) {
 // create fails the test when the call is not a new one.
 func create(t *testing.T, s Store, c store.Call, evs ...store.Event) {
 	t.Helper()
-	if _, dup, err := s.CreateCall(t.Context(), c, nil, evs...); err != nil || dup {
+	if _, dup, err := s.CreateCall(t.Context(), c, store.Admission{}, evs...); err != nil || dup {
 		t.Fatalf("create %s: duplicate %v, error %v", c.ID, dup, err)
 	}
 }
