@@ -210,6 +210,9 @@ func (s *Service) Cancel(ctx context.Context, id, by string) (store.Call, error)
 		}
 		return rec, notReady("the call is being taken over; try again")
 	}
+	if rec := c.Record(); rec.State == store.StateEnded { // not forgotten yet
+		return rec, alreadyEnded(rec)
+	}
 	text := "cancelled"
 	if by != "" {
 		text += " by " + by
