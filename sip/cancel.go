@@ -25,7 +25,7 @@ func (o *outgoing) cancel() {
 	rec := o.d.record()
 	o.a.spawn(func() {
 		if _, err := o.a.sendCancel(context.Background(), &rec, invite.Destination(), reasons); err != nil {
-			o.a.log.Info("sip: cancel", "call_id", rec.CallID, "error", err)
+			o.a.log.Info("sip: our CANCEL was not confirmed", "to", invite.Destination(), "why", reasonOf(err), "call_id", rec.CallID)
 		}
 	})
 }
@@ -108,7 +108,7 @@ func (o *outgoing) hangUp(res *sipmsg.Response) {
 			err = ack.send()
 		}
 		if err != nil {
-			o.a.log.Info("sip: ack of an unwanted answer", "call_id", rec.CallID, "error", err)
+			o.a.log.Info("sip: an answer that came too late could not be acknowledged", "to", rec.Destination, "why", reasonOf(err), "call_id", rec.CallID)
 			return
 		}
 		o.mu.Lock()
@@ -116,7 +116,7 @@ func (o *outgoing) hangUp(res *sipmsg.Response) {
 		o.mu.Unlock()
 		rec.CSeq++
 		if _, err := o.a.bye(context.Background(), &rec, reasons); err != nil {
-			o.a.log.Info("sip: end of an unwanted answer", "call_id", rec.CallID, "error", err)
+			o.a.log.Info("sip: a phone that answered too late did not confirm our BYE", "to", rec.Destination, "why", reasonOf(err), "call_id", rec.CallID)
 		}
 	})
 }

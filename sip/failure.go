@@ -2,19 +2,17 @@ package sip
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 )
 
 // Errors of the package, to be tested with errors.Is.
 var (
 	// ErrClosed says that the agent is closed or closing.
-	ErrClosed = errors.New("sip: agent closed")
+	ErrClosed = errors.New("the SIP agent is closed")
 	// ErrUnknownTarget says that no such trunk or extension is configured.
-	ErrUnknownTarget = errors.New("sip: no such trunk or extension")
+	ErrUnknownTarget = errors.New("no such trunk or extension")
 	// ErrAnswered says that an INVITE already has its final response.
-	ErrAnswered = errors.New("sip: the INVITE already has a final response")
+	ErrAnswered = errors.New("the INVITE already has a final response")
 )
 
 // FailureKind says how an INVITE came to nothing.
@@ -44,7 +42,7 @@ func (k FailureKind) String() string { return kindNames[k] }
 
 // Failure is how an INVITE ended without a call. It is the error of
 // Agent.Invite, and the cause of an incoming call's context when the caller
-// cancels.
+// cancels. Other requests that nobody answers end with one, too.
 type Failure struct {
 	Kind    FailureKind
 	Status  int           // of the final response, 0 without one
@@ -54,26 +52,12 @@ type Failure struct {
 	// Crossed says that a 2xx crossed our CANCEL: somebody picked up. It was
 	// acknowledged and ended with BYE.
 	Crossed bool
-	Err     error // what lies behind it, may be nil
+	// Destination is the ip:port that was tried last; where Unresolved, the
+	// host or the target's name. It may be empty.
+	Destination string
+	Waited      time.Duration // the limit that has passed; 0: none has
+	Err         error         // what lies behind it, may be nil
 }
-
-// Error implements error.
-func (f *Failure) Error() string {
-	var b strings.Builder
-	b.WriteString("sip: invite: ")
-	b.WriteString(f.Kind.String())
-	if f.Status != 0 {
-		fmt.Fprintf(&b, " (%d %s)", f.Status, f.Phrase)
-	}
-	if f.Err != nil {
-		b.WriteString(": ")
-		b.WriteString(f.Err.Error())
-	}
-	return b.String()
-}
-
-// Unwrap returns Err.
-func (f *Failure) Unwrap() error { return f.Err }
 
 // Who ended a dialog, see Ended.
 const (
@@ -90,4 +74,12 @@ type Ended struct {
 }
 
 // Error implements error.
-func (e Ended) Error() string { return "sip: dialog ended: " + e.By }
+func (e Ended) Error() string {
+	switch e.By {
+	case ByLocal:
+		return "we hung up"
+	case ByNoAck:
+		return "our answer was never acknowledged"
+	}
+	return "the far side hung up"
+}

@@ -84,8 +84,9 @@ func (a *Agent) plan(ctx context.Context, inv Invite) (*plan, *Failure) {
 		uri = sipmsg.Uri{Scheme: "sip", User: escapeUser(inv.User)}
 		uri.Host, uri.Port = p.trunk.domain()
 	}
-	if hop == nil {
-		return nil, &Failure{Kind: Unresolved, Err: ErrUnknownTarget}
+	var f *Failure
+	if p.dests, f = a.reach(ctx, hop, inv.Target); f != nil {
+		return nil, f
 	}
 	if t := p.trunk; t != nil {
 		if p.user == "" {
@@ -111,14 +112,23 @@ func (a *Agent) plan(ctx context.Context, inv Invite) (*plan, *Failure) {
 		p.inv.Ring = defaultRing
 	}
 	p.target = uri.String()
-	var err error
-	if p.dests, err = a.peers.resolve(ctx, hop); err != nil {
-		if ctx.Err() != nil {
-			return nil, &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
-		}
-		return nil, &Failure{Kind: Unresolved, Err: err}
-	}
 	return p, nil
+}
+
+// reach returns the addresses of a target's host; nil is that of an unknown
+// one.
+func (a *Agent) reach(ctx context.Context, hop *endpoint, t Target) ([]netip.AddrPort, *Failure) {
+	if hop == nil {
+		return nil, &Failure{Kind: Unresolved, Destination: t.Trunk + t.Extension, Err: ErrUnknownTarget}
+	}
+	addrs, err := a.peers.resolve(ctx, hop)
+	switch {
+	case err == nil:
+		return addrs, nil
+	case ctx.Err() != nil:
+		return nil, &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
+	}
+	return nil, &Failure{Kind: Unresolved, Destination: hop.host, Err: err}
 }
 
 func hostPort(host string, port int) string {

@@ -2,7 +2,6 @@ package sip
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"net/netip"
 )
@@ -62,7 +61,8 @@ func inside(ip netip.Addr) bool {
 }
 
 // LocalIP returns the address to write into the session description for this
-// target. The error is ErrUnknownTarget, or that the host does not resolve.
+// target. The error is a *Failure: the target is unknown or its host has no
+// address (Unresolved), or ctx has ended (Cancelled).
 func (a *Agent) LocalIP(ctx context.Context, t Target) (netip.Addr, error) {
 	var hop *endpoint
 	if t.Extension != "" {
@@ -72,12 +72,9 @@ func (a *Agent) LocalIP(ctx context.Context, t Target) (netip.Addr, error) {
 	} else if tr := a.peers.trunk(t.Trunk); tr != nil {
 		hop = tr.hop()
 	}
-	if hop == nil {
-		return netip.Addr{}, fmt.Errorf("local address for %s%s: %w", t.Trunk, t.Extension, ErrUnknownTarget)
-	}
-	addrs, err := a.peers.resolve(ctx, hop)
-	if err != nil {
-		return netip.Addr{}, fmt.Errorf("local address for %s%s: %w", t.Trunk, t.Extension, err)
+	addrs, f := a.reach(ctx, hop, t)
+	if f != nil {
+		return netip.Addr{}, f
 	}
 	_, local := a.listenerFor(addrs[0].Addr())
 	return a.advertised(addrs[0].Addr(), local), nil

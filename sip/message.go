@@ -182,8 +182,11 @@ func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Resp
 		defer a.peers.release(to.Addr())
 	}
 	tx, err := a.begin(ctx, req)
-	if err != nil {
-		return nil, err
+	switch {
+	case errors.Is(err, ErrClosed):
+		return nil, ErrClosed
+	case err != nil:
+		return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
 	}
 	defer tx.Terminate() // retransmitted responses need no state here
 	for {
@@ -193,7 +196,10 @@ func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Resp
 				return res, nil
 			}
 		case <-tx.Done():
-			return nil, fmt.Errorf("%s: %w", req.Method, tx.Err())
+			if err := tx.Err(); !errors.Is(err, sipmsg.ErrTransactionTimeout) {
+				return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
+			}
+			return nil, &Failure{Kind: NoResponse, Destination: req.Destination(), Waited: txTimeout, Err: tx.Err()}
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%s: %w", req.Method, context.Cause(ctx))
 		case <-a.dead:
@@ -201,6 +207,8 @@ func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Resp
 		}
 	}
 }
+
+var errDeaf = errors.New("the listener died")
 
 // begin starts a client transaction.
 func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientTx, error) {
@@ -210,7 +218,7 @@ func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientT
 	default:
 	}
 	if a.deaf.Load() {
-		return nil, fmt.Errorf("send %s: the listener died", req.Method)
+		return nil, fmt.Errorf("send %s: %w", req.Method, errDeaf)
 	}
 	forget := a.sent.add(req)
 	tx, err := a.tx.Request(ctx, req)

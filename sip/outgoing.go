@@ -147,7 +147,7 @@ func (o *outgoing) send(ctx context.Context) *Failure {
 	o.heard, o.rangAt = false, time.Time{}
 	o.timer.Reset(o.plan.inv.Silence)
 	if o.tx, err = o.a.begin(ctx, req); err != nil {
-		return &Failure{Kind: Transport, Err: err}
+		return &Failure{Kind: Transport, Destination: o.dest.String(), Err: err}
 	}
 	return nil
 }
@@ -217,7 +217,9 @@ func (o *outgoing) broken(err error) *Failure {
 		kind = NoResponse
 	}
 	f := o.failure(kind, nil)
-	f.Err = err
+	if f.Err = err; kind == NoResponse {
+		f.Waited = txTimeout
+	}
 	return f
 }
 
@@ -320,7 +322,15 @@ func (o *outgoing) stop(why FailureKind, reasons []Reason) {
 
 // failure describes the end. res is the final response, nil without one.
 func (o *outgoing) failure(kind FailureKind, res *sipmsg.Response) *Failure {
-	f := &Failure{Kind: kind, Err: o.cause}
+	f := &Failure{Kind: kind, Destination: o.dest.String(), Err: o.cause}
+	switch kind {
+	case NoResponse:
+		f.Waited = o.plan.inv.Silence
+	case NoRinging:
+		f.Waited = o.plan.inv.FirstRing
+	case RingTimeout:
+		f.Waited = o.plan.inv.Ring
+	}
 	if !o.rangAt.IsZero() {
 		f.Rang = max(time.Since(o.rangAt), 1)
 	}
