@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,12 +25,27 @@ type Sources struct {
 
 // Load reads and validates a configuration file. Mistakes in it come back as
 // Errors, all at once; any other error says that the file could not be read.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return load(path, Sources{}) }
+
+// LoadWithoutSecrets is Load for those who may not or need not see secrets:
+// none is looked up, something else stands in their place.
+func LoadWithoutSecrets(path string) (*Config, error) {
+	const standIn = "stand-in for "
+	return load(path, Sources{
+		Env:  func(name string) (string, bool) { return standIn + name, true },
+		File: func(path string) ([]byte, error) { return []byte(standIn + path), nil },
+	})
+}
+
+func load(path string, src Sources) (*Config, error) {
 	data, err := readLimited(path, maxFile+1)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("read configuration: %w; configs/perezvon.example.yaml is one to start from", err)
+	case err != nil:
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, data, Sources{})
+	return Parse(path, data, src)
 }
 
 // Parse validates a configuration. The name is the file's, for error messages

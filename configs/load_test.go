@@ -3,7 +3,9 @@ package configs
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,6 +22,35 @@ func TestEmptyFileGivesTheDefaults(t *testing.T) {
 		if diff := cmp.Diff(Default(), cfg, cmp.Comparer(sameAddr)); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", text, diff)
 		}
+	}
+}
+
+func TestFileThatIsNotThereIsToldWithOneThatIs(t *testing.T) {
+	for _, load := range []func(string) (*Config, error){Load, LoadWithoutSecrets} {
+		_, err := load(filepath.Join(t.TempDir(), "no.yaml"))
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "configs/perezvon.example.yaml") {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+func TestAddressesAreReadWithoutTheSecrets(t *testing.T) {
+	const text = `
+http:
+  listen: 0.0.0.0:9090
+  keys:
+    - {name: a, key: "env:PEREZVON_TEST_NOT_SET", scopes: [admin]}
+    - {name: b, key: "file:not/there", scopes: [admin]}
+`
+	file := filepath.Join(t.TempDir(), "perezvon.yaml")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if cfg, err := LoadWithoutSecrets(file); err != nil || cfg.HTTP.Listen.Port() != 9090 {
+		t.Errorf("%v", err)
+	}
+	if _, err := Load(file); err == nil {
+		t.Error("loaded without its secrets")
 	}
 }
 

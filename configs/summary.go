@@ -2,12 +2,14 @@ package configs
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"time"
 )
 
 // Summary says in a few lines of plain text what the configuration does: where
-// it listens, what may be dialled, whom each line rings. It shows no secrets.
+// it listens, what may be dialled, which trunks and phones there are, whom each
+// line rings. It shows no secrets.
 func (c *Config) Summary() string {
 	var b strings.Builder
 	row := func(what, format string, args ...any) {
@@ -23,6 +25,12 @@ func (c *Config) Summary() string {
 	row("media", "ports %s, enough for %d calls; %s", c.Media.Ports, c.Media.Ports.Calls(), strings.Join(c.Media.Codecs, ", "))
 	row("numbers", "read as in %s; dialled: %s", c.Region, strings.Join(c.Limits.Destinations, ", "))
 	row("speech", "%s, one of %d", c.TTS.Voice, len(c.TTS.Voices))
+	for i := range c.Trunks {
+		row("trunk", "%s", c.Trunks[i].inWords())
+	}
+	for i := range c.Extensions {
+		row("extension", "%s", c.Extensions[i].inWords())
+	}
 	for i := range c.Lines {
 		l := &c.Lines[i]
 		row("line", "%s: %s through %s; %s", l.ID, l.Number, strings.Join(l.Trunks, ", then "), l.inWords(c.CallbackOf(l).Ring))
@@ -44,6 +52,47 @@ func (c *Config) whoMayAsk() string {
 // Calls returns how many bridged calls have ports in the range: two ports for
 // each of two sides.
 func (p PortRange) Calls() int { return (int(p.Last) - int(p.First) + 1) / 4 }
+
+// inWords tells where a trunk is and whom it is taken from.
+func (t *Trunk) inWords() string {
+	peers := make([]string, 0, len(t.Peers))
+	for _, p := range t.Peers {
+		if p.IsSingleIP() {
+			peers = append(peers, p.Addr().String())
+			continue
+		}
+		peers = append(peers, p.String())
+	}
+	from := strings.Join(peers, ", ")
+	if from == "" {
+		host, _ := HostPort(t.Host)
+		if from = host; !isAddr(host) {
+			from = "whatever " + host + " resolves to"
+		}
+	}
+	through := ""
+	if t.Proxy != "" {
+		through = " through " + t.Proxy
+	}
+	return fmt.Sprintf("%s: %s%s, numbers as %s; calls come from %s", t.Name, t.Host, through, t.Format, from)
+}
+
+func isAddr(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+// inWords tells where an extension's phone is.
+func (e *Extension) inWords() string {
+	name, mobile := "", ""
+	if e.Name != "" {
+		name = " " + e.Name
+	}
+	if e.Mobile != "" {
+		mobile = ", then " + e.Mobile + " where a request names it"
+	}
+	return fmt.Sprintf("%s%s: %s%s", e.Number, name, e.Contact, mobile)
+}
 
 // inWords tells a line's route.
 func (l *Line) inWords(ring time.Duration) string {

@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"net/netip"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,7 @@ func (c *Config) Warnings() []string {
 		if k := &c.HTTP.Keys[i]; len(k.Key.Reveal()) < shortKey {
 			add("http.keys[%d].key: the key of %s has fewer than %d characters and can be guessed", i, k.Name, shortKey)
 		}
+		c.HTTP.Keys[i].Key.warn(fmt.Sprintf("http.keys[%d].key", i), add)
 	}
 	if !c.HTTP.Listen.Addr().IsLoopback() && !strings.HasPrefix(c.HTTP.PublicURL, "https:") {
 		add("http.listen: keys and numbers travel unencrypted; put a proxy with TLS before the API")
@@ -32,6 +34,10 @@ func (c *Config) Warnings() []string {
 	}
 	for i := range c.Trunks {
 		t := &c.Trunks[i]
+		t.Password.warn(fmt.Sprintf("trunks[%d].password", i), add)
+		if key, at := t.next(); c.listensAt(at) {
+			add("trunks[%d].%s: %s is where Perezvon itself listens, so that calls would come back; give the provider's address", i, key, at)
+		}
 		if c.sipOnlyLocal() && !localHost(t.Host) {
 			add("sip.listen: trunk %s cannot reach an address of this machine alone; listen on 0.0.0.0", t.Name)
 		}
@@ -43,6 +49,35 @@ func (c *Config) Warnings() []string {
 		c.Lines[i].warnings(fmt.Sprintf("lines[%d]", i), add)
 	}
 	return w
+}
+
+// variable is what a shell, not this file, would replace.
+var variable = regexp.MustCompile(`^\$([A-Z_][0-9A-Z_]*|\{[0-9A-Za-z_]+\})$`)
+
+// warn tells of a secret that is the name of one.
+func (s Secret) warn(path string, add func(format string, args ...any)) {
+	if variable.MatchString(s.value) {
+		add("%s: the secret reads like a variable of a shell, which is not replaced here; write env:NAME", path)
+	}
+}
+
+// next is where requests to the trunk go, and the key that says so.
+func (t *Trunk) next() (key, at string) {
+	if t.Proxy != "" {
+		return "proxy", t.Proxy
+	}
+	return "host", t.Host
+}
+
+// listensAt reports whether a host is our own listening address, as far as
+// that can be told without looking at the machine.
+func (c *Config) listensAt(text string) bool {
+	host, port := HostPort(text)
+	return slices.ContainsFunc(c.SIP.Listen, func(l Listen) bool {
+		own := l.Addr.Addr()
+		return l.Addr.Port() == port && (host == own.String() || host == c.SIP.PublicIP ||
+			localHost(text) && (own.IsUnspecified() || (own.IsLoopback() && host == "localhost")))
+	})
 }
 
 func (c *Config) sipOnlyLocal() bool {

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,7 +15,7 @@ limits: {destinations: ["*"]}
 trunks:
   - {name: far, host: sip.example.net}
   - {name: near, host: "127.0.0.1:5090", format: raw}
-  - {name: idle, host: localhost}
+  - {name: idle, host: "localhost:5090"}
 lines:
   - {id: a, number: "+74950000000", trunks: [far], route: [hangup: {code: 480}, hangup: {code: 486}]}
   - {id: b, number: "9*", trunks: [near], route: [forward: {trunk: near}]}
@@ -34,6 +35,56 @@ lines:
 	}
 	if diff := cmp.Diff(want, cfg.Warnings()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestSecretsThatNameAVariableAreWarnedOf(t *testing.T) {
+	t.Setenv("PEREZVON_TEST_KEY", "a-key-that-is-long-enough")
+	const text = `
+http:
+  keys:
+    - {name: a, key: "${SITE_KEY_OF_PEREZVON}", scopes: [callback]}
+    - {name: b, key: "env:PEREZVON_TEST_KEY", scopes: [callback]}
+    - {name: c, key: "$2y$10$not-a-variable", scopes: [callback]}
+trunks:
+  - {name: p, host: sip.example.net, username: u, password: $PROVIDER_PASSWORD}
+lines:
+  - {id: a, number: "+74950000000", trunks: [p], route: [hangup: {code: 480}]}
+`
+	cfg, err := Parse("perezvon.yaml", []byte(text), Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const why = ": the secret reads like a variable of a shell, which is not replaced here; write env:NAME"
+	if diff := cmp.Diff([]string{"http.keys[0].key" + why, "trunks[0].password" + why}, cfg.Warnings()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTrunkAtOurOwnAddressIsWarnedOf(t *testing.T) {
+	for _, tc := range []struct {
+		listen, public, trunk string
+		own                   bool
+	}{
+		{"udp://0.0.0.0:5060", "auto", "host: 127.0.0.1", true},
+		{"udp://0.0.0.0:5060", "auto", `host: "localhost:5060"`, true},
+		{"udp://0.0.0.0:5060", "auto", `host: "127.0.0.1:5070"`, false},
+		{"udp://0.0.0.0:5060", "192.0.2.1", "host: 192.0.2.1", true},
+		{"udp://192.0.2.1:5070", "auto", `host: "192.0.2.1:5070"`, true},
+		{"udp://192.0.2.1:5070", "auto", "host: 192.0.2.1", false},
+		{"udp://192.0.2.1:5060", "auto", "host: 127.0.0.1", false},
+		{"udp://127.0.0.1:5060", "auto", "host: 127.0.0.2", false},
+		{"udp://0.0.0.0:5060", "auto", "host: sip.example.net, proxy: 127.0.0.1", true},
+	} {
+		text := "sip: {listen: [\"" + tc.listen + "\"], public_ip: " + tc.public + "}\ntrunks: [{name: p, " + tc.trunk + "}]\n"
+		cfg, err := Parse("perezvon.yaml", []byte(text), Sources{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := strings.Contains(strings.Join(cfg.Warnings(), "\n"), "is where Perezvon itself listens")
+		if told != tc.own {
+			t.Errorf("%s, public %s, %s: told %v", tc.listen, tc.public, tc.trunk, told)
+		}
 	}
 }
 
