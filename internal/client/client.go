@@ -32,6 +32,7 @@ const maxAnswer = 32 << 20
 type Client struct {
 	server string // without a slash at the end
 	key    string
+	keyOf  string // where the key came from, for messages
 	http   *http.Client
 }
 
@@ -55,6 +56,10 @@ func New(server, key string) (*Client, error) {
 		},
 	}, nil
 }
+
+// KeyFrom says where the key came from, such as "--key", for messages about a
+// key that the server does not know. It is called before the first request.
+func (c *Client) KeyFrom(source string) { c.keyOf = source }
 
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -179,7 +184,7 @@ func read[T any](c *Client, resp *http.Response) (T, error) {
 		var p api.Problem
 		if json.Unmarshal(data, &p) == nil && p.Code != "" {
 			p.Status = resp.StatusCode
-			return zero, &Error{Problem: p}
+			return zero, &Error{Problem: c.inWords(p)}
 		}
 	case kind == "application/json" && resp.StatusCode < 300:
 		if json.Unmarshal(data, &out) == nil {
@@ -189,6 +194,24 @@ func read[T any](c *Client, resp *http.Response) (T, error) {
 		return zero, &UnreachableError{Detail: "the proxy at " + c.server + " does not reach Perezvon (" + resp.Status + ")"}
 	}
 	return zero, fmt.Errorf("what answers at %s is not Perezvon (%s); is --server right?", c.server, resp.Status)
+}
+
+// inWords puts what the server says about keys into words for whoever holds
+// the key.
+func (c *Client) inWords(p api.Problem) api.Problem {
+	switch p.Code {
+	case api.CodeKeyMissing:
+		p.Detail = "this server wants a key: set PEREZVON_KEY or --key (http.keys in its configuration)"
+	case api.CodeKeyUnknown:
+		source := ""
+		if c.keyOf != "" {
+			source = " from " + c.keyOf
+		}
+		p.Detail = "this server does not know the key" + source + " (http.keys in its configuration)"
+	case api.CodeScopeMissing:
+		p.Detail += " (http.keys in the server's configuration)"
+	}
+	return p
 }
 
 // Error is a request that the server refused.
@@ -232,7 +255,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	detail := "the server at " + c.server + " cannot be reached: " + err.Error()
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		detail = "no server answers at " + c.server + "; start it with: perezvon serve"
+		detail = "no server answers at " + c.server + "; start it with: perezvon serve, or name it with --server or PEREZVON_SERVER"
 	case errors.As(err, &dns):
 		detail = "the name " + dns.Name + " in " + c.server + " is not known; is --server right?"
 	case errors.As(err, &cert):

@@ -71,7 +71,7 @@ func TestServersThatDoNotAnswerMayBeAskedAgain(t *testing.T) {
 		client *Client
 		want   string
 	}{
-		"nobody listens": {&Client{server: gone.URL, http: http.DefaultClient}, "no server answers at " + gone.URL + "; start it with: perezvon serve"},
+		"nobody listens": {&Client{server: gone.URL, http: http.DefaultClient}, "no server answers at " + gone.URL + "; start it with: perezvon serve, or name it with --server or PEREZVON_SERVER"},
 		"a proxy waits":  {serve(t, answer(502, "text/html", "")), "does not reach Perezvon"},
 		"it breaks off": {serve(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "10")
@@ -115,6 +115,21 @@ func TestKeyIsSentAndNeverFollowsARedirect(t *testing.T) {
 	}
 }
 
+func TestRefusedKeysAreToldToWhoeverHoldsThem(t *testing.T) {
+	for code, want := range map[string]string{
+		"key_missing":   "this server wants a key: set PEREZVON_KEY or --key (http.keys in its configuration)",
+		"key_unknown":   "this server does not know the key from PEREZVON_KEY (http.keys in its configuration)",
+		"scope_missing": "said so (http.keys in the server's configuration)",
+		"loopback_only": "said so",
+	} {
+		c := serve(t, answer(401, "application/problem+json", `{"code":"`+code+`","detail":"said so"}`))
+		c.KeyFrom("PEREZVON_KEY")
+		if _, err := c.Lines(t.Context()); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", code, err)
+		}
+	}
+}
+
 func TestAddressesOfServers(t *testing.T) {
 	for _, good := range []string{"http://127.0.0.1:8080", "https://pbx.example.com", "https://example.com/pbx/"} {
 		if _, err := New(good, ""); err != nil {
@@ -147,19 +162,22 @@ func TestEventsAreReadToTheLastPage(t *testing.T) {
 	}
 }
 
-func TestCallIsFoundByTheBeginningOfItsID(t *testing.T) {
-	const one, two = "0199a1b2c3d47e5f8091a2b3c4d5e6f7", "0199a1b2c3d57e5f8091a2b3c4d5e6f7"
-	c := serve(t, answer(200, "application/json", `{"id":"whole","calls":[{"id":"`+one+`"},{"id":"`+two+`"}]}`))
+func TestCallIsFoundByTheBeginningOrTheEndOfItsID(t *testing.T) {
+	const one, two = "0199a1b2c3d47e5f8091a2b3c4d5e6f7", "0199a1b2c3d57e5f8091a2b3c4d5e6f8"
+	c := serve(t, answer(200, "application/json", `{"id":"whole","calls":[{"id":"`+one+`","created_at":"2027-01-11T09:30:02+03:00","number":"+74950000001"},{"id":"`+two+`","number":"+74950000002"}]}`))
 	for id, want := range map[string]string{
 		"0199a1b2c3d4":                         one,
 		"0199A1B2-c3d5":                        two,
 		"0199a1b2-c3d4-7e5f-8091-a2b3c4d5e6f7": "whole",
-		"0199a1":                               "2 calls have an id",
-		"abcdef":                               "no recent call",
+		"d5e6f7":                               one,
+		"c4D5-E6F8":                            two,
+		"abcdef":                               "no recent call has an id that begins or ends with abcdef",
 		"0199a":                                ErrBadID.Error(),
 		"0199xyz":                              ErrBadID.Error(),
 		one + "0":                              ErrBadID.Error(),
 		"":                                     ErrBadID.Error(),
+		"0199a1":                               "2 calls have an id that begins or ends with 0199a1; write more of it, or the end of it:\n  " + one + "  2027-01-11 ",
+		"0199a1b2c3d":                          "  +74950000001\n  " + two,
 	} {
 		call, err := c.Find(t.Context(), id)
 		if got := call.ID + fmt.Sprint(err); !strings.Contains(got, want) {
