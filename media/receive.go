@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -62,18 +63,14 @@ func (s *Session) handleRTP(b []byte, from netip.AddrPort, now time.Duration) {
 		return
 	}
 	p, ok := parseRTP(b)
-	if !ok {
-		s.strangers.Add(1)
+	if ok {
+		p.kind = rem.kinds[p.payload]
+	}
+	if !ok || p.kind == kindUnknown || !s.lock.accept(from, &p, rem, now) {
+		s.ignored(from, rem)
 		return
 	}
-	p.kind = rem.kinds[p.payload]
-	if p.kind == kindUnknown || !s.lock.accept(from, &p, rem, now) {
-		s.strangers.Add(1)
-		return
-	}
-	if !s.tx.settled.Load() && !s.lock.open {
-		s.tx.settle(s.lock.peer, rem)
-	}
+	s.settle(rem, now)
 	s.lastRTP.Store(int64(now))
 	s.life.Store(int64(now))
 	s.rx.packet(&p, now)
@@ -85,4 +82,29 @@ func (s *Session) handleRTP(b []byte, from netip.AddrPort, now time.Duration) {
 	if r := s.route.Load(); r != nil {
 		r.forward(&p, now)
 	}
+}
+
+// settle tells the sender who is heard, when that or its certainty has changed.
+func (s *Session) settle(rem *remote, now time.Duration) {
+	l := &s.lock
+	if l.open {
+		return
+	}
+	if is := l.settlement(now); is != l.told || !s.tx.settled.Load() {
+		s.tx.settle(l.peer, rem, is == firm)
+		l.told = is
+	}
+}
+
+// ignored counts a packet that is not heard. That strangers send many is said
+// once for a leg.
+func (s *Session) ignored(from netip.AddrPort, rem *remote) {
+	s.strangers.Add(1)
+	l := &s.lock
+	if from == l.peer || from == rem.stream.RTP || !l.crowd.add(from) {
+		return
+	}
+	others := slices.DeleteFunc(slices.Clone(l.crowd.addresses), func(a netip.AddrPort) bool { return a == l.peer })
+	s.engine.log.Warn("strangers send to the media port of a call and are ignored",
+		"port", s.port, "strangers", others, "heard", l.peer, "described", rem.stream.RTP)
 }

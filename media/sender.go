@@ -62,15 +62,18 @@ func (t *sender) agree(r *remote, moved bool) {
 	}
 }
 
-// settle makes the locked source the destination.
-func (t *sender) settle(peer netip.AddrPort, r *remote) {
+// settle makes the locked source the destination. With alone the kernel drops
+// what others send from now on; that must not happen while the address of the
+// description may still speak for the first time.
+func (t *sender) settle(peer netip.AddrPort, r *remote, alone bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || t.rem != r { // a newer agreement wants to look again
 		return
 	}
+	t.disconnect()
 	t.dest = peer
-	t.connected = t.conn.Connect(peer) == nil
+	t.connected = alone && t.conn.Connect(peer) == nil
 	t.settled.Store(true)
 }
 

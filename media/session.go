@@ -56,6 +56,7 @@ type remote struct {
 	event    uint8         // payload type to send events with, 0 none
 	frame    int           // samples in a packet of ours
 	moves    uint          // how often descriptions have named a new address
+	named    time.Duration // engine time of the first one that named the present address
 	sends    bool          // they want to hear us
 	expected bool          // they are to be heard for certain
 	since    time.Duration // engine time since when that is so
@@ -134,7 +135,7 @@ func (s *Session) AcceptOffer(offer []byte) (answer []byte, err error) {
 	if r := s.remote.Load(); r != nil {
 		prefer = r.stream.Codec
 	}
-	stream, err := d.Choose(s.engine.cfg.Codecs, prefer)
+	stream, err := s.choose(d, prefer)
 	if err != nil {
 		return nil, fmt.Errorf("accept offer: %w", err)
 	}
@@ -163,13 +164,27 @@ func (s *Session) AcceptAnswer(answer []byte) error {
 	if !s.offered {
 		return fmt.Errorf("accept answer: %w", ErrNoOffer)
 	}
-	stream, err := d.Choose(s.engine.cfg.Codecs, 0)
+	stream, err := s.choose(d, 0)
 	if err != nil {
 		return fmt.Errorf("accept answer: %w", err)
 	}
 	stream.Mux = false // we do not offer it
 	s.agree(stream)
 	return nil
+}
+
+// choose picks the stream to use. One that comes back to a port of ours would
+// send sound round and round, as soon as two legs are connected.
+func (s *Session) choose(d *sdp.Description, prefer Codec) (sdp.Stream, error) {
+	stream, err := d.Choose(s.engine.cfg.Codecs, prefer)
+	if err != nil {
+		return stream, err
+	}
+	ip := stream.RTP.Addr()
+	if (ip == s.cfg.Advertise.Unmap() || ip == s.engine.cfg.BindIP.Unmap()) && s.engine.ports.holds(stream.RTP.Port()) {
+		return stream, fmt.Errorf("%w: %v is a port of ours", ErrNoAudio, stream.RTP)
+	}
+	return stream, nil
 }
 
 // agree puts an agreement in force. s.mu is held.
@@ -184,8 +199,14 @@ func (s *Session) agree(stream sdp.Stream) {
 	}
 	r.moves = s.moves
 	r.since = s.engine.now()
-	if old := s.remote.Load(); old != nil && old.expected {
-		r.since = old.since
+	r.named = r.since
+	if old := s.remote.Load(); old != nil {
+		if old.expected {
+			r.since = old.since
+		}
+		if !moved {
+			r.named = old.named
+		}
 	}
 	// Sender first: once the reader sees the new agreement it may lock a
 	// source under it.

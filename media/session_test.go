@@ -21,30 +21,6 @@ func bridged(t *testing.T, w *world) (a, b *phone, sa, sb *Session) {
 	return a, b, sa, sb
 }
 
-func TestSourceNotNamedIsBelievedAfterThreeConsistentPackets(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("198.51.100.9:61000", PCMA)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		answer, err := sb.AcceptOffer(b.sdpAt(netip.MustParseAddrPort("192.168.1.7:5000"))) // behind NAT
-		if err != nil {
-			t.Fatal(err)
-		}
-		b.aim(answer)
-		w.e.Connect(sa, sb, PathConfig{})
-		b.hum(800)
-		a.hum(500)
-		time.Sleep(time.Second)
-		a.hears(a.heard(), tones, 800)
-		b.hears(b.heard(), tones, 500)
-		if st := sb.Stats(); st.Strangers != 2 || st.Peer != b.conn.AddrPort() {
-			t.Errorf("%d packets ignored, sound goes to %v", st.Strangers, st.Peer)
-		}
-	})
-}
-
 func TestStrangersAreIgnoredAlsoThoseQueuedBeforeTheLock(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, _, sb := bridged(t, w)

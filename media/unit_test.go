@@ -66,7 +66,7 @@ func TestAnInconsistentSourceIsNeverBelieved(t *testing.T) {
 	} {
 		var l lock
 		for i := range packets {
-			if l.accept(from, &packets[i], rem, 0) {
+			if l.accept(from, &packets[i], rem, time.Second) {
 				t.Errorf("%s: believed at packet %d", name, i)
 			}
 		}
@@ -76,7 +76,7 @@ func TestAnInconsistentSourceIsNeverBelieved(t *testing.T) {
 	}
 	var l lock
 	for i, want := range []bool{false, false, true, true} { // one packet lost in between
-		if got := l.accept(from, &packet{seq: uint16(65534 + i + i/2), ssrc: 1}, rem, 0); got != want {
+		if got := l.accept(from, &packet{seq: uint16(65534 + i + i/2), ssrc: 1}, rem, lockGrace); got != want {
 			t.Errorf("packet %d: %v", i, got)
 		}
 	}
@@ -87,7 +87,7 @@ func TestTwoSourcesInTurnDoNotHelpEachOther(t *testing.T) {
 	var l lock
 	for i := range 20 {
 		from := netip.AddrPortFrom(netip.MustParseAddr("198.51.100.66"), uint16(4000+i%2))
-		if l.accept(from, &packet{seq: uint16(i), ssrc: 1}, rem, time.Duration(i)) {
+		if l.accept(from, &packet{seq: uint16(i), ssrc: 1}, rem, time.Second+time.Duration(i)) {
 			t.Fatalf("believed at packet %d", i)
 		}
 	}

@@ -47,9 +47,10 @@ func (d *Description) Streams() []string {
 }
 
 type address struct {
-	ip   netip.Addr // invalid: host name, group, or nothing
-	null bool
-	set  bool
+	ip    netip.Addr // invalid: host name, group or nothing
+	null  bool
+	group bool // multicast or broadcast
+	set   bool
 }
 
 // Parse reads a description. It fails with ErrSyntax when there is no version
@@ -143,6 +144,7 @@ func (d *Description) address(value string) address {
 	case ip.IsUnspecified():
 		a.null = true
 	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		a.group = true
 	default:
 		a.ip = ip
 		if !slices.Contains(d.hosts, ip) {
@@ -199,12 +201,13 @@ func millis(s string) float64 {
 
 // Choose picks the first audio stream that can be used with one of the codecs
 // in allowed. In it the codec is prefer when both sides have it, else the
-// writer's first. It fails with ErrNoAudio or ErrNoCommonCodec.
+// writer's first. A stream for a group of listeners, multicast or broadcast,
+// is no call and cannot be used. It fails with ErrNoAudio or ErrNoCommonCodec.
 func (d *Description) Choose(allowed []Codec, prefer Codec) (Stream, error) {
 	failure := ErrNoAudio
 	for i := range d.media {
 		m := &d.media[i]
-		if m.kind != "audio" || m.port == 0 || !plainRTP(m.proto) {
+		if m.kind != "audio" || m.port == 0 || m.addr.group || !plainRTP(m.proto) {
 			continue
 		}
 		common := m.common(allowed)

@@ -117,7 +117,7 @@ type Stream struct {
 	Event   uint8         // payload type of telephone events, 0 for none
 	Ptime   time.Duration // length of the packets to send: 10 to 60 ms in steps of 10
 
-	RTP   netip.AddrPort // invalid when only a host name, a group or no address is given
+	RTP   netip.AddrPort // invalid when only a host name or no address is given
 	RTCP  netip.AddrPort // as RTP
 	Hosts []netip.Addr   // every unicast address the description names
 	Null  bool           // the address is 0.0.0.0: hold in the old style
