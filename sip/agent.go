@@ -98,7 +98,7 @@ func closeAll(conns []net.PacketConn) {
 }
 
 // Start begins to read and returns once requests can be sent. Names of trunks
-// are looked up in the background. ctx bounds the start only.
+// and phones are looked up in the background. ctx bounds the start only.
 func (a *Agent) Start(ctx context.Context) error {
 	a.mu.Lock()
 	if a.started || a.closing {
@@ -110,7 +110,11 @@ func (a *Agent) Start(ctx context.Context) error {
 		a.serving.Go(func() { a.read(l) })
 	}
 	a.mu.Unlock()
-	a.spawn(func() { a.peers.refresh(a.base) })
+	for _, e := range a.peers.endpoints() {
+		if !e.literal() {
+			a.spawn(func() { a.keepResolved(e) })
+		}
+	}
 	// The library registers a listener from inside its read loop; a request
 	// sent before that would open a socket of its own.
 	for _, l := range a.listeners {

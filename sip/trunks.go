@@ -2,93 +2,16 @@ package sip
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
-
-const (
-	// resolveEvery is how long a looked up address is used before it is asked
-	// for again.
-	resolveEvery   = time.Minute
-	resolveTimeout = 2 * time.Second
-)
-
-type resolveFunc func(ctx context.Context, host string) ([]netip.Addr, error)
-
-// endpoint is a configured host and what it resolves to.
-type endpoint struct {
-	host string
-	port uint16
-
-	mu    sync.Mutex
-	addrs []netip.Addr // guarded by mu; the last good ones
-	until time.Time    // guarded by mu
-}
-
-// newEndpoint reads host[:port]. A literal address needs no look-up.
-func newEndpoint(hostport string) (*endpoint, error) {
-	e := &endpoint{host: strings.TrimSpace(hostport), port: uint16(sipmsg.DefaultUdpPort)}
-	if h, p, err := net.SplitHostPort(e.host); err == nil {
-		n, err := strconv.ParseUint(p, 10, 16)
-		if err != nil || n == 0 {
-			return nil, fmt.Errorf("port %q is not a number from 1 to 65535", p)
-		}
-		e.host, e.port = h, uint16(n)
-	}
-	if e.host == "" {
-		return nil, errors.New("host is empty")
-	}
-	if ip, err := netip.ParseAddr(e.host); err == nil {
-		e.addrs = []netip.Addr{ip.Unmap()}
-	}
-	return e, nil
-}
-
-func (e *endpoint) literal() bool { _, err := netip.ParseAddr(e.host); return err == nil }
-
-// current returns the addresses as last looked up.
-func (e *endpoint) current() []netip.Addr {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.addrs
-}
-
-// resolve returns addresses not older than resolveEvery. Where the look-up
-// fails the last good ones are used on.
-func (e *endpoint) resolve(ctx context.Context, look resolveFunc) ([]netip.Addr, error) {
-	e.mu.Lock()
-	addrs, fresh := e.addrs, e.literal() || time.Now().Before(e.until)
-	e.mu.Unlock()
-	if fresh {
-		return addrs, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	found, err := look(ctx, e.host)
-	if err == nil && len(found) == 0 {
-		err = errors.New("no address")
-	}
-	if err != nil {
-		if len(addrs) > 0 {
-			return addrs, nil
-		}
-		return nil, fmt.Errorf("resolve %s: %w", e.host, err)
-	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.addrs, e.until = found, time.Now().Add(resolveEvery)
-	return found, nil
-}
 
 type trunk struct {
 	Trunk
@@ -102,6 +25,27 @@ func (t *trunk) hop() *endpoint {
 		return t.proxy
 	}
 	return t.host
+}
+
+// label says what the host and the proxy are there for. Calls to the trunk need
+// the hop; calls from it need every address, unless peers says where they come
+// from.
+func (t *trunk) label() {
+	t.host.owner, t.host.setting, t.host.fails = "trunk "+t.Name, "trunks[].host", bothWays
+	switch {
+	case t.proxy != nil && len(t.Peers) > 0:
+		t.host.fails = ""
+	case t.proxy != nil:
+		t.host.fails = "calls from it"
+	case len(t.Peers) > 0:
+		t.host.fails = "calls to it"
+	}
+	if t.proxy != nil {
+		t.proxy.owner, t.proxy.setting, t.proxy.fails = "trunk "+t.Name, "trunks[].proxy", bothWays
+		if len(t.Peers) > 0 {
+			t.proxy.fails = "calls to it"
+		}
+	}
 }
 
 // domain is the host part of the URIs that name somebody at the trunk.
@@ -128,6 +72,7 @@ type directory struct {
 	extensions []*extension
 	known      atomic.Pointer[map[netip.Addr]struct{}] // addresses of hosts, as resolved
 	prefixes   []netip.Prefix                          // of trunks
+	publishing sync.Mutex                              // held while known is made
 
 	mu      sync.RWMutex
 	dialogs map[netip.Addr]int // guarded by mu; how many open dialogs there are with it
@@ -151,6 +96,7 @@ func newDirectory(cfg *Config) (*directory, error) {
 				return nil, fmt.Errorf("sip: trunk %s: proxy: %w", t.Name, err)
 			}
 		}
+		one.label()
 		d.trunks = append(d.trunks, one)
 		d.prefixes = append(d.prefixes, t.Peers...)
 	}
@@ -167,6 +113,7 @@ func newDirectory(cfg *Config) (*directory, error) {
 		if one.hop, err = newEndpoint(hostport); err != nil {
 			return nil, fmt.Errorf("sip: extension %s: %w", e.Number, err)
 		}
+		one.hop.owner, one.hop.setting, one.hop.fails = "extension "+e.Number, "extensions[].contact", bothWays
 		d.extensions = append(d.extensions, one)
 	}
 	d.publish()
@@ -189,6 +136,8 @@ func (d *directory) endpoints() []*endpoint {
 
 // publish renews the set that allows looks into.
 func (d *directory) publish() {
+	d.publishing.Lock() // or an older set could replace a newer one
+	defer d.publishing.Unlock()
 	set := make(map[netip.Addr]struct{})
 	for _, e := range d.endpoints() {
 		for _, a := range e.current() {
@@ -196,33 +145,6 @@ func (d *directory) publish() {
 		}
 	}
 	d.known.Store(&set)
-}
-
-// refresh keeps the addresses of named hosts current until ctx ends.
-func (d *directory) refresh(ctx context.Context) {
-	var named []*endpoint
-	for _, e := range d.endpoints() {
-		if !e.literal() {
-			named = append(named, e)
-		}
-	}
-	if len(named) == 0 {
-		return
-	}
-	wait := time.NewTimer(0)
-	defer wait.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-wait.C:
-		}
-		for _, e := range named {
-			_, _ = e.resolve(ctx, d.look) // a call that needs it reports the error
-		}
-		d.publish()
-		wait.Reset(resolveEvery)
-	}
 }
 
 // resolve returns the addresses to send to, in order, at most maxAddresses.
@@ -330,10 +252,6 @@ func (d *directory) phone(user string, fits func(*endpoint) bool) string {
 		}
 	}
 	return found
-}
-
-func (e *endpoint) at(a netip.AddrPort) bool {
-	return e.port == a.Port() && slices.Contains(e.current(), a.Addr())
 }
 
 func (t *trunk) mayUse(a netip.Addr) bool {
