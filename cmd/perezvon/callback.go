@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"os/signal"
+	"syscall"
 	"time"
 
 	"perezvon/internal/api"
@@ -24,12 +26,12 @@ type CallbackCmd struct {
 
 // Run succeeds only if the two have talked.
 func (cmd *CallbackCmd) Run(c *CLI) error {
-	server, err := cmd.client()
+	server, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next Ctrl-C is not caught
 
@@ -42,14 +44,22 @@ func (cmd *CallbackCmd) Run(c *CLI) error {
 	if err != nil {
 		return err
 	}
-	f := &follower{client: server, out: newConsole(os.Stdout), quiet: c.JSON, call: call}
+	f := &follower{client: server, out: newConsole(os.Stdout), quiet: c.JSON, call: call, leave: "Ctrl-C leaves; the call goes on."}
 	if call.Duplicate {
 		f.tell("Call %s is open already (line %s, number %s); following it.", call.ID, call.Line, call.Number)
 	} else {
 		f.tell("Call %s is placed (line %s, number %s).", call.ID, call.Line, call.Number)
 	}
 	call, err = f.follow(ctx)
-	if err != nil {
+	var refused *client.Error
+	switch {
+	case errors.As(err, &refused) && refused.Problem.Code == api.CodeScopeMissing:
+		f.tell("This key may not follow it; a key with the scope read or calls may: perezvon call %s", call.ID)
+		if c.JSON {
+			return printJSON(call)
+		}
+		return nil
+	case err != nil:
 		f.out.erase()
 		newConsole(os.Stderr).line(plain, "The call goes on. Hang up with: perezvon hangup %s", call.ID)
 		if ctx.Err() != nil {
@@ -81,7 +91,9 @@ type follower struct {
 	out    *console
 	quiet  bool // print nothing: the result is for a program
 	call   api.Call
+	leave  string // told when a long wait begins, once; empty: nothing
 
+	shown timeline
 	last  string    // id of the last event seen
 	state string    // in words
 	since time.Time // of the state
@@ -131,15 +143,16 @@ func (f *follower) poll(ctx context.Context) error {
 		return err
 	}
 	if !f.quiet {
-		printEvents(f.out, events)
+		f.shown.print(f.out, events)
 	}
 	over := false
 	for _, e := range events {
 		f.last = e.ID
 		switch e.Type {
 		case store.EventCallState:
-			f.state, _ = describe(e)
+			f.state, _ = f.shown.describe(e)
 			f.since = e.At
+			f.wait(e)
 		case store.EventCallEnded:
 			over = true
 		}
@@ -156,6 +169,17 @@ func (f *follower) poll(ctx context.Context) error {
 	}
 	f.call, f.ended = call, true
 	return nil
+}
+
+// wait tells how to leave when a call waits for another try: that may take
+// long.
+func (f *follower) wait(e api.Event) {
+	var d eventData
+	if f.leave == "" || json.Unmarshal(e.Data, &d) != nil || store.State(d.State) != store.StateWaitingRetry {
+		return
+	}
+	f.tell("%s", f.leave)
+	f.leave = ""
 }
 
 // summarize tells how a call ended.

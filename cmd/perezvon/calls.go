@@ -16,7 +16,7 @@ type CallsCmd struct {
 	Kind   string `placeholder:"KIND" help:"Only callback or inbound calls."`
 	State  string `placeholder:"STATE" help:"Only calls in this state, for example talking."`
 	Result string `placeholder:"RESULT" help:"Only calls with this result, for example completed."`
-	Number string `placeholder:"NUMBER" help:"Only calls with this customer, as calls show the number."`
+	Number string `placeholder:"NUMBER" help:"Only calls with this customer, as people write numbers."`
 	Line   string `placeholder:"ID" help:"Only calls of this line."`
 	From   string `placeholder:"TIME" help:"Created at or after this RFC 3339 time or date."`
 	To     string `placeholder:"TIME" help:"Created before this RFC 3339 time or date."`
@@ -26,7 +26,7 @@ type CallsCmd struct {
 
 // Run prints a table.
 func (cmd *CallsCmd) Run(c *CLI) error {
-	client, err := cmd.client()
+	client, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
@@ -71,7 +71,7 @@ func who(e *api.Endpoint) string {
 // CallCmd shows a call.
 type CallCmd struct {
 	remote
-	ID string `arg:"" help:"Id of the call, or its first 6 digits or more."`
+	ID string `arg:"" help:"Id of the call, or its first or last 6 digits or more."`
 }
 
 // callWithEvents is what call --json prints.
@@ -85,7 +85,7 @@ func (cmd *CallCmd) Run(c *CLI) error {
 	if err := checkID(cmd.ID); err != nil {
 		return err
 	}
-	client, err := cmd.client()
+	client, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
@@ -109,7 +109,8 @@ func (cmd *CallCmd) Run(c *CLI) error {
 	}
 	if len(events) > 0 {
 		out.line(plain, "")
-		printEvents(out, events)
+		var t timeline
+		t.print(out, events)
 	}
 	return nil
 }
@@ -150,6 +151,17 @@ func printCall(out *console, c api.Call) {
 	}
 }
 
+// mostReason is how much of a reason a table shows, in characters. The
+// timeline has all of it.
+const mostReason = 60
+
+func cut(s string) string {
+	if r := []rune(s); len(r) > mostReason {
+		return string(r[:mostReason-1]) + "…"
+	}
+	return s
+}
+
 // printLegs prints a call's phones and what was measured on them.
 func printLegs(out *console, c api.Call) error {
 	rows := make([][]string, 0, len(c.Legs))
@@ -171,7 +183,7 @@ func printLegs(out *console, c api.Call) error {
 				jitter = fmt.Sprintf("%.1f ms", *q.JitterMS)
 			}
 		}
-		rows = append(rows, []string{strconv.Itoa(l.Attempt), l.Role, phone, l.Trunk, l.State, sip, codec, lost, jitter, value(l.Reason)})
+		rows = append(rows, []string{strconv.Itoa(l.Attempt), l.Role, phone, l.Trunk, l.State, sip, codec, lost, jitter, cut(value(l.Reason))})
 	}
 	if len(rows) == 0 {
 		return nil

@@ -1,9 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 
+	"github.com/alecthomas/kong"
+
+	"perezvon/configs"
 	"perezvon/internal/client"
 )
 
@@ -11,6 +16,10 @@ import (
 type CLI struct {
 	Config string `placeholder:"FILE" help:"Configuration file; without it perezvon.yaml, else built-in defaults."`
 	JSON   bool   `name:"json" help:"Print JSON."`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+
+	given map[string]bool // flags that stand on the command line
 
 	Serve      ServeCmd      `cmd:"" help:"Run the server; SIGTERM lets calls finish first."`
 	Demo       DemoCmd       `cmd:"" help:"Show a whole callback on this machine, with nothing to sign up for."`
@@ -28,18 +37,45 @@ type CLI struct {
 
 // remote is embedded in commands that talk to a running server.
 type remote struct {
-	Server string `env:"PEREZVON_SERVER" default:"http://127.0.0.1:8080" placeholder:"URL" help:"The running server (${default})."`
+	Server string `env:"PEREZVON_SERVER" placeholder:"URL" help:"The running server; without it http.listen of the configuration, else http://127.0.0.1:8080."`
 	Key    string `env:"PEREZVON_KEY" placeholder:"KEY" help:"Key of the API; not needed where the server has none."`
 }
 
 // client returns a client of the server that is asked for. A wrong address is
 // wrong usage.
-func (r *remote) client() (*client.Client, error) {
-	c, err := client.New(r.Server, r.Key)
+func (r *remote) client(c *CLI) (*client.Client, error) {
+	configured, err := c.server()
+	if err != nil {
+		return nil, err
+	}
+	server, err := client.New(cmp.Or(r.Server, configured), r.Key)
 	if err != nil {
 		return nil, &usageError{err}
 	}
-	return c, nil
+	source := "PEREZVON_KEY"
+	if c.given["key"] {
+		source = "--key"
+	}
+	server.KeyFrom(source)
+	return server, nil
+}
+
+// server is where the server of the configuration is asked. A file that is
+// named must be right; perezvon.yaml in this folder may be anything.
+func (c *CLI) server() (string, error) {
+	cfg, err := configs.LoadWithoutSecrets(cmp.Or(c.Config, defaultConfig))
+	switch {
+	case err == nil:
+	case c.Config != "":
+		return "", err
+	default:
+		cfg = configs.Default()
+	}
+	at := cfg.HTTP.Listen
+	if at.Addr().IsUnspecified() {
+		at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
+	}
+	return "http://" + at.String(), nil
 }
 
 // usageError is wrong usage of the command line: exit status 2.

@@ -40,6 +40,7 @@ func TestClientCommands(t *testing.T) {
 			env.Defer(keyed.Close)
 			env.Setenv("PEREZVON_SERVER", open.URL)
 			env.Setenv("KEYED", keyed.URL)
+			env.Setenv("PORT", open.URL[strings.LastIndex(open.URL, ":")+1:])
 			env.Values["actors"] = actors
 			return nil
 		},
@@ -59,6 +60,7 @@ const (
 	numberCompleted = "+74950000001"
 	numberBusy      = "+74950000002"
 	numberEndless   = "+74950000003"
+	numberGroup     = "+74950000004"
 )
 
 // actors are a call service whose calls follow a scene. Every look at a
@@ -78,6 +80,7 @@ func newActors() *actors {
 func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 	a, err := api.New(api.Options{
 		Config: &configs.Config{
+			Region:     "RU",
 			HTTP:       configs.HTTP{Keys: keys},
 			Lines:      []configs.Line{{ID: "main", Number: "+74950000000", Name: "Main office", Trunks: []string{"a", "b"}, Record: true}},
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
@@ -135,6 +138,16 @@ func scene(id, number string) []store.Event {
 	switch number {
 	case numberEndless:
 		add(store.EventCallState, `{"state":"talking","attempt":1}`)
+	case numberGroup:
+		add(store.EventLegDialling, `{"id":"l2","role":"manager","extension":"102"}`)
+		add(store.EventLegDialling, `{"id":"l3","role":"customer","number":"`+number+`","trunk":"a"}`)
+		add(store.EventLegEnded, `{"id":"l2","role":"manager","extension":"102","sip_code":487,"reason":"cancelled: Call completed elsewhere"}`)
+		for attempt := range 2 {
+			add(store.EventCallState, fmt.Sprintf(`{"state":"waiting_retry","attempt":%d}`, attempt+1))
+		}
+		add(store.EventMediaQuality, `{"leg":"l3","no_audio":true}`)
+		add(store.EventMediaQuality, `{"leg":"unknown","no_audio":true}`)
+		add(store.EventCallEnded, `{"result":"completed","code":"200"}`)
 	case numberBusy:
 		add(store.EventLegEnded, `{"role":"customer","number":"`+number+`","trunk":"a","sip_code":486,"reason":"Busy \u001b[31mHere"}`)
 		add(store.EventCallEnded, `{"result":"customer_busy","code":"486"}`)
@@ -161,7 +174,7 @@ func (s *actors) end(c *store.Call, result store.Result, code string) {
 	now := time.Now()
 	c.State, c.Result, c.Code, c.EndedAt = store.StateEnded, result, code, &now
 	c.Manager = &store.Endpoint{Extension: "101", Name: "Anna"}
-	c.Legs = []store.Leg{{Role: store.RoleManager, Extension: "101", State: store.LegEnded, Attempt: 1, SIPCode: 200, StartedAt: now}}
+	c.Legs = []store.Leg{{Role: store.RoleManager, Extension: "101", State: store.LegEnded, Attempt: 1, SIPCode: 200, StartedAt: now, Reason: strings.Repeat("long ", 12) + "words"}}
 	if result == store.ResultCompleted {
 		c.AnsweredAt, c.TalkMS, c.RingMS, c.HangupBy = &now, 61_500, 4_200, store.PartyCustomer
 		c.Recording = &store.Recording{File: "2027-01-11/a.wav", DurationMS: 61_500, Bytes: 984_000}

@@ -8,7 +8,7 @@ import (
 // HangupCmd ends a call.
 type HangupCmd struct {
 	remote
-	ID string `arg:"" help:"Id of the call, or its first 6 digits or more."`
+	ID string `arg:"" help:"Id of the call, or its first or last 6 digits or more."`
 }
 
 // Run returns when the call has ended.
@@ -16,7 +16,7 @@ func (cmd *HangupCmd) Run(c *CLI) error {
 	if err := checkID(cmd.ID); err != nil {
 		return err
 	}
-	client, err := cmd.client()
+	client, err := cmd.client(c)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"perezvon/internal/api"
+	"perezvon/sip"
 )
 
 // Status is how the server is, for GET /api/v1/status.
@@ -52,13 +53,31 @@ var (
 	descOpen  = prometheus.NewDesc("perezvon_calls_open", "Calls in progress by state.", []string{"state"}, nil)
 	descEnded = prometheus.NewDesc("perezvon_calls_ended_total", "Calls that ended since the start by result.", []string{"result"}, nil)
 	descPorts = prometheus.NewDesc("perezvon_media_port_pairs", "Pairs of media ports by use.", []string{"use"}, nil)
+
+	descInvites = prometheus.NewDesc("perezvon_sip_invites",
+		"INVITEs without a final response by direction.", []string{"direction"}, nil)
+	descDialogs   = prometheus.NewDesc("perezvon_sip_dialogs", "SIP dialogs that are up.", nil, nil)
+	descConfirmed = prometheus.NewDesc("perezvon_sip_dialogs_confirmed_total", "SIP dialogs that were answered since the start.", nil, nil)
+	descPeers     = prometheus.NewDesc("perezvon_sip_peers", "Source addresses that the SIP transport remembers.", nil, nil)
+	descNoAddress = prometheus.NewDesc("perezvon_sip_unresolved_hosts",
+		"Hosts of trunks and phones that are names without an address; calls to or from them fail.", nil, nil)
+	descDropped = prometheus.NewDesc("perezvon_sip_dropped_total",
+		"SIP packets that were dropped: from an address of no trunk and no phone (stranger), not SIP (garbage), "+
+			"a response that does not fit the request it names (astray).", []string{"reason"}, nil)
+	descReordered = prometheus.NewDesc("perezvon_sip_reordered_total",
+		"SIP packets held back for a millisecond to keep the order of their call.", nil, nil)
+	descPanics = prometheus.NewDesc("perezvon_sip_panics_total",
+		"Faults of the program while it handled a SIP packet; each is in the log. Should be 0.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.
-func (m serverMetrics) Describe(ch chan<- *prometheus.Desc) {
-	ch <- descOpen
-	ch <- descEnded
-	ch <- descPorts
+func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descOpen, descEnded, descPorts,
+		descInvites, descDialogs, descConfirmed, descPeers, descNoAddress, descDropped, descReordered, descPanics,
+	} {
+		ch <- d
+	}
 }
 
 // Collect implements prometheus.Collector.
@@ -73,4 +92,25 @@ func (m serverMetrics) Collect(ch chan<- prometheus.Metric) {
 	inUse, total := m.s.sound.Ports()
 	ch <- prometheus.MustNewConstMetric(descPorts, prometheus.GaugeValue, float64(inUse), "in_use")
 	ch <- prometheus.MustNewConstMetric(descPorts, prometheus.GaugeValue, float64(total), "total")
+	collectSIP(ch, m.s.phones.Stats(), len(m.s.phones.Unresolved()))
+}
+
+func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {
+	gauge := func(d *prometheus.Desc, n int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), labels...)
+	}
+	counter := func(d *prometheus.Desc, n uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+	}
+	gauge(descInvites, st.Inviting, "out")
+	gauge(descInvites, st.Incoming, "in")
+	gauge(descDialogs, st.Dialogs)
+	ch <- prometheus.MustNewConstMetric(descConfirmed, prometheus.CounterValue, float64(st.Confirmed))
+	gauge(descPeers, st.Peers)
+	gauge(descNoAddress, unresolved)
+	counter(descDropped, st.Strangers, "stranger")
+	counter(descDropped, st.Garbage, "garbage")
+	counter(descDropped, st.Astray, "astray")
+	counter(descReordered, st.Reordered)
+	counter(descPanics, st.Panics)
 }

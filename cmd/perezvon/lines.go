@@ -11,7 +11,7 @@ type LinesCmd struct{ remote }
 
 // Run prints a table.
 func (cmd *LinesCmd) Run(c *CLI) error {
-	client, err := cmd.client()
+	client, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ type ExtensionsCmd struct{ remote }
 
 // Run prints a table.
 func (cmd *ExtensionsCmd) Run(c *CLI) error {
-	client, err := cmd.client()
+	client, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ type VoicesCmd struct{ remote }
 
 // Run prints a table.
 func (cmd *VoicesCmd) Run(c *CLI) error {
-	client, err := cmd.client()
+	client, err := cmd.client(c)
 	if err != nil {
 		return err
 	}

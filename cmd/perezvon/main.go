@@ -9,6 +9,8 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+
+	"perezvon/configs"
 )
 
 // Exit statuses.
@@ -27,22 +29,53 @@ func run(args []string) int {
 		kong.Name("perezvon"),
 		kong.Description("Calls people back: rings a manager, then the customer, and joins them."),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"version": versionLine()},
 	)
 	if err != nil {
 		return fail(err)
+	}
+	if len(args) == 0 {
+		return bare(parser)
+	}
+	if args[0] == "help" {
+		args = append(args[1:], "--help")
 	}
 	cmd, err := parser.Parse(args)
 	if err != nil {
 		return fail(&usageError{err})
 	}
+	cli.given = make(map[string]bool)
+	for _, p := range cmd.Path {
+		if p.Flag != nil {
+			cli.given[p.Flag.Name] = true
+		}
+	}
+	if cli.given["config"] && cli.Config == "" {
+		return fail(&usageError{errors.New("--config needs the name of a file")})
+	}
 	return fail(cmd.Run(&cli))
+}
+
+// bare answers a command line without a command: wrong usage, and the list of
+// the commands.
+func bare(parser *kong.Kong) int {
+	parser.Stdout = os.Stderr
+	nothing, err := kong.Trace(parser, nil)
+	if err == nil {
+		err = nothing.PrintUsage(false)
+	}
+	if err != nil {
+		return fail(err)
+	}
+	return exitUsage
 }
 
 // fail tells an error and returns the exit status that it means.
 func fail(err error) int {
 	var (
-		usage *usageError
-		parse *kong.ParseError
+		usage    *usageError
+		parse    *kong.ParseError
+		mistakes configs.Errors
 	)
 	switch {
 	case err == nil:
@@ -56,6 +89,9 @@ func fail(err error) int {
 		}
 		fmt.Fprintf(os.Stderr, "perezvon: %s\nTry: %s\n", printable(err.Error()), hint)
 		return exitUsage
+	case errors.As(err, &mistakes): // each begins with its place, as editors know it
+		fmt.Fprintln(os.Stderr, printable(mistakes.Error()))
+		return exitFailure
 	default:
 		fmt.Fprintln(os.Stderr, "perezvon: "+printable(err.Error()))
 		return exitFailure

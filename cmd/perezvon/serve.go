@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
 	"perezvon/configs"
-	"perezvon/internal/route"
 )
 
 // ServeCmd runs the server until SIGTERM or SIGINT, then drains.
@@ -21,11 +21,14 @@ type ServeCmd struct {
 
 // Run serves. A second signal ends the program at once.
 func (cmd *ServeCmd) Run(c *CLI) error {
-	cfg, err := loadConfig(c.Config)
+	cfg, note, err := loadConfig(c.Config)
 	if err != nil {
 		return err
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cmd.LogLevel}))
+	if note != "" {
+		log.Warn(note)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next signal ends the program at once
@@ -41,31 +44,26 @@ func (cmd *ServeCmd) Run(c *CLI) error {
 const defaultConfig = "perezvon.yaml"
 
 // loadConfig reads the named file; without a name perezvon.yaml, else the
-// built-in defaults.
-func loadConfig(path string) (*configs.Config, error) {
+// built-in defaults, of which the note tells.
+func loadConfig(path string) (cfg *configs.Config, note string, err error) {
 	if path == "" {
 		path = defaultConfig
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return configs.Default(), nil
+			return configs.Default(), noConfig(), nil
 		}
 	}
-	return configs.Load(path)
+	cfg, err = configs.Load(path)
+	return cfg, "", err
 }
 
-// CheckCmd validates a configuration.
-type CheckCmd struct{}
-
-// Run prints what the configuration sets up, or everything that is wrong.
-func (cmd *CheckCmd) Run(c *CLI) error {
-	cfg, err := loadConfig(c.Config)
+// noConfig says where no configuration was found and what follows from it.
+func noConfig() string {
+	dir, err := os.Getwd()
 	if err != nil {
-		return err
+		dir = "this folder"
 	}
-	for _, w := range append(cfg.Warnings(), route.Problems(cfg)...) {
-		fmt.Fprintln(os.Stderr, "warning:", w)
-	}
-	fmt.Print(cfg.Summary())
-	return nil
+	return defaultConfig + " not found in " + dir +
+		"; using built-in defaults (no lines, no trunks); see configs/perezvon.example.yaml"
 }
 
 // VersionCmd prints the version.
@@ -73,13 +71,14 @@ type VersionCmd struct{}
 
 // Run prints the version and the Go release.
 func (cmd *VersionCmd) Run(c *CLI) error {
-	info, _ := debug.ReadBuildInfo()
 	if c.JSON {
-		return printJSON(map[string]string{"version": version(), "go": info.GoVersion})
+		return printJSON(map[string]string{"version": version(), "go": runtime.Version()})
 	}
-	fmt.Printf("perezvon %s (%s)\n", version(), info.GoVersion)
+	fmt.Println(versionLine())
 	return nil
 }
+
+func versionLine() string { return "perezvon " + version() + " (" + runtime.Version() + ")" }
 
 // version is the module's version or, in a build from a tree, its commit.
 func version() string {

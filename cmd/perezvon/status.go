@@ -15,7 +15,7 @@ type StatusCmd struct{ remote }
 
 // Run prints the state, what is wrong, and how many calls there are.
 func (cmd *StatusCmd) Run(c *CLI) error {
-	client, err := cmd.client()
+	client, err := cmd.client(c)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -92,6 +93,8 @@ func resultTone(result string) tone {
 
 // eventData is what is read from the data of any event.
 type eventData struct {
+	ID         string     `json:"id"`  // of the leg that the event is about
+	Leg        string     `json:"leg"` // the same where there is more to tell than the leg
 	State      string     `json:"state"`
 	Attempt    int        `json:"attempt"`
 	NextAt     *time.Time `json:"next_at"`
@@ -125,11 +128,25 @@ func (d *eventData) phone() string {
 	return "the phone " + name
 }
 
+// elsewhere is in the reason of a leg whose group another phone won.
+const elsewhere = "Call completed elsewhere"
+
+// timeline tells events in words. It remembers the phones of one call.
+type timeline struct {
+	phones map[string]string // by id of the leg
+}
+
 // describe tells an event in words. What is not understood is shown as it is.
-func describe(e api.Event) (string, tone) {
+func (t *timeline) describe(e api.Event) (string, tone) {
 	var d eventData
 	if len(e.Data) > 0 && json.Unmarshal(e.Data, &d) != nil {
 		return e.Type + " " + string(e.Data), faint
+	}
+	if d.ID != "" && strings.HasPrefix(e.Type, "leg.") {
+		if t.phones == nil {
+			t.phones = make(map[string]string)
+		}
+		t.phones[d.ID] = d.phone()
 	}
 	switch e.Type {
 	case store.EventCallCreated:
@@ -145,10 +162,13 @@ func describe(e api.Event) (string, tone) {
 	case store.EventLegAnswered:
 		return "  " + d.phone() + " is answered", faint
 	case store.EventLegEnded:
+		if strings.Contains(d.Reason, elsewhere) {
+			return "  " + d.phone() + " is done: another phone took the call", faint
+		}
 		return "  " + d.phone() + " is done" + because(d.Reason) + ifSIP(d.SIPCode), faint
 	case store.EventMediaQuality:
 		if d.NoAudio {
-			return "  no sound comes from one of the phones", bad
+			return "  no sound comes from " + cmp.Or(t.phones[d.Leg], "one of the phones"), bad
 		}
 	case store.EventRecordingReady:
 		return "  recorded " + seconds(d.DurationMS) + ": " + d.File, faint
@@ -188,10 +208,10 @@ func ifSIP(code int) string {
 	return fmt.Sprintf(" [SIP %d]", code)
 }
 
-// printEvents prints a timeline.
-func printEvents(out *console, events []api.Event) {
+// print prints the next events of the timeline.
+func (t *timeline) print(out *console, events []api.Event) {
 	for _, e := range events {
-		text, t := describe(e)
-		out.line(t, "%s  %s", clock(e.At), text)
+		text, tone := t.describe(e)
+		out.line(tone, "%s  %s", clock(e.At), text)
 	}
 }

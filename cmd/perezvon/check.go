@@ -1,0 +1,67 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+
+	"perezvon/configs"
+	"perezvon/internal/route"
+)
+
+// CheckCmd validates a configuration.
+type CheckCmd struct{}
+
+// Run prints what the configuration sets up, or everything that is wrong.
+func (cmd *CheckCmd) Run(c *CLI) error {
+	cfg, note, err := loadConfig(c.Config)
+	if c.JSON {
+		return printChecked(cmp.Or(c.Config, defaultConfig), cfg, note, err)
+	}
+	if err != nil {
+		return err
+	}
+	if note != "" {
+		fmt.Fprintln(os.Stderr, note)
+	}
+	for _, w := range warnings(cfg) {
+		fmt.Fprintln(os.Stderr, "warning:", w)
+	}
+	fmt.Print(cfg.Summary())
+	return nil
+}
+
+// warnings are about single values and about what routes make of them.
+func warnings(cfg *configs.Config) []string { return append(cfg.Warnings(), route.Problems(cfg)...) }
+
+// checked is what check --json prints.
+type checked struct {
+	OK       bool            `json:"ok"`
+	Errors   []configs.Error `json:"errors"`
+	Warnings []string        `json:"warnings"`
+}
+
+// printChecked prints the outcome for programs. A file that cannot be read is
+// a mistake in line 0.
+func printChecked(file string, cfg *configs.Config, note string, err error) error {
+	out := checked{OK: err == nil, Errors: []configs.Error{}, Warnings: []string{}}
+	var mistakes configs.Errors
+	switch {
+	case errors.As(err, &mistakes):
+		out.Errors = mistakes
+	case err != nil:
+		out.Errors = append(out.Errors, configs.Error{File: file, Message: err.Error()})
+	case note != "":
+		out.Warnings = append([]string{note}, warnings(cfg)...)
+	default:
+		out.Warnings = append(out.Warnings, warnings(cfg)...)
+	}
+	if err := printJSON(out); err != nil {
+		return err
+	}
+	if !out.OK {
+		return errTold
+	}
+	return nil
+}

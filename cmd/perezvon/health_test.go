@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"perezvon/sip"
+)
+
+// sipMetrics is a collector of the SIP counters alone.
+type sipMetrics struct{ st sip.Stats }
+
+func (sipMetrics) Describe(chan<- *prometheus.Desc)      {}
+func (m sipMetrics) Collect(ch chan<- prometheus.Metric) { collectSIP(ch, m.st, 2) }
+
+func TestSIPCountersAreMetrics(t *testing.T) {
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(sipMetrics{sip.Stats{
+		Inviting: 1, Incoming: 3, Dialogs: 4, Confirmed: 5, Peers: 6, Strangers: 7, Garbage: 8, Reordered: 9, Astray: 10, Panics: 11,
+	}})
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	for _, f := range families {
+		if f.GetHelp() == "" {
+			t.Errorf("%s has no help", f.GetName())
+		}
+		if _, err := expfmt.MetricFamilyToText(&out, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range []string{
+		`perezvon_sip_invites{direction="out"} 1`, `perezvon_sip_invites{direction="in"} 3`,
+		"perezvon_sip_dialogs 4", "perezvon_sip_dialogs_confirmed_total 5", "perezvon_sip_peers 6",
+		`perezvon_sip_dropped_total{reason="stranger"} 7`, `perezvon_sip_dropped_total{reason="garbage"} 8`,
+		`perezvon_sip_dropped_total{reason="astray"} 10`, "perezvon_sip_reordered_total 9",
+		"perezvon_sip_panics_total 11", "perezvon_sip_unresolved_hosts 2",
+	} {
+		if !strings.Contains(out.String(), line+"\n") {
+			t.Errorf("no %s in\n%s", line, out.String())
+		}
+	}
+}
