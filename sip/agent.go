@@ -28,6 +28,7 @@ type Agent struct {
 	secret    []byte // of keyedTag
 	inbox     *inbox
 	sent      sent
+	doorbell  doorbell
 	calls     calls
 
 	base   context.Context // ends, with cause ErrClosed, when closing begins
@@ -78,7 +79,7 @@ func New(cfg Config) (*Agent, error) {
 	a.cfg.UserAgent = plainText(cfg.UserAgent)
 	a.base, a.cancel = context.WithCancelCause(context.Background())
 	for _, c := range cfg.Listen {
-		a.listeners = append(a.listeners, newListener(c, peers.allows))
+		a.listeners = append(a.listeners, newListener(c, peers.allows, a.stranger))
 	}
 	quiet := slog.New(newQuietHandler(cfg.Logger.Handler()))
 	a.tp = sipmsg.NewTransportLayer(net.DefaultResolver, sipmsg.NewParser(), nil, sipmsg.WithTransportLayerLogger(quiet))

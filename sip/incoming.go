@@ -53,7 +53,8 @@ type Incoming struct {
 func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
 	trunks, ext := a.peers.match(sourceOf(req), userOf(req.From().Address.User))
 	if len(trunks) == 0 && ext == "" {
-		return // a stranger, let in by the dialog of another
+		a.ring(sipmsg.INVITE, sourceOf(req)) // a stranger, let in by the dialog of another
+		return
 	}
 	switch {
 	case r.twin:

@@ -31,6 +31,8 @@ type listener struct {
 	write func([]byte, netip.AddrPort) (int, error)
 	local netip.AddrPort
 	known func(netip.Addr) bool
+	// stranger is told of what is dropped because known said no.
+	stranger func(p []byte, from netip.AddrPort)
 
 	strangers, garbage, reordered atomic.Uint64
 
@@ -47,8 +49,8 @@ type packet struct {
 	due  time.Time
 }
 
-func newListener(c net.PacketConn, known func(netip.Addr) bool) *listener {
-	l := &listener{PacketConn: c, known: known, seed: maphash.MakeSeed(), recent: make(map[uint64]time.Time)}
+func newListener(c net.PacketConn, known func(netip.Addr) bool, stranger func([]byte, netip.AddrPort)) *listener {
+	l := &listener{PacketConn: c, known: known, stranger: stranger, seed: maphash.MakeSeed(), recent: make(map[uint64]time.Time)}
 	if a, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 		l.local = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
@@ -115,6 +117,7 @@ func (l *listener) arm() error {
 func (l *listener) accept(p []byte, from netip.AddrPort) bool {
 	if !l.known(from.Addr()) {
 		l.strangers.Add(1)
+		l.stranger(p, from)
 		return false
 	}
 	if len(p) <= 4 { // CRLF keep-alive, RFC 5626 4.4.1

@@ -1,6 +1,10 @@
 package sip
 
-import "bytes"
+import (
+	"bytes"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
 
 // What is looked at before a packet is parsed. These functions see whatever
 // anybody sends.
@@ -13,6 +17,17 @@ func looksLikeSIP(p []byte) bool {
 		return false
 	}
 	return bytes.HasPrefix(line, sipVersion) || bytes.HasSuffix(line, sipVersion)
+}
+
+// sniffKnock returns the method of a request that somebody who wants to be
+// served begins with, empty if p is none.
+func sniffKnock(p []byte) sipmsg.RequestMethod {
+	for _, m := range []sipmsg.RequestMethod{sipmsg.INVITE, sipmsg.REGISTER, sipmsg.OPTIONS} {
+		if rest, ok := bytes.CutPrefix(p, []byte(m)); ok && len(rest) > 0 && rest[0] == ' ' && looksLikeSIP(p) {
+			return m
+		}
+	}
+	return ""
 }
 
 // sniffCallID returns the value of the Call-ID header without parsing the
