@@ -251,12 +251,15 @@ func TestDescriptionThatNamesAGroupOrOurselvesIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		ours := func(s *Session) string { return netip.AddrPortFrom(engineIP, s.Port()).String() }
-		for _, addr := range []string{"224.2.1.1:5000", "239.255.0.1:5000", "255.255.255.255:5000", ours(sa), ours(sb)} {
-			body := b.sdpAt(netip.MustParseAddrPort(addr))
-			if _, err := sa.AcceptOffer(body); !errors.Is(err, ErrNoAudio) {
+		describing := func(addr string) []byte { return b.sdpAt(netip.MustParseAddrPort(addr)) }
+		groups := []string{"224.2.1.1:5000", "239.255.0.1:5000", "255.255.255.255:5000"}
+		for _, addr := range append(groups, ours(sa)) {
+			if _, err := sa.AcceptOffer(describing(addr)); !errors.Is(err, ErrNoAudio) {
 				t.Errorf("offer of %s: %v", addr, err)
 			}
-			if err := sb.AcceptAnswer(body); !errors.Is(err, ErrNoAudio) {
+		}
+		for _, addr := range append(groups, ours(sb)) {
+			if err := sb.AcceptAnswer(describing(addr)); !errors.Is(err, ErrNoAudio) {
 				t.Errorf("answer with %s: %v", addr, err)
 			}
 		}
@@ -265,13 +268,9 @@ func TestDescriptionThatNamesAGroupOrOurselvesIsRefused(t *testing.T) {
 		if len(sent) != 0 {
 			t.Errorf("something was sent to %v", sent)
 		}
-		// A program beside us may use a port of the range that we do not.
-		free := uint16(20000)
-		for free == sa.Port() || free == sb.Port() {
-			free += 2
-		}
-		if _, err := sa.AcceptOffer(b.sdpAt(netip.AddrPortFrom(engineIP, free))); err != nil {
-			t.Errorf("offer of port %d: %v", free, err)
+		// A carrier may leave the sound between two of our lines to us.
+		if _, err := sa.AcceptOffer(describing(ours(sb))); err != nil {
+			t.Errorf("offer of another leg's port: %v", err)
 		}
 	})
 }

@@ -108,14 +108,6 @@ func (p *ports) free(port uint16, noisy netip.AddrPort) {
 	}
 }
 
-// holds reports whether a port is of a pair in use.
-func (p *ports) holds(port uint16) bool {
-	i := (int(port) - int(p.first)) >> 1
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return i >= 0 && i < p.total && p.taken[i]
-}
-
 func (p *ports) count() (inUse, total int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

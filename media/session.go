@@ -173,16 +173,17 @@ func (s *Session) AcceptAnswer(answer []byte) error {
 	return nil
 }
 
-// choose picks the stream to use. One that comes back to a port of ours would
-// send sound round and round, as soon as two legs are connected.
+// choose picks the stream to use. One that names our own port would send our
+// sound back to us. That of another leg of ours is a call to one of our own
+// lines, whose sound the carrier leaves to us.
 func (s *Session) choose(d *sdp.Description, prefer Codec) (sdp.Stream, error) {
 	stream, err := d.Choose(s.engine.cfg.Codecs, prefer)
 	if err != nil {
 		return stream, err
 	}
 	ip := stream.RTP.Addr()
-	if (ip == s.cfg.Advertise.Unmap() || ip == s.engine.cfg.BindIP.Unmap()) && s.engine.ports.holds(stream.RTP.Port()) {
-		return stream, fmt.Errorf("%w: %v is a port of ours", ErrNoAudio, stream.RTP)
+	if (ip == s.cfg.Advertise.Unmap() || ip == s.engine.cfg.BindIP.Unmap()) && stream.RTP.Port() == s.port {
+		return stream, fmt.Errorf("%w: %v is our own port, the sound would go in circles", ErrNoAudio, stream.RTP)
 	}
 	return stream, nil
 }

@@ -275,10 +275,10 @@ func (c *Conn) WriteTo(b []byte, addr net.Addr) (int, error) {
 // Close ends all reads with net.ErrClosed and frees the address.
 func (c *Conn) Close() error {
 	c.once.Do(func() {
-		close(c.closed)
 		c.net.mu.Lock()
-		defer c.net.mu.Unlock()
 		delete(c.net.conns, c.addr)
+		c.net.mu.Unlock()
+		close(c.closed) // last: whoever wakes up sees the address free
 	})
 	return nil
 }
