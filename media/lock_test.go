@@ -230,7 +230,7 @@ func TestManyPacketsOfStrangersAreReportedOnceWithTheirAddresses(t *testing.T) {
 		if n := strings.Count(got, "\n"); n != 1 {
 			t.Errorf("%d lines", n)
 		}
-		for _, want := range []string{"level=WARN", "198.51.100.66:4000 198.51.100.67:4000", "heard=198.51.100.9:61000", "described=192.168.1.7:5000"} {
+		for _, want := range []string{"level=WARN", "198.51.100.66:4000", "198.51.100.67:4000", "heard=198.51.100.9:61000", "described=192.168.1.7:5000"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("no %q in %s", want, got)
 			}
