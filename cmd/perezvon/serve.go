@@ -27,7 +27,7 @@ func (cmd *ServeCmd) Run(c *CLI) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cmd.LogLevel}))
 	if note != "" {
-		log.Warn(note)
+		fmt.Fprintln(os.Stderr, note)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
