@@ -24,7 +24,9 @@ func FuzzSniff(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		looksLikeSIP(p)
+		if m := sniffKnock(p); m != "" && !(looksLikeSIP(p) && bytes.HasPrefix(p, []byte(m))) {
+			t.Errorf("sniffed %s of what is no request", m)
+		}
 		id := sniffCallID(p)
 		if id == nil {
 			return
