@@ -107,7 +107,7 @@ func (l *lock) admits(from netip.AddrPort, now time.Duration) bool {
 	stream := &l.rem.stream
 	host := from.Addr()
 	announced := host == stream.RTP.Addr()
-	if l.peer.IsValid() && !(l.open && l.moved) {
+	if l.peer.IsValid() && (!l.open || !l.moved) {
 		if announced && host != l.peer.Addr() {
 			return true // somebody else has its place
 		}

@@ -52,14 +52,13 @@ func (f *Failure) Unwrap() error { return f.Err }
 func (f *Failure) response() string {
 	text := strings.TrimSpace(strconv.Itoa(f.Status) + " " + f.Phrase)
 	for _, r := range f.Reasons {
-		if !strings.EqualFold(r.Protocol, "Q.850") {
-			continue
-		}
 		switch {
+		case !strings.EqualFold(r.Protocol, "Q.850"):
+			continue
 		case r.Text != "" && !strings.EqualFold(r.Text, f.Phrase):
-			text += " (" + r.Text + ")"
+			return text + " (" + r.Text + ")"
 		case r.Text == "" && r.Cause > 0:
-			text += " (Q.850 cause " + strconv.Itoa(r.Cause) + ")"
+			return text + " (Q.850 cause " + strconv.Itoa(r.Cause) + ")"
 		}
 		break
 	}
