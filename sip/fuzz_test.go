@@ -24,7 +24,7 @@ func FuzzSniff(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, p []byte) {
-		if m := sniffKnock(p); m != "" && !(looksLikeSIP(p) && bytes.HasPrefix(p, []byte(m))) {
+		if m := sniffKnock(p); m != "" && (!looksLikeSIP(p) || !bytes.HasPrefix(p, []byte(m))) {
 			t.Errorf("sniffed %s of what is no request", m)
 		}
 		id := sniffCallID(p)
