@@ -58,7 +58,7 @@ var (
 		"INVITEs without a final response by direction.", []string{"direction"}, nil)
 	descDialogs   = prometheus.NewDesc("perezvon_sip_dialogs", "SIP dialogs that are up.", nil, nil)
 	descConfirmed = prometheus.NewDesc("perezvon_sip_dialogs_confirmed_total", "SIP dialogs that were answered since the start.", nil, nil)
-	descPeers     = prometheus.NewDesc("perezvon_sip_peers", "Source addresses that the SIP transport remembers.", nil, nil)
+	descPeers     = prometheus.NewDesc("perezvon_sip_peers", "Source addresses that the SIP transport remembers, its own sockets among them.", nil, nil)
 	descNoAddress = prometheus.NewDesc("perezvon_sip_unresolved_hosts",
 		"Hosts of trunks and phones that are names without an address; calls to or from them fail.", nil, nil)
 	descDropped = prometheus.NewDesc("perezvon_sip_dropped_total",
