@@ -19,6 +19,9 @@ func (s *server) Status(context.Context) api.Status {
 		StartedAt: s.started, Open: make(map[string]int, len(st.Open)), Ended: make(map[string]int, len(st.Ended)),
 		Ports: api.Ports{InUse: inUse, Total: total},
 	}
+	for _, detail := range s.phones.Unresolved() {
+		out.Problems = append(out.Problems, api.Reason{Part: "sip", Detail: detail})
+	}
 	for state, n := range st.Open {
 		out.Open[string(state)] = n
 	}

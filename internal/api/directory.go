@@ -114,12 +114,13 @@ func (a *API) getStatus(ctx context.Context, _ *noInput) (*statusOutput, error) 
 	}
 	s.Open = maps.Clone(s.Open)
 	delete(s.Open, string(store.StateEnded)) // over, its last records are on their way
-	s.Problems = append([]Reason{}, a.Health.Unready(ctx)...)
+	unready := a.Health.Unready(ctx)
+	s.Problems = append(append([]Reason{}, unready...), s.Problems...)
 	_, draining := a.Health.Draining()
 	switch {
 	case draining:
 		s.State = "draining"
-	case len(s.Problems) > 0:
+	case len(unready) > 0:
 		s.State = "not_ready"
 	default:
 		s.State = "ready"

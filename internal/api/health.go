@@ -9,11 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Status is how the server is. A Health fills in StartedAt, Open, Ended and
-// Ports; the API knows the rest.
+// Status is how the server is. A Health fills in StartedAt, Open, Ended, Ports
+// and the Problems that do not keep it from taking calls; the API knows the
+// rest.
 type Status struct {
 	State     string         `json:"state" doc:"ready, not_ready or draining"`
-	Problems  []Reason       `json:"problems" nullable:"false" doc:"What keeps the server from taking calls"`
+	Problems  []Reason       `json:"problems" nullable:"false" doc:"What is wrong; not_ready says that it keeps the server from taking calls"`
 	Version   string         `json:"version"`
 	StartedAt time.Time      `json:"started_at"`
 	Open      map[string]int `json:"open" doc:"Calls in progress by state"`
