@@ -91,7 +91,7 @@ func TestPremiumIsReadOnlyWhereItsPrefixIsListed(t *testing.T) {
 }
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"8 (999) 000-00-01", "+7 999 000-00-01", "tel:+7999;ext=1", "112", "+881612345678", "\x00", "＋７９", "+", "8~10 44 20 7946 0000"} {
+	for _, s := range []string{"8 (999) 000-00-01", "+7 999 000-00-01", "tel:+7999;ext=1", "112", "+881612345678", "\x00", "＋７９", "+", "8~10 44 20 7946 0000", "+88000000000"} {
 		f.Add(s)
 	}
 	n := NewNumbers("RU", []string{"*"})

@@ -93,6 +93,11 @@ func (n *Numbers) Parse(raw string) (string, error) {
 	if err := n.possible(raw, e164, num); err != nil {
 		return "", err
 	}
+	if again, err := phonenumbers.Parse(e164, n.region); err != nil || phonenumbers.Format(again, phonenumbers.E164) != e164 {
+		// Prefixes behind the country code, peeled off one at a time: whoever
+		// reads the result would dial yet another number.
+		return "", invalid("unparseable", "%s can be read as several numbers; leave out what is dialled before the area code", quote(raw))
+	}
 	if phonenumbers.GetNumberType(num) == phonenumbers.PREMIUM_RATE && !n.named(e164, num) {
 		return "", invalid("premium", "%s is a premium rate number, which is dialled only if limits.destinations names its prefix", e164)
 	}
