@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -76,7 +77,7 @@ func (c *Call) publish(r *media.Recorder) {
 	if err != nil {
 		c.log.Error("the recording is not whole; look at the recordings folder and the disk", "err", err)
 	}
-	if done.Path == "" {
+	if _, missing := os.Stat(done.Path); missing != nil {
 		return // nobody said anything, or nothing could be kept
 	}
 	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(rec *store.Call) {
