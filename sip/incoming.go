@@ -334,7 +334,7 @@ func (in *Incoming) RejectRetry(status int, phrase string, after time.Duration, 
 		status, phrase = sipmsg.StatusInternalServerError, ""
 	}
 	if phrase == "" {
-		phrase = phraseOf(status)
+		phrase = Phrase(status)
 	}
 	res := in.a.response(in.req, status, phrase, nil)
 	if after > 0 {
@@ -347,7 +347,8 @@ func (in *Incoming) RejectRetry(status int, phrase string, after time.Duration, 
 	return nil
 }
 
-func phraseOf(status int) string {
+// Phrase is the usual reason phrase of a refusal (RFC 3261 21).
+func Phrase(status int) string {
 	switch status {
 	case 302:
 		return "Moved Temporarily"
@@ -357,6 +358,8 @@ func phraseOf(status int) string {
 		return "Not Found"
 	case 480:
 		return "Temporarily Unavailable"
+	case 483:
+		return "Too Many Hops"
 	case 484:
 		return "Address Incomplete"
 	case 486:

@@ -18,34 +18,34 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 	line, trunk, ok := route.MatchLine(s.set.Lines, in.Trunks, in.Called)
 	switch {
 	case s.draining.Err() != nil:
-		s.refuse(in, 503, "Service Unavailable", "the server shuts down")
+		s.refuse(in, 503, "the server shuts down")
 		return
 	case in.MaxForwards() <= 1: // what we dial would have none left
-		s.refuse(in, 483, "Too Many Hops", "the call went round in circles; look at the forwards of all machines it passes")
+		s.refuse(in, 483, "the call went round in circles; look at the forwards of all machines it passes")
 		return
 	case !ok && in.Extension != "":
-		s.refuse(in, 403, "Forbidden", "extension "+in.Extension+" calls, but phones cannot place calls through this server")
+		s.refuse(in, 403, "extension "+in.Extension+" calls, but phones cannot place calls through this server")
 		return
 	case !ok:
-		s.refuse(in, 404, "Not Found", fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))
+		s.refuse(in, 404, fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))
 		return
 	}
 	plan := route.PlanFor(s.set, line, in.Called)
 	free, ok := s.ports.tryHold(s.ports.need(plan))
 	if !ok {
-		s.refuse(in, 503, "Service Unavailable", "all media ports are in use; see media.ports")
+		s.refuse(in, 503, "all media ports are in use; see media.ports")
 		return
 	}
 	defer free()
 	rec, err := s.storeInbound(ctx, line, in)
 	if err != nil {
 		s.log.Error("an inbound call could not be stored", "line", line.ID, "err", err)
-		s.refuse(in, 503, "Service Unavailable", "the store does not answer")
+		s.refuse(in, 503, "the store does not answer")
 		return
 	}
 	c := newCall(s, line, rec)
 	if !s.adopt(c) {
-		s.refuse(in, 503, "Service Unavailable", "the server shuts down")
+		s.refuse(in, 503, "the server shuts down")
 		c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: errShutdown})
 		return
 	}
@@ -53,11 +53,11 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 }
 
 // refuse answers an INVITE that makes no call.
-func (s *Service) refuse(in *sip.Incoming, status int, phrase, why string) {
+func (s *Service) refuse(in *sip.Incoming, status int, why string) {
 	if more, ok := s.refusals.allow(); ok {
 		s.log.Warn("inbound call refused", "status", status, "called", in.Called, "trunks", in.Trunks, "why", why, "not_logged", more)
 	}
-	if err := in.RejectRetry(status, phrase, retryAfterDrain); err != nil {
+	if err := in.RejectRetry(status, "", retryAfterDrain); err != nil {
 		s.log.Warn("the refusal could not be sent", "err", err)
 	}
 }
@@ -92,7 +92,7 @@ func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, t
 	defer tone.stop()
 
 	callee, why := c.ringPlan(ctx, ringing{
-		role: store.RoleCallee, plan: route.PlanFor(s.set, c.line, in.Called),
+		role: store.RoleCallee, plan: plan,
 		caller:   caller{number: c.Record().Number, name: in.FromDisplay},
 		prefer:   callerLeg.media.Codec(),
 		progress: tone.progress,
@@ -130,7 +130,7 @@ func (c *Call) unservable(in *sip.Incoming, err error) outcome {
 		status, owner = 503, store.PartyUs
 	}
 	c.log.Warn("the caller cannot be served", "status", status, "err", err)
-	if err := in.RejectRetry(status, phrase(status), retryAfterDrain); err != nil {
+	if err := in.RejectRetry(status, "", retryAfterDrain); err != nil {
 		c.log.Warn("the refusal could not be sent", "err", err)
 	}
 	return outcome{result: store.ResultMissed, code: codeTrunk, owner: owner, reason: err.Error()}
@@ -198,8 +198,8 @@ func (c *Call) turnAway(ctx context.Context, in *sip.Incoming, caller *leg, why 
 	if status == 486 && o.result == store.ResultMissed {
 		o.result, o.code = store.ResultBusy, codeBusy
 	}
-	caller.failed(&sip.Failure{Kind: sip.Rejected, Status: status, Phrase: phrase(status)})
-	if err := in.Reject(status, phrase(status)); err != nil {
+	caller.failed(&sip.Failure{Kind: sip.Rejected, Status: status, Phrase: sip.Phrase(status)})
+	if err := in.Reject(status, ""); err != nil {
 		c.log.Warn("the refusal could not be sent", "err", err)
 	}
 	return o
@@ -223,28 +223,6 @@ func missed(f *sip.Failure) (status int, o outcome) {
 		return 503, o
 	}
 	return 480, o
-}
-
-func phrase(status int) string {
-	switch status {
-	case 404:
-		return "Not Found"
-	case 484:
-		return "Address Incomplete"
-	case 486:
-		return "Busy Here"
-	case 488:
-		return "Not Acceptable Here"
-	case 503:
-		return "Service Unavailable"
-	case 600:
-		return "Busy Everywhere"
-	case 603:
-		return "Decline"
-	case 480:
-		return "Temporarily Unavailable"
-	}
-	return "Rejected"
 }
 
 // abandoned is the outcome when the caller gave up.

@@ -103,7 +103,8 @@ type Service struct {
 // New returns a Service that does nothing until Start.
 func New(cfg Config) *Service {
 	s := &Service{
-		set: cfg.Settings, numbers: route.NewNumbers(cfg.Settings.Region, cfg.Settings.Limits.Destinations), phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
+		set: cfg.Settings, numbers: route.NewNumbers(cfg.Settings.Region, cfg.Settings.Limits.Destinations),
+		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
 		records: cfg.Records, dir: cfg.RecordingsDir, log: cfg.Logger,
 		refusals: newThrottle(), live: make(map[string]*Call), ended: make(map[store.Result]int),
 	}
