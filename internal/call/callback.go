@@ -39,12 +39,9 @@ func (s *Service) runCallback(c *Call) {
 
 // attemptCallback is one try, from the manager's phone to the end of the talk.
 func (s *Service) attemptCallback(c *Call) outcome {
-	release, held := s.holdCustomer(c)
-	if !held {
-		return outcome{
-			result: store.ResultCustomerBusy, code: codeBusy, owner: store.PartyUs,
-			reason: "another call of ours is talking to this number", retry: retrySoon,
-		}
+	release, problem := s.holdCustomer(c)
+	if problem != nil {
+		return *problem
 	}
 	defer release()
 
@@ -209,14 +206,16 @@ func (c *Call) reachCustomer(manager *leg) (*leg, outcome) {
 	}, c.settings().CustomerRing, ringing{
 		role: store.RoleCustomer, prefer: manager.media.Codec(), progress: waiting.progress,
 	})
+	var failure *sip.Failure
+	errors.As(err, &failure)
 	c.change("", nil, func(r *store.Call) {
 		r.RingMS = ringTime(r, store.RoleCustomer).Milliseconds()
+		// Who picked up while we gave up was reached, too.
+		r.CustomerReached = err == nil || failure != nil && failure.Crossed
 		if err == nil {
-			r.CustomerReached = true
 			r.Customer = endpointOf(r, customer.id)
 		}
 	})
-	var failure *sip.Failure
 	switch {
 	case err == nil && manager.ctx.Err() == nil:
 		return customer, outcome{}
@@ -225,7 +224,7 @@ func (c *Call) reachCustomer(manager *leg) (*leg, outcome) {
 		return nil, c.managerLeft(manager, retryNever)
 	case manager.ctx.Err() != nil:
 		return nil, c.managerLeft(manager, retryNever)
-	case errors.As(err, &failure):
+	case failure != nil:
 		return nil, customerOutcome(failure)
 	default:
 		return nil, outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: err.Error(), retry: retryLater}
@@ -274,9 +273,13 @@ func (c *Call) stopped() outcome {
 		why = &EndReason{By: store.PartyUs, Text: fmt.Sprint(context.Cause(c.ctx))}
 	}
 	if why.Text == errShutdown {
+		retry := retrySoon
+		if c.Record().CustomerReached { // nobody who was reached is called again
+			retry = retryNever
+		}
 		return outcome{
 			result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: why.Text,
-			hangupBy: store.PartyUs, retry: retrySoon,
+			hangupBy: store.PartyUs, retry: retry,
 		}
 	}
 	return outcome{result: store.ResultCancelled, code: codeCancelled, owner: store.PartyUs, reason: why.Text, hangupBy: why.By}

@@ -127,12 +127,13 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 		reason: "the server stopped during the call", hangupBy: store.PartyUs, retry: retrySoon,
 	}
 	switch {
-	case rec.Kind != store.KindCallback, customerMayBeReached(rec, answered):
+	case rec.Kind != store.KindCallback:
 		c.attachRecording()
 		c.finish(interrupted)
 		return
 	case inProgress(rec.State):
-		if rec.Interrupted >= maxInterrupted {
+		if customerMayBeReached(rec, answered) || rec.Interrupted >= maxInterrupted {
+			c.attachRecording()
 			c.finish(interrupted)
 			return
 		}

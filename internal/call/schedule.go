@@ -101,20 +101,30 @@ func (c *Call) lineName() string {
 // holdCustomer takes the right to call the customer's number: nobody is
 // called twice at once. It is taken before the manager is rung, who would
 // otherwise be rung for nothing.
-func (s *Service) holdCustomer(c *Call) (release func(), held bool) {
+func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
 	const setup = time.Hour // more than any route rings
 	lease, err := s.records.AcquireLease(c.ctx, "customer:"+c.Record().Number, leaseOwner, s.set.Limits.MaxCall+setup)
-	if err != nil {
-		if !errors.Is(err, store.ErrHeld) {
-			c.log.Error("the lease of the customer's number could not be taken", "err", err)
+	switch {
+	case errors.Is(err, store.ErrHeld):
+		return nil, &outcome{
+			result: store.ResultCustomerBusy, code: codeBusy, owner: store.PartyUs,
+			reason: "another call of ours is with this number", retry: retrySoon,
 		}
-		return nil, false
+	case err != nil && c.ctx.Err() != nil:
+		o := c.stopped()
+		return nil, &o
+	case err != nil:
+		c.log.Error("the lease of the customer's number could not be taken", "err", err)
+		return nil, &outcome{
+			result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
+			reason: "the store does not answer", retry: retrySoon,
+		}
 	}
 	return func() {
 		if s.releaseLease(lease) != nil {
 			s.stragglers.Go(func() { s.keepReleasing(lease) })
 		}
-	}, true
+	}, nil
 }
 
 func (s *Service) releaseLease(lease store.Lease) error {

@@ -182,3 +182,42 @@ func TestCallsThatWaitGoOnAfterARestart(t *testing.T) {
 		w.expect(w.end(id), store.ResultCompleted, "200", "")
 	})
 }
+
+func TestCustomerWhoPicksUpWhileTheServerStopsIsNotCalledAgain(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Tone(customerTone), lab.Ring(0), lab.AnswerOnCancel())
+		id := w.callback().ID
+		w.until(id, store.StateRingingCustomer)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := w.svc.Close(ctx); err == nil {
+			t.Error("nothing was said of the call that was hung up")
+		}
+		w.stop()
+		w.start()
+		w.expect(w.end(id), store.ResultInterrupted, "OTHER", store.PartyUs)
+		time.Sleep(time.Hour)
+		if n := w.rung(w.carrier, customer); n != 1 {
+			t.Errorf("the customer was dialled %d times", n)
+		}
+	})
+}
+
+func TestCallThatOnlyRangWhenTheServerStoppedGoesOnAfterwards(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Ring(0))
+		id := w.callback().ID
+		w.until(id, store.StateRingingCustomer)
+		time.Sleep(time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = w.svc.Close(ctx) // says that a call was hung up
+		w.stop()
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		w.start()
+		w.expect(w.end(id), store.ResultCompleted, "200", "")
+	})
+}
