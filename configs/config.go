@@ -71,8 +71,9 @@ type PortRange struct{ First, Last uint16 }
 type Trunk struct {
 	Name      string         `yaml:"name" need:"yes"`
 	Host      string         `yaml:"host" need:"yes"` // host or host:port, port 5060 when left out
-	Transport string         `yaml:"transport" oneof:"udp"`
-	Register  bool           `yaml:"register"` // only false
+	Transport string         `yaml:"transport" oneof:"udp,tcp"`
+	Register  bool           `yaml:"register"`
+	Expires   time.Duration  `yaml:"expires" range:"1m..24h"` // of the registration, as asked for
 	Username  string         `yaml:"username"`
 	AuthUser  string         `yaml:"auth_user"` // left out: Username
 	Password  Secret         `yaml:"password"`
@@ -80,19 +81,28 @@ type Trunk struct {
 	Proxy     string         `yaml:"proxy"`  // where requests are sent instead of the host
 	Peers     []netip.Prefix `yaml:"peers"`  // left out: what host resolves to
 	Format    string         `yaml:"format" oneof:"plus,digits,national,raw"`
-	Options   string         `yaml:"options"`
+	Options   string         `yaml:"options"`                // how often it is asked whether it is there, or off
 	Try       time.Duration  `yaml:"try" range:"100ms..32s"` // how long a silent target is waited for
 }
 
 // Line is an external number with its routing rules.
 type Line struct {
-	ID       string    `yaml:"id" need:"yes"`
-	Name     string    `yaml:"name"`                       // left out: the id
-	Number   string    `yaml:"number" need:"yes"`          // E.164, or a pattern ending in * on raw trunks
-	Trunks   []string  `yaml:"trunks" need:"yes" list:"1"` // in order of preference
-	Route    []Step    `yaml:"route" need:"yes" list:"1"`
-	Record   bool      `yaml:"record"`
-	Callback *Callback `yaml:"callback"` // with the file's callback defaults filled in; nil: those
+	ID        string    `yaml:"id" need:"yes"`
+	Name      string    `yaml:"name"`                       // left out: the id
+	Number    string    `yaml:"number" need:"yes"`          // E.164, or a pattern ending in * on raw trunks
+	Trunks    []string  `yaml:"trunks" need:"yes" list:"1"` // in order of preference
+	Route     []Step    `yaml:"route" need:"yes" list:"1"`
+	Record    bool      `yaml:"record"`
+	Hours     *Hours    `yaml:"hours"`     // nil: always open
+	Otherwise []Step    `yaml:"otherwise"` // the route of calls that come in while the line is closed
+	Callback  *Callback `yaml:"callback"`  // with the file's callback defaults filled in; nil: those
+}
+
+// Hours are the working hours of a line.
+type Hours struct {
+	Zone     string   `yaml:"zone" need:"yes"`          // IANA time zone, such as Europe/Moscow
+	Open     []string `yaml:"open" need:"yes" list:"1"` // such as "Mon-Fri 09:00-18:00"
+	Holidays []string `yaml:"holidays"`                 // closed dates, such as "2027-01-01"
 }
 
 // Step is one step of a line's route. Exactly one field is set.
@@ -113,7 +123,7 @@ type ExtensionStep struct {
 // GroupStep rings several phones.
 type GroupStep struct {
 	Members  []string      `yaml:"members" need:"yes" list:"1"`
-	Strategy string        `yaml:"strategy" oneof:"all,in_order"`
+	Strategy string        `yaml:"strategy" oneof:"all,in_order,longest_idle"`
 	Ring     time.Duration `yaml:"ring" range:"1s..10m"`
 }
 
@@ -168,12 +178,13 @@ type Voice struct {
 
 // Callback has the timers and budgets of callbacks.
 type Callback struct {
-	Ring         time.Duration   `yaml:"ring" range:"1s..10m"`           // a manager's phone
-	CustomerRing time.Duration   `yaml:"customer_ring" range:"1s..10m"`  // the customer's phone
-	Confirm      time.Duration   `yaml:"confirm" range:"1s..1m"`         // wait for the key, twice
-	Announcement time.Duration   `yaml:"announcement" range:"1s..5m"`    // longest spoken text
-	Attempts     int             `yaml:"attempts" range:"1..20"`         // first try and retries
-	Retry        []time.Duration `yaml:"retry" list:"1" range:"1s..24h"` // the last one repeats
+	Mode         string          `yaml:"mode" oneof:"manager_first,customer_first"` // who is called first
+	Ring         time.Duration   `yaml:"ring" range:"1s..10m"`                      // a manager's phone
+	CustomerRing time.Duration   `yaml:"customer_ring" range:"1s..10m"`             // the customer's phone
+	Confirm      time.Duration   `yaml:"confirm" range:"1s..1m"`                    // wait for the key, twice
+	Announcement time.Duration   `yaml:"announcement" range:"1s..5m"`               // longest spoken text
+	Attempts     int             `yaml:"attempts" range:"1..20"`                    // first try and retries
+	Retry        []time.Duration `yaml:"retry" list:"1" range:"1s..24h"`            // the last one repeats
 	BusyRetry    time.Duration   `yaml:"busy_retry" range:"1s..24h"`
 	TTL          time.Duration   `yaml:"ttl" range:"1s..168h"`
 }

@@ -28,6 +28,7 @@ func Default() *Config {
 			Voices:  defaultVoices("local"),
 		},
 		Callback: Callback{
+			Mode: "manager_first",
 			Ring: 25 * time.Second, CustomerRing: 40 * time.Second,
 			Confirm: 7 * time.Second, Announcement: 20 * time.Second,
 			Attempts: 3, Retry: []time.Duration{2 * time.Minute, 10 * time.Minute},

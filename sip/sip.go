@@ -72,6 +72,13 @@ type Trunk struct {
 	// and the proxy resolve to.
 	Peers []netip.Prefix
 	Try   time.Duration // how long it may stay silent; 0: 4 s
+	// Transport is udp or tcp; empty: udp.
+	Transport string
+	// Register makes the agent register Username at the trunk's domain
+	// (RFC 3261 10.2), for Expires each time.
+	Register bool
+	Expires  time.Duration // asked for; the registrar decides. 0: 1 h
+	Options  time.Duration // how often it is asked with OPTIONS whether it is there; 0: never
 }
 
 // Extension is a phone at a fixed address.

@@ -156,6 +156,9 @@ type Request struct {
 	Voice   string `json:"voice,omitempty"`
 	Manager string `json:"manager,omitempty"` // replaces the line's route: an extension or a number
 	Key     string `json:"key,omitempty"`     // name of the API key that asked
+
+	Mode      string     `json:"mode,omitempty"`       // manager_first or customer_first
+	NotBefore *time.Time `json:"not_before,omitempty"` // no dialling before it
 }
 
 // Attempt is one try to complete a call.
@@ -227,6 +230,9 @@ const (
 	EventLegEnded       = "leg.ended"
 	EventMediaQuality   = "media.quality"
 	EventRecordingReady = "recording.ready"
+	EventDecision       = "call.decision" // why the flow did what it did
+	EventTrunkUp        = "trunk.up"      // of no call
+	EventTrunkDown      = "trunk.down"    // of no call
 )
 
 // Key makes a request safe to repeat.
