@@ -45,6 +45,28 @@ func (o *saveOp) apply(t *conn) error {
 	return insertEvents(t, o.row.id, o.events)
 }
 
+// SaveEvents queues events that belong to no call, or to the one that each of
+// them names, and returns at once like SaveCall. They keep the order of all
+// writes and are stored together or not at all.
+func (d *DB) SaveEvents(evs ...store.Event) *store.Commit {
+	o := &saveEventsOp{pending: newPending(), events: evs}
+	return d.writer.post(o, o.commit)
+}
+
+type saveEventsOp struct {
+	pending
+	events []store.Event
+}
+
+func (o *saveEventsOp) settle(err error) {
+	if err != nil {
+		err = fmt.Errorf("save events: %w", err)
+	}
+	o.settled(err)
+}
+
+func (o *saveEventsOp) apply(t *conn) error { return insertEvents(t, "", o.events) }
+
 // save writes the row. Most saves change nothing but the state, and most of
 // the others only end the call; these leave alone the indexes that they do not
 // concern, which halves their cost.
@@ -81,7 +103,8 @@ func (r *callRow) update(t *conn, query string, args ...any) (bool, error) {
 	return n > 0, err
 }
 
-// insertEvents appends to the event log, in order.
+// insertEvents appends to the event log, in order. Events that name no call are
+// those of callID.
 func insertEvents(t *conn, callID string, evs []store.Event) error {
 	for i := range evs {
 		e := &evs[i]

@@ -33,6 +33,31 @@ func runEvents(t *testing.T, open Opener) {
 			t.Errorf("ids %q and %q do not sort", evs[0].ID, evs[1].ID)
 		}
 	})
+	t.Run("events of no call stand among the others, in their order", func(t *testing.T) {
+		bubble(t, open, func(t *testing.T, s Store) {
+			s.SaveCall(newCall(1), event("a"))
+			s.SaveEvents(event("b"), event("c"))
+			named := event("d")
+			named.CallID = newCall(1).ID
+			s.SaveEvents(named)
+			wait(t, s.SaveCall(newCall(1), event("e")))
+			changed := s.EventsChanged()
+			wait(t, s.SaveEvents(event("f")))
+			<-changed
+			evs, _, err := s.Events(t.Context(), store.EventFilter{})
+			if err != nil || len(evs) != 6 {
+				t.Fatalf("events %v, error %v", evs, err)
+			}
+			same(t, "events", types(evs), []string{"a", "b", "c", "d", "e", "f"})
+			want := event("b")
+			want.ID = evs[1].ID
+			same(t, "an event of no call", evs[1], want)
+			if evs, _, err = s.Events(t.Context(), store.EventFilter{CallID: newCall(1).ID}); err != nil {
+				t.Fatal(err)
+			}
+			same(t, "events of the call", types(evs), []string{"a", "d", "e"})
+		})
+	})
 	t.Run("writers at once keep each call's order", func(t *testing.T) { runWriters(t, open) })
 	t.Run("pages hold every event once, oldest first", func(t *testing.T) { runEventPages(t, open) })
 	t.Run("a foreign id is refused", func(t *testing.T) {

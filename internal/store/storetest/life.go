@@ -50,6 +50,7 @@ func runLife(t *testing.T, open Opener) {
 			"create": create, "call": call, "calls": calls, "open calls": stillOpen,
 			"events": events, "dialogs": dialogs, "lease": lease,
 			"save":          s.SaveCall(newCall(1)).Wait(ctx),
+			"save events":   s.SaveEvents(event("a")).Wait(ctx),
 			"save dialog":   s.SaveDialog(store.Dialog{ID: "d"}).Wait(ctx),
 			"delete dialog": s.DeleteDialog("d").Wait(ctx),
 			"ping":          s.Ping(ctx), "prune": s.Prune(ctx),
