@@ -1,7 +1,8 @@
 // Package e2e tests the program as its users have it: the built binary with a
 // configuration file, real sockets on loopback, real phones (baresip), a
-// foreign SIP stack (SIPp), and the simulated carrier of internal/lab. The
-// server is killed, starved and misconfigured on purpose.
+// foreign SIP stack (SIPp), a provider's registrar and proxy (Kamailio), and the
+// simulated carrier of internal/lab. The server is killed, starved and
+// misconfigured on purpose.
 package e2e
 
 import (
@@ -31,6 +32,11 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	// Kamailio is in a folder that is not in everybody's PATH.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	dir, err := os.MkdirTemp("", "perezvon-e2e-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -49,7 +55,7 @@ func run(m *testing.M) int {
 }
 
 // packages are Debian's, by the program that they bring.
-var packages = map[string]string{"baresip": "baresip-core", "sipp": "sip-tester", "espeak-ng": "espeak-ng"}
+var packages = map[string]string{"baresip": "baresip-core", "kamailio": "kamailio", "sipp": "sip-tester", "espeak-ng": "espeak-ng"}
 
 // need fails the test when a program that it runs is not there.
 func need(t *testing.T, programs ...string) {

@@ -32,7 +32,7 @@ func newSIPp(t *testing.T, scenario, target string, keys ...string) *sipp {
 	args := []string{
 		"-sf", xml, "-i", "127.0.0.1", "-p", fmt.Sprint(port), "-mi", "127.0.0.1", "-mp", fmt.Sprint(media),
 		"-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error", "-deadcall_wait", "0",
-		"-trace_err", "-error_file", s.errs, "-trace_msg", "-message_file", filepath.Join(dir, "messages"),
+		"-au", account, "-ap", trunkPassword, "-trace_err", "-error_file", s.errs, "-trace_msg", "-message_file", filepath.Join(dir, "messages"),
 	}
 	for i := 0; i+1 < len(keys); i += 2 {
 		args = append(args, "-key", keys[i], keys[i+1])

@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// kamailio is a provider: a registrar with one account, and the proxy between
+// it and the telephone network.
+type kamailio struct {
+	*process
+	t       *testing.T
+	dir     string
+	port    int
+	network netip.AddrPort
+	digest  string
+}
+
+const (
+	account = "trunk-user"
+	// kamailioRealm is also the domain of the account.
+	kamailioRealm = "127.0.0.1"
+)
+
+// newKamailio starts a provider whose numbers are at network. It asks for the
+// password with digest, which is MD5 or SHA-256.
+func newKamailio(t *testing.T, network netip.AddrPort, digest string) *kamailio {
+	t.Helper()
+	need(t, "kamailio")
+	k := &kamailio{t: t, dir: t.TempDir(), port: freePort(t), network: network, digest: digest}
+	k.start()
+	return k
+}
+
+func (k *kamailio) addr() netip.AddrPort {
+	return netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), uint16(k.port))
+}
+
+// start starts the provider, also again after its end: then without any
+// binding.
+func (k *kamailio) start() {
+	k.t.Helper()
+	config, err := filepath.Abs(filepath.Join("testdata", "kamailio.cfg"))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	args := []string{"-f", config, "-DD", "-E", "-m", "32", "-M", "4", "-w", k.dir, "-Y", k.dir, "-A", "SIP=" + k.addr().String()}
+	for _, name := range [][2]string{
+		{"ACCOUNT", account}, {"PASSWORD", trunkPassword}, {"REALM", kamailioRealm}, {"DIGEST", k.digest},
+		{"DID", lineNumber}, {"NETWORK", k.network.String()},
+	} {
+		args = append(args, "-A", fmt.Sprintf("%s=%q", name[0], name[1]))
+	}
+	k.process = launch(k.t, "kamailio", k.dir, os.Environ(), "kamailio", args...)
+	eventually(k.t, 20*time.Second, "Kamailio takes requests", func() bool {
+		if !k.running() {
+			k.t.Fatalf("kamailio ended with status %d", k.cmd.ProcessState.ExitCode())
+		}
+		_, err := k.ask("core.uptime")
+		return err == nil
+	})
+}
+
+// ask is a question by JSON-RPC.
+func (k *kamailio) ask(method string) (json.RawMessage, error) {
+	body := fmt.Appendf(nil, `{"jsonrpc":"2.0","method":%q,"id":1}`, method)
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Post(fmt.Sprintf("http://%s/RPC", k.addr()), "application/json", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	var answer struct {
+		Result json.RawMessage `json:"result"`
+	}
+	if err := json.NewDecoder(res.Body).Decode(&answer); err != nil {
+		return nil, err
+	}
+	return answer.Result, nil
+}
+
+// bindings are the contacts of the account.
+func (k *kamailio) bindings() []string {
+	k.t.Helper()
+	raw, err := k.ask("ul.dump")
+	if err != nil {
+		k.t.Fatalf("read Kamailio's bindings: %v", err)
+	}
+	var dump struct {
+		Domains []struct {
+			Domain struct {
+				AoRs []struct {
+					Info struct {
+						AoR      string
+						Contacts []struct {
+							Contact struct{ Address string }
+						}
+					}
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(raw, &dump); err != nil {
+		k.t.Fatalf("%v in Kamailio's answer %s", err, raw)
+	}
+	var contacts []string
+	for _, d := range dump.Domains {
+		for _, a := range d.Domain.AoRs {
+			for _, c := range a.Info.Contacts {
+				contacts = append(contacts, c.Contact.Address)
+			}
+		}
+	}
+	return contacts
+}
+
+// binds reports whether the account is bound to an address, host:port.
+func (k *kamailio) binds(addr string) bool {
+	k.t.Helper()
+	return slices.ContainsFunc(k.bindings(), func(c string) bool {
+		_, host, _ := strings.Cut(c, "@")
+		host, _, _ = strings.Cut(host, ";")
+		return host == addr
+	})
+}
+
+// bind registers a contact, host:port, of the account from outside, for an
+// hour.
+func (k *kamailio) bind(addr string) {
+	k.t.Helper()
+	newSIPp(k.t, "registers", k.addr().String(), "account", account, "contact", addr).passed(k.t, 20*time.Second)
+	if !k.binds(addr) {
+		k.t.Fatalf("SIPp has registered %s, Kamailio has %q", addr, k.bindings())
+	}
+}
