@@ -30,6 +30,7 @@ type Agent struct {
 	sent      sent
 	doorbell  doorbell
 	calls     calls
+	news      newsroom
 
 	base   context.Context // ends, with cause ErrClosed, when closing begins
 	cancel context.CancelCauseFunc
@@ -72,6 +73,8 @@ func New(cfg Config) (*Agent, error) {
 	}
 	a.calls.init()
 	a.sent.init()
+	a.news.init()
+	peers.onResolved = a.relearn
 	_, _ = rand.Read(a.secret) // never fails
 	if a.journal == nil {
 		a.journal = noJournal{}
@@ -111,6 +114,7 @@ func (a *Agent) Start(ctx context.Context) error {
 		a.serving.Go(func() { a.read(l) })
 	}
 	a.mu.Unlock()
+	a.spawn(a.tellNews)
 	for _, e := range a.peers.endpoints() {
 		if !e.literal() {
 			a.spawn(func() { a.keepResolved(e) })

@@ -9,14 +9,16 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
 
 type trunk struct {
 	Trunk
-	host  *endpoint
-	proxy *endpoint // nil: none
+	host   *endpoint
+	proxy  *endpoint // nil: none
+	health condition
 }
 
 // hop is where requests to the trunk are sent.
@@ -73,6 +75,7 @@ type directory struct {
 	known      atomic.Pointer[map[netip.Addr]struct{}] // addresses of hosts, as resolved
 	prefixes   []netip.Prefix                          // of trunks
 	publishing sync.Mutex                              // held while known is made
+	onResolved func()                                  // called when addresses may have changed; nil: nobody asks
 
 	mu      sync.RWMutex
 	dialogs map[netip.Addr]int // guarded by mu; how many open dialogs there are with it
@@ -90,7 +93,7 @@ func newDirectory(cfg *Config) (*directory, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sip: trunk %s: %w", t.Name, err)
 		}
-		one := &trunk{Trunk: t, host: host}
+		one := &trunk{Trunk: t, host: host, health: condition{last: verdict{up: true}, since: time.Now()}}
 		if t.Proxy != "" {
 			if one.proxy, err = newEndpoint(t.Proxy); err != nil {
 				return nil, fmt.Errorf("sip: trunk %s: proxy: %w", t.Name, err)
@@ -136,6 +139,9 @@ func (d *directory) endpoints() []*endpoint {
 
 // publish renews the set that allows looks into.
 func (d *directory) publish() {
+	if d.onResolved != nil {
+		defer d.onResolved()
+	}
 	d.publishing.Lock() // or an older set could replace a newer one
 	defer d.publishing.Unlock()
 	set := make(map[netip.Addr]struct{})

@@ -1,0 +1,215 @@
+package sip
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// TrunkState is what is known of a trunk at one moment.
+//
+// A trunk is down while its host has no address, while it has to be registered,
+// is not, and at least one try has failed, and after two OPTIONS in a row
+// without a response, where 503 and 408 count as none.
+type TrunkState struct {
+	Name string
+	Up   bool
+	// Known is false while nobody has asked yet, or nobody ever asks: Up is
+	// assumed then.
+	Known      bool
+	Register   bool // it is one that the agent registers at
+	Registered bool
+	Expires    time.Time // when the registration ends unless it is refreshed; zero without one
+	// Reason says why the trunk is down and what to do about it, in one
+	// sentence for people. Empty while it is up.
+	Reason string
+	Since  time.Time // when Up became what it is; the start of the agent, if it never changed
+	// RoundTrip is how long the last OPTIONS took that was answered; nil:
+	// none was.
+	RoundTrip *time.Duration
+	Address   string // host:port that is in use; empty: the host has no address
+	Transport string // udp or tcp
+}
+
+// condition is what a trunk's state is made of. Whatever learns something
+// changes it through Agent.learn.
+type condition struct {
+	mu        sync.Mutex
+	noAddress string         // guarded by mu; why; empty: there is one, or nobody has looked
+	bound     time.Time      // guarded by mu; when the registration ends; zero: there is none
+	refused   string         // guarded by mu; why the last REGISTER failed; empty: it did not
+	misses    int            // guarded by mu; OPTIONS in a row without a response
+	unheard   string         // guarded by mu; what is wrong since the last miss
+	heard     bool           // guarded by mu; OPTIONS were answered at least once
+	roundTrip *time.Duration // guarded by mu; never written to, only replaced
+	address   netip.AddrPort // guarded by mu; that answered last
+	last      verdict        // guarded by mu
+	since     time.Time      // guarded by mu; of last.up
+}
+
+// maxMisses is how many OPTIONS in a row without a response make a trunk down.
+const maxMisses = 2
+
+// verdict is what follows from a condition.
+type verdict struct {
+	up, known bool
+	reason    string
+	nameless  bool // the reason is that the host has no address
+}
+
+// judge draws the conclusion. c.mu is held.
+func (c *condition) judge(now time.Time, register bool) verdict {
+	registered := now.Before(c.bound)
+	switch {
+	case c.noAddress != "":
+		return verdict{known: true, reason: c.noAddress, nameless: true}
+	case register && !registered && c.refused != "":
+		return verdict{known: true, reason: c.refused}
+	case c.misses >= maxMisses:
+		return verdict{known: true, reason: c.unheard}
+	}
+	return verdict{up: true, known: registered || c.heard}
+}
+
+// news is a change that somebody has to be told of.
+type news struct {
+	state    TrunkState
+	nameless bool // the host has, or had, no address: the log has that already
+}
+
+// newsroom hands news on in order.
+type newsroom struct {
+	mu    sync.Mutex
+	queue []news        // guarded by mu
+	wake  chan struct{} // has a token while the queue may hold something
+}
+
+func (n *newsroom) init() { n.wake = make(chan struct{}, 1) }
+
+func (n *newsroom) add(one news) {
+	n.mu.Lock()
+	n.queue = append(n.queue, one)
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (n *newsroom) take() []news {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	q := n.queue
+	n.queue = nil
+	return q
+}
+
+// Trunks returns the state of every trunk, in the order of the configuration.
+func (a *Agent) Trunks() []TrunkState {
+	all := make([]TrunkState, len(a.peers.trunks))
+	for i, t := range a.peers.trunks {
+		all[i] = t.state(time.Now())
+	}
+	return all
+}
+
+// TrunkState returns the state of one trunk; false if there is none of that
+// name.
+func (a *Agent) TrunkState(name string) (TrunkState, bool) {
+	t := a.peers.trunk(name)
+	if t == nil {
+		return TrunkState{}, false
+	}
+	return t.state(time.Now()), true
+}
+
+func (t *trunk) state(now time.Time) TrunkState {
+	t.health.mu.Lock()
+	defer t.health.mu.Unlock()
+	return t.snapshot(now)
+}
+
+// snapshot is state while t.health.mu is held.
+func (t *trunk) snapshot(now time.Time) TrunkState {
+	c := &t.health
+	s := TrunkState{
+		Name: t.Name, Up: c.last.up, Known: c.last.known, Register: t.Register, Registered: now.Before(c.bound),
+		Reason: c.last.reason, Since: c.since, RoundTrip: c.roundTrip, Transport: cmp.Or(t.Transport, "udp"),
+	}
+	if s.Registered {
+		s.Expires = c.bound
+	}
+	at := c.address
+	if hop := t.hop(); !at.IsValid() {
+		if addrs := hop.current(); len(addrs) > 0 {
+			at = netip.AddrPortFrom(addrs[0].Unmap(), hop.port)
+		}
+	}
+	if at.IsValid() {
+		s.Address = at.String()
+	}
+	return s
+}
+
+// learn changes what is known of a trunk, and tells of it where the conclusion
+// is another one.
+func (a *Agent) learn(t *trunk, change func(*condition)) {
+	now := time.Now()
+	c := &t.health
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change(c)
+	was := c.last
+	c.last = c.judge(now, t.Register)
+	if was.up != c.last.up {
+		c.since = now
+	}
+	if was.up != c.last.up || c.last.known && !was.known {
+		// Under c.mu, or two changes of one trunk could change places.
+		a.news.add(news{state: t.snapshot(now), nameless: was.nameless || c.last.nameless})
+	}
+}
+
+// relearn looks at the addresses of all trunks again.
+func (a *Agent) relearn() {
+	for _, t := range a.peers.trunks {
+		a.learn(t, func(c *condition) { c.noAddress = t.nameless() })
+	}
+}
+
+// nameless says why the trunk has no address, empty if it has or if nobody has
+// looked.
+func (t *trunk) nameless() string {
+	hop := t.hop()
+	why := hop.missing()
+	if why == nil {
+		return ""
+	}
+	return fmt.Sprintf("host %s has no address (%s); check the name in %s and the DNS server of this machine", hop.host, dnsReason(why), hop.setting)
+}
+
+// tellNews tells of trunks that go down and come back, until the agent closes.
+func (a *Agent) tellNews() {
+	for {
+		select {
+		case <-a.base.Done():
+			return
+		case <-a.news.wake:
+		}
+		for _, n := range a.news.take() {
+			a.tell(n)
+		}
+	}
+}
+
+func (a *Agent) tell(n news) {
+	switch {
+	case n.nameless:
+	case n.state.Up:
+		a.log.Info("sip: trunk is up", "trunk", n.state.Name, "address", n.state.Address, "registered", n.state.Registered)
+	default:
+		a.log.Warn("sip: trunk is down", "trunk", n.state.Name, "address", n.state.Address, "why", n.state.Reason)
+	}
+}
