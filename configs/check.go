@@ -149,6 +149,9 @@ func (c *checker) publicURL(text string) {
 func (c *checker) sip() {
 	s := &c.cfg.SIP
 	repeated(c, "sip.listen", s.Listen)
+	if c.ok("sip.listen") && !c.failedBelow("sip.listen") && !c.cfg.listens("udp") {
+		c.fail("sip.listen", "needs a udp:// address as well, such as %s: phones are called over UDP", Listen{Transport: "udp", Addr: s.Listen[0].Addr})
+	}
 	if s.PublicIP == "auto" || !c.ok("sip.public_ip") {
 		return
 	}
@@ -167,7 +170,7 @@ func (c *checker) media() {
 	m := &c.cfg.Media
 	repeated(c, "media.codecs", m.Codecs)
 	for i, l := range c.cfg.SIP.Listen {
-		if p := l.Addr.Port(); c.ok("media.ports") && p >= m.Ports.First && p <= m.Ports.Last {
+		if p := l.Addr.Port(); l.Transport == "udp" && c.ok("media.ports") && p >= m.Ports.First && p <= m.Ports.Last {
 			path := "media.ports"
 			if !c.has(path) {
 				path = index("sip.listen", i)

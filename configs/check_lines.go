@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/nyaruka/phonenumbers"
 )
@@ -34,11 +35,11 @@ func (c *checker) trunk(path string, t *Trunk) {
 	if t.Domain != "" && !validHost(t.Domain) {
 		c.fail(path+".domain", "expected a host name such as sip.example.net, found %s", show(t.Domain))
 	}
-	if t.Register {
-		c.fail(path+".register", "registering at a provider is not available in this version: trunks are trusted by address; write register: false")
+	if t.Register && t.Username == "" && c.ok(path+".username") {
+		c.fail(path+".register", "registering needs the username that the provider knows; write it, or register: false")
 	}
-	if t.Options != optionsOff {
-		c.fail(path+".options", "asking a trunk with OPTIONS whether it is there is not available in this version: write options: off")
+	if _, err := parseOptions(t.Options); err != nil {
+		c.fail(path+".options", "%v", err)
 	}
 	for _, key := range []struct{ name, value string }{{"username", t.Username}, {"auth_user", t.AuthUser}} {
 		if key.value != "" && c.has(path+"."+key.name) && !sipUser.MatchString(key.value) {
@@ -49,6 +50,45 @@ func (c *checker) trunk(path string, t *Trunk) {
 		c.fail(path+".password", "a password needs a username")
 	}
 	repeated(c, path+".peers", t.Peers)
+}
+
+// Bounds of how often a trunk is asked with OPTIONS.
+const (
+	leastOptions = 5 * time.Second
+	mostOptions  = 10 * time.Minute
+)
+
+// parseOptions reads how often a trunk is asked whether it is there, 0 for
+// never.
+func parseOptions(text string) (time.Duration, error) {
+	if text == optionsOff {
+		return 0, nil
+	}
+	every, err := parseDuration(text)
+	const form = "expected a duration such as " + defaultOptions + ", or off, found %s"
+	switch {
+	case slices.Contains([]string{"false", "no", "never", "0"}, text):
+		return 0, fmt.Errorf(form+"; write off", show(text))
+	case slices.Contains([]string{"true", "yes", "on"}, text):
+		return 0, fmt.Errorf(form+"; write "+defaultOptions, show(text))
+	case err != nil && digitsOnly.MatchString(text):
+		return 0, err
+	case err != nil:
+		return 0, fmt.Errorf(form, show(text))
+	case every < leastOptions || every > mostOptions:
+		return 0, fmt.Errorf("%s is out of range: %s to %s, or off", shortDuration(every), shortDuration(leastOptions), shortDuration(mostOptions))
+	}
+	return every, nil
+}
+
+// OptionsEvery returns how often the trunk is asked with OPTIONS whether it is
+// there, 0 for never.
+func (t *Trunk) OptionsEvery() time.Duration {
+	every, err := parseOptions(t.Options)
+	if err != nil {
+		return 0
+	}
+	return every
 }
 
 // host checks host or host:port.
@@ -137,6 +177,12 @@ func (c *checker) line(path string, l *Line) {
 	for i := range l.Route {
 		c.step(index(path+".route", i), l, &l.Route[i], raw)
 	}
+	if l.Hours != nil {
+		c.hours(path+".hours", l.Hours)
+	}
+	for i := range l.Otherwise {
+		c.step(index(path+".otherwise", i), l, &l.Otherwise[i], raw)
+	}
 }
 
 // lineRaw reports whether numbers of the line are free. A line whose trunks
@@ -214,7 +260,7 @@ func (c *checker) oneKind(path string, s *Step) bool {
 // failedBelow reports whether anything inside a value has a mistake already.
 func (c *checker) failedBelow(path string) bool {
 	for p := range c.failed {
-		if strings.HasPrefix(p, path+".") {
+		if rest, ok := strings.CutPrefix(p, path); ok && rest != "" && strings.ContainsRune(".[", rune(rest[0])) {
 			return true
 		}
 	}

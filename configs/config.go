@@ -54,7 +54,7 @@ type SIP struct {
 
 // Listen is a listening address such as udp://0.0.0.0:5060.
 type Listen struct {
-	Transport string // udp
+	Transport string // udp or tcp
 	Addr      netip.AddrPort
 }
 
@@ -67,7 +67,8 @@ type Media struct {
 // PortRange is an inclusive range of UDP ports, written 20000-39999.
 type PortRange struct{ First, Last uint16 }
 
-// Trunk is the SIP connection to a provider that is trusted by address.
+// Trunk is the SIP connection to a provider: registered there or trusted by
+// address.
 type Trunk struct {
 	Name      string         `yaml:"name" need:"yes"`
 	Host      string         `yaml:"host" need:"yes"` // host or host:port, port 5060 when left out

@@ -47,6 +47,8 @@ func Default() *Config {
 
 const (
 	defaultTry      = 4 * time.Second
+	defaultExpires  = time.Hour
+	defaultOptions  = "30s"
 	defaultStrategy = "all"
 )
 
@@ -79,19 +81,24 @@ func (d *decoder) fill(cfg *Config) {
 func fillTrunk(t *Trunk) {
 	setIfEmpty(&t.Transport, "udp")
 	setIfEmpty(&t.Format, "plus")
-	setIfEmpty(&t.Options, optionsOff)
+	setIfEmpty(&t.Options, defaultOptions)
 	setIfEmpty(&t.AuthUser, t.Username)
 	if t.Try == 0 {
 		t.Try = defaultTry
+	}
+	if t.Expires == 0 {
+		t.Expires = defaultExpires
 	}
 }
 
 func (d *decoder) fillLine(cfg *Config, i int) {
 	l := &cfg.Lines[i]
 	setIfEmpty(&l.Name, l.ID)
-	for j := range l.Route {
-		if g := l.Route[j].Group; g != nil {
-			setIfEmpty(&g.Strategy, defaultStrategy)
+	for _, steps := range [][]Step{l.Route, l.Otherwise} {
+		for j := range steps {
+			if g := steps[j].Group; g != nil {
+				setIfEmpty(&g.Strategy, defaultStrategy)
+			}
 		}
 	}
 	if l.Callback == nil {

@@ -36,8 +36,8 @@ func TestEveryKeyIsDocumentedWithItsValues(t *testing.T) {
 	rows := docRows(t)
 	tags := map[string]reflect.StructTag{}
 	gatherTags(reflect.TypeFor[Config](), "", tags)
-	for _, key := range allKeys(reflect.TypeFor[Config](), "") {
-		if strings.HasPrefix(key, "lines.callback.") {
+	for _, key := range append(allKeys(reflect.TypeFor[Config](), ""), "lines.otherwise") {
+		if strings.HasPrefix(key, "lines.callback.") || strings.HasPrefix(key, "lines.otherwise.") {
 			continue
 		}
 		row, ok := rows[key]

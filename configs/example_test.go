@@ -48,9 +48,10 @@ func TestExampleShowsEveryKey(t *testing.T) {
 	for path := range d.places {
 		seen[voice.ReplaceAllString(index.ReplaceAllString(path, ""), "tts.voices")] = true
 	}
-	for _, key := range allKeys(reflect.TypeFor[Config](), "") {
-		// A line's timers are those of the file, shown there.
-		if !seen[key] && !strings.HasPrefix(key, "lines.callback.") {
+	// A line's timers are those of the file, its other steps those of a route,
+	// shown there.
+	for _, key := range append(allKeys(reflect.TypeFor[Config](), ""), "lines.otherwise") {
+		if !seen[key] && !strings.HasPrefix(key, "lines.callback.") && !strings.HasPrefix(key, "lines.otherwise.") {
 			t.Errorf("key %s is not in the example", key)
 		}
 	}
@@ -104,11 +105,12 @@ sip        udp://0.0.0.0:5060, public address auto
 media      ports 20000-39999, enough for 5000 calls; PCMA, PCMU
 numbers    read as in RU; dialled: RU, !+7840, !+7940
 speech     ruinternalfemale, one of 4
-trunk      provider: sip.example.net, numbers as plus; calls come from whatever sip.example.net resolves to
+trunk      provider: sip.example.net, registers as 74950000000, numbers as plus; calls come from whatever sip.example.net resolves to
 trunk      pbx: 192.0.2.10:5060, numbers as raw; calls come from 192.0.2.10
 extension  101 Anna: sip:101@192.0.2.21:5060
 extension  102 Boris: sip:102@192.0.2.22:5060
 line       main: +74950000000 through provider; rings 101 for 15s, then rings 101 and 102 together for 25s, then rings +79160000000 for 25s and asks for a key, then passes 200 to pbx, then refuses with 480
+hours      main: Mon-Fri 09:00-18:00, Sat 10:00-14:00 in Europe/Moscow but for 2 holidays; else rings +79160000002 for 25s and asks for a key, then refuses with 480
 line       through: 9* through pbx; passes the dialled number to provider
 `
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -96,3 +96,25 @@ callback: {ring: 11s, retry: [1m]}
 		t.Errorf("file's attempts: %d", cfg.Callback.Attempts)
 	}
 }
+
+func TestTrunkIsAskedEvery30SecondsUnlessToldOtherwise(t *testing.T) {
+	const text = `
+trunks:
+  - {name: a, host: sip.example.net}
+  - {name: b, host: sip.example.net, options: 2m, expires: 90s}
+  - {name: c, host: sip.example.net, options: off}
+`
+	cfg, err := Parse("perezvon.yaml", []byte(text), Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []struct{ options, expires time.Duration }{{30 * time.Second, time.Hour}, {2 * time.Minute, 90 * time.Second}, {0, time.Hour}}
+	for i, w := range want {
+		if got := &cfg.Trunks[i]; got.OptionsEvery() != w.options || got.Expires != w.expires {
+			t.Errorf("%s: options %s, expires %s", got.Name, got.OptionsEvery(), got.Expires)
+		}
+	}
+	if every := new(Trunk).OptionsEvery(); every != 0 {
+		t.Errorf("a trunk that says nothing is asked every %s", every)
+	}
+}

@@ -33,7 +33,11 @@ func (c *Config) Summary() string {
 	}
 	for i := range c.Lines {
 		l := &c.Lines[i]
-		row("line", "%s: %s through %s; %s", l.ID, l.Number, strings.Join(l.Trunks, ", then "), l.inWords(c.CallbackOf(l).Ring))
+		cb := c.CallbackOf(l)
+		row("line", "%s: %s through %s; %s", l.ID, l.Number, strings.Join(l.Trunks, ", then "), stepsInWords(l.Route, cb.Ring))
+		if l.Hours != nil {
+			row("hours", "%s: %s; else %s", l.ID, l.Hours.inWords(), l.closedInWords(cb.Ring))
+		}
 	}
 	return b.String()
 }
@@ -74,6 +78,12 @@ func (t *Trunk) inWords() string {
 	if t.Proxy != "" {
 		through = " through " + t.Proxy
 	}
+	if t.Transport == "tcp" {
+		through += " over TCP"
+	}
+	if t.Register {
+		through += ", registers as " + t.Username
+	}
 	return fmt.Sprintf("%s: %s%s, numbers as %s; calls come from %s", t.Name, t.Host, through, t.Format, from)
 }
 
@@ -94,13 +104,32 @@ func (e *Extension) inWords() string {
 	return fmt.Sprintf("%s%s: %s%s", e.Number, name, e.Contact, mobile)
 }
 
-// inWords tells a line's route.
-func (l *Line) inWords(ring time.Duration) string {
-	steps := make([]string, 0, len(l.Route))
-	for i := range l.Route {
-		steps = append(steps, l.Route[i].inWords(ring))
+// closedInWords tells what happens to callers while the line is closed.
+func (l *Line) closedInWords(ring time.Duration) string {
+	if len(l.Otherwise) == 0 {
+		return "refuses with 480"
 	}
-	return strings.Join(steps, ", then ")
+	return stepsInWords(l.Otherwise, ring)
+}
+
+func stepsInWords(steps []Step, ring time.Duration) string {
+	words := make([]string, 0, len(steps))
+	for i := range steps {
+		words = append(words, steps[i].inWords(ring))
+	}
+	return strings.Join(words, ", then ")
+}
+
+func (h *Hours) inWords() string {
+	holidays := ""
+	switch n := len(h.Holidays); n {
+	case 0:
+	case 1:
+		holidays = " but for a holiday"
+	default:
+		holidays = fmt.Sprintf(" but for %d holidays", n)
+	}
+	return fmt.Sprintf("%s in %s%s", strings.Join(h.Open, ", "), h.Zone, holidays)
 }
 
 func (s *Step) inWords(ring time.Duration) string {
@@ -115,8 +144,11 @@ func (s *Step) inWords(ring time.Duration) string {
 		return fmt.Sprintf("rings %s for %s", s.Extension.Number, lasting(s.Extension.Ring))
 	case s.Group != nil:
 		how, each := "together", ""
-		if s.Group.Strategy != defaultStrategy {
+		switch s.Group.Strategy {
+		case "in_order":
 			how, each = "one after the other", " each"
+		case "longest_idle":
+			how, each = "one after the other, the longest idle first,", " each"
 		}
 		return fmt.Sprintf("rings %s %s for %s%s", strings.Join(s.Group.Members, " and "), how, lasting(s.Group.Ring), each)
 	case s.Mobile != nil:

@@ -35,11 +35,17 @@ func (c *Config) Warnings() []string {
 	for i := range c.Trunks {
 		t := &c.Trunks[i]
 		t.Password.warn(fmt.Sprintf("trunks[%d].password", i), add)
-		if key, at := t.next(); c.listensAt(at) {
+		if key, at := t.next(); c.listensAt(t.Transport, at) {
 			add("trunks[%d].%s: %s is where Perezvon itself listens, so that calls would come back; give the provider's address", i, key, at)
 		}
 		if c.sipOnlyLocal() && !localHost(t.Host) {
 			add("sip.listen: trunk %s cannot reach an address of this machine alone; listen on 0.0.0.0", t.Name)
+		}
+		if t.Register && t.Password.IsZero() {
+			add("trunks[%d].register: trunk %s has no password; most providers refuse to register without one", i, t.Name)
+		}
+		if t.Transport == "tcp" && !t.Register && !c.listens("tcp") {
+			add("trunks[%d].transport: trunk %s can only be called; for calls from it add tcp://0.0.0.0:5060 to sip.listen", i, t.Name)
 		}
 		if !slices.ContainsFunc(c.Lines, func(l Line) bool { return l.uses(t.Name) }) {
 			add("trunks[%d]: no line uses trunk %s", i, t.Name)
@@ -69,13 +75,18 @@ func (t *Trunk) next() (key, at string) {
 	return "host", t.Host
 }
 
+// listens reports whether SIP listens on a transport.
+func (c *Config) listens(transport string) bool {
+	return slices.ContainsFunc(c.SIP.Listen, func(l Listen) bool { return l.Transport == transport })
+}
+
 // listensAt reports whether a host is our own listening address, as far as
 // that can be told without looking at the machine.
-func (c *Config) listensAt(text string) bool {
+func (c *Config) listensAt(transport, text string) bool {
 	host, port := HostPort(text)
 	return slices.ContainsFunc(c.SIP.Listen, func(l Listen) bool {
 		own := l.Addr.Addr()
-		return l.Addr.Port() == port && (host == own.String() || host == c.SIP.PublicIP ||
+		return l.Transport == transport && l.Addr.Port() == port && (host == own.String() || host == c.SIP.PublicIP ||
 			localHost(text) && (own.IsUnspecified() || (own.IsLoopback() && host == "localhost")))
 	})
 }
@@ -92,19 +103,26 @@ func localHost(text string) bool {
 
 // uses reports whether calls of the line go through the trunk.
 func (l *Line) uses(trunk string) bool {
-	return slices.Contains(l.Trunks, trunk) || slices.ContainsFunc(l.Route, func(s Step) bool {
-		return s.Forward != nil && s.Forward.Trunk == trunk
-	})
+	forwards := func(s Step) bool { return s.Forward != nil && s.Forward.Trunk == trunk }
+	return slices.Contains(l.Trunks, trunk) || slices.ContainsFunc(l.Route, forwards) || slices.ContainsFunc(l.Otherwise, forwards)
 }
 
 func (l *Line) warnings(path string, add func(format string, args ...any)) {
-	for i, s := range l.Route {
-		if s.Hangup != nil && i+1 < len(l.Route) {
-			add("%s.route[%d]: what follows a hangup is never reached", path, i)
+	l.stepWarnings(path+".route", l.Route, add)
+	l.stepWarnings(path+".otherwise", l.Otherwise, add)
+	if l.Hours == nil && len(l.Otherwise) > 0 {
+		add("%s.otherwise: never used, for the line has no hours and is always open", path)
+	}
+}
+
+func (l *Line) stepWarnings(path string, steps []Step, add func(format string, args ...any)) {
+	for i, s := range steps {
+		if s.Hangup != nil && i+1 < len(steps) {
+			add("%s[%d]: what follows a hangup is never reached", path, i)
 			break
 		}
 		if s.Forward != nil && s.Forward.Number == "" && slices.Equal(l.Trunks, []string{s.Forward.Trunk}) {
-			add("%s.route[%d].forward: a call goes back to trunk %s, where it came from", path, i, s.Forward.Trunk)
+			add("%s[%d].forward: a call goes back to trunk %s, where it came from", path, i, s.Forward.Trunk)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -35,6 +36,37 @@ lines:
 	}
 	if diff := cmp.Diff(want, cfg.Warnings()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestTrunksAndHoursThatCannotDoWhatTheySayAreWarnedOf(t *testing.T) {
+	const text = `
+sip: {listen: [udp://0.0.0.0:5060%s]}
+trunks:
+  - {name: open, host: sip.example.net, register: true, username: u}
+  - {name: deaf, host: sip.example.net, transport: tcp}
+  - {name: fine, host: sip.example.net, transport: tcp, register: true, username: u, password: p}
+lines:
+  - id: a
+    number: "+74950000000"
+    trunks: [open, fine]
+    route: [hangup: {code: 480}]
+    otherwise: [hangup: {code: 480}, forward: {trunk: deaf}]
+`
+	want := []string{
+		"trunks[0].register: trunk open has no password; most providers refuse to register without one",
+		"trunks[1].transport: trunk deaf can only be called; for calls from it add tcp://0.0.0.0:5060 to sip.listen",
+		"lines[0].otherwise[0]: what follows a hangup is never reached",
+		"lines[0].otherwise: never used, for the line has no hours and is always open",
+	}
+	for listen, want := range map[string][]string{"": want, ", tcp://0.0.0.0:5060": {want[0], want[2], want[3]}} {
+		cfg, err := Parse("perezvon.yaml", fmt.Appendf(nil, text, listen), Sources{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, cfg.Warnings()); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", listen, diff)
+		}
 	}
 }
 
@@ -75,6 +107,7 @@ func TestTrunkAtOurOwnAddressIsWarnedOf(t *testing.T) {
 		{"udp://192.0.2.1:5060", "auto", "host: 127.0.0.1", false},
 		{"udp://127.0.0.1:5060", "auto", "host: 127.0.0.2", false},
 		{"udp://0.0.0.0:5060", "auto", "host: sip.example.net, proxy: 127.0.0.1", true},
+		{"udp://0.0.0.0:5060", "auto", "host: 127.0.0.1, transport: tcp", false},
 	} {
 		text := "sip: {listen: [\"" + tc.listen + "\"], public_ip: " + tc.public + "}\ntrunks: [{name: p, " + tc.trunk + "}]\n"
 		cfg, err := Parse("perezvon.yaml", []byte(text), Sources{})

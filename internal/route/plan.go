@@ -44,16 +44,29 @@ type Strategy uint8
 
 // Strategies of a step.
 const (
-	All     Strategy = iota // together, the first who accepts wins
-	InOrder                 // one after the other, each for the step's ring time
+	All         Strategy = iota // together, the first who accepts wins
+	InOrder                     // one after the other, each for the step's ring time
+	LongestIdle                 // as InOrder, but first who has not talked for longest
 )
 
 // String returns the strategy's name in the configuration.
 func (s Strategy) String() string {
-	if s == InOrder {
+	switch s {
+	case InOrder:
 		return "in_order"
+	case LongestIdle:
+		return "longest_idle"
 	}
 	return "all"
+}
+
+func strategyOf(name string) Strategy {
+	for _, s := range []Strategy{InOrder, LongestIdle} {
+		if s.String() == name {
+			return s
+		}
+	}
+	return All
 }
 
 // Plan is who is rung for a call, step after step.
@@ -86,13 +99,32 @@ type Target struct {
 // such as a mobile outside limits.destinations, are left out: Problems names
 // them.
 func PlanFor(cfg *configs.Config, line *configs.Line, dialled string) Plan {
+	return planOf(cfg, line, line.Route, dialled)
+}
+
+// closedCode is the SIP status for callers of a closed line that says nothing
+// else: 480 Temporarily Unavailable.
+const closedCode = 480
+
+// OtherwisePlan returns the plan of a call that comes in while the line is
+// closed, made of its otherwise steps as PlanFor makes one of its route. Where
+// they leave nobody to ring, the call is refused with 480.
+func OtherwisePlan(cfg *configs.Config, line *configs.Line, dialled string) Plan {
+	plan := planOf(cfg, line, line.Otherwise, dialled)
+	if len(plan.Steps) == 0 {
+		plan.Steps = []Step{{Kind: Hangup, Code: closedCode}}
+	}
+	return plan
+}
+
+func planOf(cfg *configs.Config, line *configs.Line, steps []configs.Step, dialled string) Plan {
 	if dialled == "" && !strings.HasSuffix(line.Number, "*") {
 		dialled = line.Number
 	}
 	p := planner{cfg: cfg, line: line, ring: cfg.CallbackOf(line).Ring, dialled: dialled}
 	var plan Plan
-	for i := range line.Route {
-		if s, err := p.step(&line.Route[i]); err == nil {
+	for i := range steps {
+		if s, err := p.step(&steps[i]); err == nil {
 			plan.Steps = append(plan.Steps, s)
 		}
 	}
@@ -186,10 +218,7 @@ func (p *planner) phone(number string, ring time.Duration) Step {
 }
 
 func (p *planner) group(g *configs.GroupStep) (Step, error) {
-	s := Step{Kind: Group, Ring: p.ringOr(g.Ring)}
-	if g.Strategy == InOrder.String() {
-		s.Strategy = InOrder
-	}
+	s := Step{Kind: Group, Ring: p.ringOr(g.Ring), Strategy: strategyOf(g.Strategy)}
 	for _, m := range g.Members {
 		s.Targets = append(s.Targets, Target{Extension: m, Display: m})
 	}

@@ -64,6 +64,32 @@ func TestPlanFollowsTheRouteOfTheLine(t *testing.T) {
 	}
 }
 
+func TestClosedLineTakesItsOtherwiseSteps(t *testing.T) {
+	cfg := office()
+	line := cfg.Line("main")
+	refused := Plan{Steps: []Step{{Kind: Hangup, Code: 480}}}
+	if diff := cmp.Diff(refused, OtherwisePlan(cfg, line, "")); diff != "" {
+		t.Errorf("without any (-want +got):\n%s", diff)
+	}
+	line.Otherwise = []configs.Step{{Mobile: &configs.MobileStep{Number: "+442079460000"}}}
+	if diff := cmp.Diff(refused, OtherwisePlan(cfg, line, "")); diff != "" {
+		t.Errorf("nobody may be rung (-want +got):\n%s", diff)
+	}
+	line.Otherwise = []configs.Step{
+		{Group: &configs.GroupStep{Members: []string{"101", "102"}, Strategy: "longest_idle"}},
+		{Forward: &configs.ForwardStep{Trunk: "pbx"}},
+		{Hangup: &configs.HangupStep{Code: 486}},
+	}
+	want := Plan{Steps: []Step{
+		{Kind: Group, Strategy: LongestIdle, Ring: 20 * s, Targets: []Target{{Extension: "101", Display: "101"}, {Extension: "102", Display: "102"}}},
+		{Kind: Forward, Ring: 20 * s, Targets: []Target{{Number: "+74950000000", Display: "+74950000000", Trunks: []string{"pbx"}}}},
+		{Kind: Hangup, Code: 486},
+	}}
+	if diff := cmp.Diff(want, OtherwisePlan(cfg, line, "")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestNextTrunkOfALineGetsItsOwnForm(t *testing.T) {
 	cfg := office()
 	target := PlanFor(cfg, cfg.Line("main"), "").Steps[3].Targets[0]
@@ -167,7 +193,8 @@ func TestProblemsNameStepsThatAreLeftOut(t *testing.T) {
 	cfg.Extensions[0].Mobile = "+442079460000"
 	cfg.Lines = append(cfg.Lines, configs.Line{
 		ID: "nobody", Number: "+74950000008", Trunks: []string{"provider"},
-		Route: []configs.Step{{Mobile: &configs.MobileStep{Number: "+442079460000"}}},
+		Route:     []configs.Step{{Mobile: &configs.MobileStep{Number: "+442079460000"}}},
+		Otherwise: []configs.Step{{Hangup: &configs.HangupStep{Code: 480}}, {Mobile: &configs.MobileStep{Number: "+442079460000"}}},
 	})
 	outside := "+442079460000 (GB) is outside limits.destinations"
 	want := []string{
@@ -175,6 +202,7 @@ func TestProblemsNameStepsThatAreLeftOut(t *testing.T) {
 		"lines[0].route[8]: the step is left out: " + outside,
 		"lines[4].route[0]: the step is left out: " + outside,
 		"lines[4]: line nobody rings nobody",
+		"lines[4].otherwise[1]: the step is left out: " + outside,
 		"extensions[0].mobile: not dialled: " + outside,
 	}
 	if diff := cmp.Diff(want, Problems(cfg)); diff != "" {
@@ -183,8 +211,8 @@ func TestProblemsNameStepsThatAreLeftOut(t *testing.T) {
 }
 
 func TestNamesOfKindsAndStrategiesAreThoseOfTheConfiguration(t *testing.T) {
-	got := []string{Extension.String(), Group.String(), Mobile.String(), Forward.String(), Hangup.String(), Kind(9).String(), All.String(), InOrder.String()}
-	want := []string{"extension", "group", "mobile", "forward", "hangup", "Kind(9)", "all", "in_order"}
+	got := []string{Extension.String(), Group.String(), Mobile.String(), Forward.String(), Hangup.String(), Kind(9).String(), All.String(), InOrder.String(), LongestIdle.String()}
+	want := []string{"extension", "group", "mobile", "forward", "hangup", "Kind(9)", "all", "in_order", "longest_idle"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -14,23 +14,13 @@ func Problems(cfg *configs.Config) []string {
 	for i := range cfg.Lines {
 		line := &cfg.Lines[i]
 		p := planner{cfg: cfg, line: line}
-		rings := false
-		for j := range line.Route {
-			step := &line.Route[j]
-			if step.Forward != nil && step.Forward.Number == "" {
-				rings = true
-				continue
-			}
-			s, err := p.step(step)
-			if err != nil {
-				out = append(out, fmt.Sprintf("lines[%d].route[%d]: the step is left out: %v", i, j, err))
-				continue
-			}
-			rings = rings || s.Kind != Hangup
-		}
+		rings, problems := p.problems(fmt.Sprintf("lines[%d].route", i), line.Route)
+		out = append(out, problems...)
 		if !rings && len(line.Route) > 0 && line.Route[0].Hangup == nil {
 			out = append(out, fmt.Sprintf("lines[%d]: line %s rings nobody", i, line.ID))
 		}
+		_, problems = p.problems(fmt.Sprintf("lines[%d].otherwise", i), line.Otherwise)
+		out = append(out, problems...)
 	}
 	for i := range cfg.Extensions {
 		e := &cfg.Extensions[i]
@@ -47,4 +37,23 @@ func Problems(cfg *configs.Config) []string {
 		}
 	}
 	return out
+}
+
+// problems names the steps that are left out, and reports whether any of the
+// others rings somebody.
+func (p *planner) problems(path string, steps []configs.Step) (rings bool, out []string) {
+	for i := range steps {
+		step := &steps[i]
+		if step.Forward != nil && step.Forward.Number == "" {
+			rings = true
+			continue
+		}
+		s, err := p.step(step)
+		if err != nil {
+			out = append(out, fmt.Sprintf("%s[%d]: the step is left out: %v", path, i, err))
+			continue
+		}
+		rings = rings || s.Kind != Hangup
+	}
+	return rings, out
 }
