@@ -15,6 +15,7 @@ const quick = ", ring: 2s, customer_ring: 2s"
 // A foreign SIP stack plays the customer. It checks every message that it
 // gets, the test checks what the call came to.
 func TestForeignCustomer(t *testing.T) {
+	password := ", username: " + account + ", password: \"" + trunkPassword + "\""
 	tests := []struct {
 		scenario  string
 		result    store.Result
@@ -25,30 +26,21 @@ func TestForeignCustomer(t *testing.T) {
 		end       func(*server, api.Call) // ends the talk; nil: the scenario does
 		check     func(*testing.T, api.Call)
 	}{
-		{scenario: "busy", result: store.ResultCustomerBusy, code: "486", owner: store.PartyCustomer},
-		{scenario: "declined", result: store.ResultCustomerDeclined, code: "603", owner: store.PartyCustomer},
-		{scenario: "unknown", result: store.ResultInvalidNumber, code: "404", owner: store.PartyCustomer},
-		{scenario: "absent", result: store.ResultCustomerUnavailable, code: "480", owner: store.PartyCustomer, check: wantCause(20)},
 		{scenario: "rings", result: store.ResultCustomerNoAnswer, code: "304", owner: store.PartyCustomer, check: wantRing(2 * time.Second)},
 		{scenario: "crosses", result: store.ResultCustomerNoAnswer, code: "304", owner: store.PartyCustomer},
 		{scenario: "early", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, check: wantRing(1500 * time.Millisecond)},
 		{scenario: "talks", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, check: wantRing(time.Second)},
-		{scenario: "answers-and-leaves", result: store.ResultCompleted, code: "200", hangupBy: store.PartyCustomer},
+		{scenario: "leaves", result: store.ResultCompleted, code: "200", hangupBy: store.PartyCustomer},
 		{scenario: "holds", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpAfterHold},
 		{scenario: "forks", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon},
-		{
-			scenario: "asks-as-a-proxy", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon,
-			trunkMore: ", username: trunk-user, password: \"" + trunkPassword + "\"",
-		},
-		{
-			scenario: "asks-for-a-password", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon,
-			trunkMore: ", username: trunk-user, password: \"" + trunkPassword + "\"",
-		},
+		{scenario: "asks-as-a-proxy", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, trunkMore: password},
+		{scenario: "asks-for-a-password", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, trunkMore: password},
+		{scenario: "stalls", result: store.ResultTrunkFailed, code: "503", owner: store.PartyTrunk},
 	}
 	for _, tt := range tests {
 		t.Run(tt.scenario, func(t *testing.T) {
 			t.Parallel()
-			customer := newSIPp(t, tt.scenario, "", "trunk_password", trunkPassword)
+			customer := newSIPp(t, tt.scenario, "", "talks", "0", "trunk_password", trunkPassword)
 			manager := newPhone(t, 200*time.Millisecond)
 			s := serve(t, setup{trunk: customer.addr, trunkMore: tt.trunkMore, manager: manager.Addr().String(), callback: quick})
 
@@ -112,15 +104,6 @@ func legOf(t *testing.T, c api.Call, role store.Role) api.Leg {
 	return api.Leg{}
 }
 
-func wantCause(cause int) func(*testing.T, api.Call) {
-	return func(t *testing.T, c api.Call) {
-		t.Helper()
-		if got := value(legOf(t, c, store.RoleCustomer).Q850); got != cause {
-			t.Errorf("the customer's leg has the Q.850 cause %d, want %d", got, cause)
-		}
-	}
-}
-
 // wantRing expects the customer's phone to have rung for a time, a second more
 // at most.
 func wantRing(d time.Duration) func(*testing.T, api.Call) {
@@ -135,10 +118,10 @@ func wantRing(d time.Duration) func(*testing.T, api.Call) {
 // The same from the manager's side: nobody answers for us, so the customer
 // must not be called.
 func TestForeignManagerWhoIsNotReached(t *testing.T) {
-	for _, scenario := range []string{"busy", "declined", "unknown", "absent", "rings", "crosses"} {
+	for _, scenario := range []string{"486 Busy Here", "603 Decline", "404 Not Found", "480 Temporarily Unavailable", "rings", "crosses", "silent"} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
-			manager := newSIPp(t, scenario, "")
+			manager := newRefusal(t, scenario)
 			customers := newCarrier(t)
 			s := serve(t, setup{trunk: customers.Addr().String(), manager: manager.addr, callback: quick})
 

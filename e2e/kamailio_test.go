@@ -55,8 +55,12 @@ func (k *kamailio) start() {
 	}
 	args := []string{"-f", config, "-DD", "-E", "-m", "32", "-M", "4", "-w", k.dir, "-Y", k.dir, "-A", "SIP=" + k.addr().String()}
 	for _, name := range [][2]string{
-		{"ACCOUNT", account}, {"PASSWORD", trunkPassword}, {"REALM", kamailioRealm}, {"DIGEST", k.digest},
-		{"DID", lineNumber}, {"NETWORK", k.network.String()},
+		{"ACCOUNT", account},
+		{"PASSWORD", trunkPassword},
+		{"REALM", kamailioRealm},
+		{"DIGEST", k.digest},
+		{"DID", lineNumber},
+		{"NETWORK", k.network.String()},
 	} {
 		args = append(args, "-A", fmt.Sprintf("%s=%q", name[0], name[1]))
 	}

@@ -20,6 +20,8 @@ import (
 type setup struct {
 	trunk     string   // host of the trunk: where the customers are
 	trunkMore string   // more keys of the trunk: ", username: a"
+	backup    string   // host of a second trunk of the line; empty: there is none
+	others    []string // hosts of further trunks, each with a line and an extension of its own: see other
 	manager   string   // host:port of extension 101
 	codecs    string   // default "PCMA, PCMU"
 	callback  string   // more keys of callback: ", ring: 2s"
@@ -77,12 +79,33 @@ func newServer(t *testing.T, s setup) *server {
 	fmt.Fprintf(&b, "sip: {listen: [\"udp://127.0.0.1:%d\"]}\n", srv.sip)
 	fmt.Fprintf(&b, "media: {ports: %d-%d, codecs: [%s]}\n", srv.media, srv.media+s.ports-1, s.codecs)
 	fmt.Fprintf(&b, "trunks:\n  - {name: carrier, host: %q%s}\n", s.trunk, s.trunkMore)
+	trunks := "carrier"
+	if s.backup != "" {
+		fmt.Fprintf(&b, "  - {name: backup, host: %q}\n", s.backup)
+		trunks += ", backup"
+	}
+	for i, host := range s.others {
+		fmt.Fprintf(&b, "  - {name: other-%d, host: %q}\n", i, host)
+	}
 	fmt.Fprintf(&b, "extensions:\n  - {number: %q, name: Anna, contact: \"sip:%s@%s\"}\n", managerPort, managerPort, s.manager)
-	fmt.Fprintf(&b, "lines:\n  - id: %s\n    name: Main office\n    number: %q\n    trunks: [carrier]\n    record: true\n", line, lineNumber)
+	for i := range s.others {
+		_, ext := other(i)
+		fmt.Fprintf(&b, "  - {number: %q, contact: \"sip:%s@%s\"}\n", ext, ext, s.manager)
+	}
+	fmt.Fprintf(&b, "lines:\n  - id: %s\n    name: Main office\n    number: %q\n    trunks: [%s]\n    record: true\n", line, lineNumber, trunks)
 	fmt.Fprintf(&b, "    route:\n      - extension: {number: %q}\n", managerPort)
+	for i := range s.others {
+		id, ext := other(i)
+		fmt.Fprintf(&b, "  - {id: %s, number: \"+7495000%04d\", trunks: [other-%d], route: [{extension: {number: %q}}]}\n", id, 1000+i, i, ext)
+	}
 	fmt.Fprintf(&b, "callback: {attempts: 1%s}\n%s", s.callback, s.more)
 	srv.write(b.String())
 	return srv
+}
+
+// other names the line and the extension that the i-th of setup.others has.
+func other(i int) (line, extension string) {
+	return fmt.Sprintf("line-%d", i), fmt.Sprint(1000 + i)
 }
 
 func (s *server) write(config string) {

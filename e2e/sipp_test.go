@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,24 +20,20 @@ type sipp struct {
 }
 
 // newSIPp starts a scenario. With a target it calls there, else it waits to be
-// called. Keys are replaced in the scenario: [trunk_password].
+// called. Keys are names and values: what a scenario says of [rings], [answer]
+// and the like.
 func newSIPp(t *testing.T, scenario, target string, keys ...string) *sipp {
 	t.Helper()
 	need(t, "sipp")
-	xml, err := filepath.Abs(filepath.Join("testdata", scenario+".xml"))
-	if err != nil {
-		t.Fatal(err)
-	}
 	port, media := freePort(t), freePorts(t, 8)
 	dir := t.TempDir()
+	xml := filepath.Join(dir, "scenario.xml")
+	fillIn(t, filepath.Join("testdata", scenario+".xml"), xml, keys)
 	s := &sipp{addr: fmt.Sprintf("127.0.0.1:%d", port), errs: filepath.Join(dir, "errors")}
 	args := []string{
 		"-sf", xml, "-i", "127.0.0.1", "-p", fmt.Sprint(port), "-mi", "127.0.0.1", "-mp", fmt.Sprint(media),
 		"-m", "1", "-nostdin", "-timeout", "60s", "-timeout_error", "-deadcall_wait", "0",
 		"-au", account, "-ap", trunkPassword, "-trace_err", "-error_file", s.errs, "-trace_msg", "-message_file", filepath.Join(dir, "messages"),
-	}
-	for i := 0; i+1 < len(keys); i += 2 {
-		args = append(args, "-key", keys[i], keys[i+1])
 	}
 	if target != "" {
 		args = append(args, target)
@@ -51,6 +49,23 @@ func newSIPp(t *testing.T, scenario, target string, keys ...string) *sipp {
 		eventually(t, 10*time.Second, scenario+" listens", func() bool { return !allFree(port, 1) })
 	}
 	return s
+}
+
+// fillIn copies a scenario with its keys replaced. SIPp's own ones stand in
+// messages alone, these do in times and statuses, too.
+func fillIn(t *testing.T, from, to string, keys []string) {
+	t.Helper()
+	scenario, err := os.ReadFile(from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pairs := slices.Clone(keys)
+	for i := 0; i < len(pairs); i += 2 {
+		pairs[i] = "[" + pairs[i] + "]"
+	}
+	if err := os.WriteFile(to, []byte(strings.NewReplacer(pairs...).Replace(string(scenario))), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // passed waits until the scenario has come to its end and expects that
