@@ -19,9 +19,7 @@ func (s *server) Status(context.Context) api.Status {
 		StartedAt: s.started, Open: make(map[string]int, len(st.Open)), Ended: make(map[string]int, len(st.Ended)),
 		Ports: api.Ports{InUse: inUse, Total: total},
 	}
-	for _, detail := range s.phones.Unresolved() {
-		out.Problems = append(out.Problems, api.Reason{Part: "sip", Detail: detail})
-	}
+	out.Problems = append(out.Problems, signallingProblems(s.phones.Unresolved(), s.phones.Trunks())...)
 	for state, n := range st.Open {
 		out.Open[string(state)] = n
 	}
@@ -78,6 +76,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOpen, descEnded, descPorts,
 		descInvites, descDialogs, descConfirmed, descPeers, descNoAddress, descDropped, descReordered, descPanics,
+		descTrunkUp, descTrunkRegistered, descTrunkOptions,
 	} {
 		ch <- d
 	}
@@ -96,6 +95,7 @@ func (m serverMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descPorts, prometheus.GaugeValue, float64(inUse), "in_use")
 	ch <- prometheus.MustNewConstMetric(descPorts, prometheus.GaugeValue, float64(total), "total")
 	collectSIP(ch, m.s.phones.Stats(), len(m.s.phones.Unresolved()))
+	collectTrunks(ch, m.s.phones.Trunks())
 }
 
 func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {

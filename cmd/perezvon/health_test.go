@@ -3,12 +3,15 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"perezvon/internal/api"
 	"perezvon/sip"
 )
 
@@ -18,14 +21,64 @@ type sipMetrics struct{ st sip.Stats }
 func (sipMetrics) Describe(chan<- *prometheus.Desc)      {}
 func (m sipMetrics) Collect(ch chan<- prometheus.Metric) { collectSIP(ch, m.st, 2) }
 
+// trunkMetrics is a collector of what is known of trunks alone.
+type trunkMetrics []sip.TrunkState
+
+func (trunkMetrics) Describe(chan<- *prometheus.Desc)      {}
+func (m trunkMetrics) Collect(ch chan<- prometheus.Metric) { collectTrunks(ch, m) }
+
+func TestTrunksAreMetrics(t *testing.T) {
+	took := 25 * time.Millisecond
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(trunkMetrics{
+		{Name: "a", Up: true, Register: true, Registered: true, RoundTrip: &took},
+		{Name: "b", Register: true},
+		{Name: "c", Up: true},
+	})
+	out := scrape(t, r)
+	for _, line := range []string{
+		`perezvon_trunk_up{trunk="a"} 1`, `perezvon_trunk_up{trunk="b"} 0`, `perezvon_trunk_up{trunk="c"} 1`,
+		`perezvon_trunk_registered{trunk="a"} 1`, `perezvon_trunk_registered{trunk="b"} 0`,
+		`perezvon_trunk_options_seconds{trunk="a"} 0.025`,
+	} {
+		if !strings.Contains(out, line+"\n") {
+			t.Errorf("no %s in\n%s", line, out)
+		}
+	}
+	if n := strings.Count(out, "\nperezvon_trunk_"); n != 6 {
+		t.Errorf("%d metrics:\n%s", n, out)
+	}
+}
+
+func TestTrunkThatIsDownIsAProblemOnce(t *testing.T) {
+	got := signallingProblems([]string{"trunk a: host a.example has no address", "extension 101: host x has no address"}, []sip.TrunkState{
+		{Name: "a", Reason: "host a.example has no address"},
+		{Name: "aa", Reason: "the registration is refused with 403; check the password"},
+		{Name: "b", Up: true},
+	})
+	want := []api.Reason{
+		{Part: "sip", Detail: "trunk a: host a.example has no address"},
+		{Part: "sip", Detail: "extension 101: host x has no address"},
+		{Part: "trunk aa", Detail: "down: the registration is refused with 403; check the password"},
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
+
+func scrape(t *testing.T, r *prometheus.Registry) string {
+	t.Helper()
+	res := httptest.NewRecorder()
+	promhttp.HandlerFor(r, promhttp.HandlerOpts{}).ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	return res.Body.String()
+}
+
 func TestSIPCountersAreMetrics(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(sipMetrics{sip.Stats{
 		Inviting: 1, Incoming: 3, Dialogs: 4, Confirmed: 5, Peers: 6, Strangers: 7, Garbage: 8, Reordered: 9, Astray: 10, Panics: 11,
 	}})
-	res := httptest.NewRecorder()
-	promhttp.HandlerFor(r, promhttp.HandlerOpts{}).ServeHTTP(res, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
-	out := res.Body.String()
+	out := scrape(t, r)
 	for _, line := range []string{
 		`perezvon_sip_invites{direction="out"} 1`, `perezvon_sip_invites{direction="in"} 3`,
 		"perezvon_sip_dialogs 4", "perezvon_sip_dialogs_confirmed_total 5", "perezvon_sip_peers 6",

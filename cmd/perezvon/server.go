@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -150,61 +148,6 @@ func (s *server) openMedia(context.Context) error {
 	s.sound = engine
 	s.opened(func(context.Context) error { return engine.Close() })
 	return nil
-}
-
-// openSIP listens, settles what the last run left and begins to take calls.
-func (s *server) openSIP(ctx context.Context) error {
-	sockets := make([]net.PacketConn, 0, len(s.cfg.SIP.Listen))
-	for _, l := range s.cfg.SIP.Listen {
-		socket, err := sip.ListenUDP(ctx, l.Addr.String())
-		if err != nil {
-			for _, open := range sockets {
-				_ = open.Close() // never used
-			}
-			return fmt.Errorf("sip.listen: %w", err)
-		}
-		sockets = append(sockets, socket)
-	}
-	agent, err := sip.New(s.sipConfig(sockets))
-	if err != nil {
-		return fmt.Errorf("sip: %w", err)
-	}
-	s.phones = agent
-	s.opened(agent.Close)
-	s.calls = call.New(call.Config{
-		Settings: s.cfg, Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.db,
-		RecordingsDir: s.cfg.Recordings.Dir, Logger: s.log,
-	})
-	if err := agent.Start(ctx); err != nil {
-		return fmt.Errorf("sip: %w", err)
-	}
-	if err := s.calls.Start(ctx); err != nil {
-		return fmt.Errorf("calls: %w", err)
-	}
-	s.opened(s.calls.Close)
-	return nil
-}
-
-func (s *server) sipConfig(sockets []net.PacketConn) sip.Config {
-	public, err := netip.ParseAddr(s.cfg.SIP.PublicIP)
-	if err != nil {
-		public = netip.Addr{} // auto: the address that faces the destination
-	}
-	c := sip.Config{
-		Listen: sockets, PublicIP: public, UserAgent: "Perezvon/" + version(),
-		Journal: call.NewJournal(s.db), Logger: s.log,
-		Handle: func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) },
-	}
-	for _, t := range s.cfg.Trunks {
-		c.Trunks = append(c.Trunks, sip.Trunk{
-			Name: t.Name, Host: t.Host, Username: t.Username, AuthUser: t.AuthUser, Password: t.Password.Reveal(),
-			Domain: t.Domain, Proxy: t.Proxy, Peers: t.Peers, Try: t.Try,
-		})
-	}
-	for _, e := range s.cfg.Extensions {
-		c.Extensions = append(c.Extensions, sip.Extension{Number: e.Number, Contact: e.Contact})
-	}
-	return c
 }
 
 func (s *server) openAPI(ctx context.Context) error {

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"perezvon/configs"
+	"perezvon/internal/call"
+	"perezvon/sip"
+)
+
+// openSIP listens, settles what the last run left and begins to take calls.
+func (s *server) openSIP(ctx context.Context) error {
+	cfg := s.sipConfig()
+	if err := s.listenSIP(ctx, &cfg); err != nil {
+		return err
+	}
+	agent, err := sip.New(cfg)
+	if err != nil {
+		return fmt.Errorf("sip: %w", err)
+	}
+	s.phones = agent
+	s.opened(agent.Close)
+	s.calls = call.New(call.Config{
+		Settings: s.cfg, Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.db,
+		RecordingsDir: s.cfg.Recordings.Dir, Logger: s.log,
+	})
+	if err := agent.Start(ctx); err != nil {
+		return fmt.Errorf("sip: %w", err)
+	}
+	if err := s.calls.Start(ctx); err != nil {
+		return fmt.Errorf("calls: %w", err)
+	}
+	s.opened(s.calls.Close)
+	return nil
+}
+
+func (s *server) sipConfig() sip.Config {
+	public, err := netip.ParseAddr(s.cfg.SIP.PublicIP)
+	if err != nil {
+		public = netip.Addr{} // auto: the address that faces the destination
+	}
+	c := sip.Config{
+		PublicIP: public, UserAgent: "Perezvon/" + version(),
+		Journal: call.NewJournal(s.db), Logger: s.log,
+		Handle: func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) },
+	}
+	for i := range s.cfg.Trunks {
+		c.Trunks = append(c.Trunks, sipTrunk(&s.cfg.Trunks[i]))
+	}
+	for _, e := range s.cfg.Extensions {
+		c.Extensions = append(c.Extensions, sip.Extension{Number: e.Number, Contact: e.Contact})
+	}
+	return c
+}
+
+// listenSIP opens the sockets of sip.listen.
+func (s *server) listenSIP(ctx context.Context, c *sip.Config) error {
+	for _, l := range s.cfg.SIP.Listen {
+		socket, err := listenAt(ctx, l)
+		if err != nil {
+			for _, open := range c.Listen {
+				_ = open.Close() // never used
+			}
+			return fmt.Errorf("sip.listen: %w", err)
+		}
+		c.Listen = append(c.Listen, socket)
+	}
+	return nil
+}
+
+func listenAt(ctx context.Context, l configs.Listen) (net.PacketConn, error) {
+	if l.Transport != "udp" {
+		return nil, fmt.Errorf("%s cannot be listened at", l)
+	}
+	return sip.ListenUDP(ctx, l.Addr.String())
+}
+
+func sipTrunk(t *configs.Trunk) sip.Trunk {
+	return sip.Trunk{
+		Name: t.Name, Host: t.Host, Username: t.Username, AuthUser: t.AuthUser, Password: t.Password.Reveal(),
+		Domain: t.Domain, Proxy: t.Proxy, Peers: t.Peers, Try: t.Try,
+		Transport: t.Transport, Register: t.Register, Expires: t.Expires, Options: t.OptionsEvery(),
+	}
+}

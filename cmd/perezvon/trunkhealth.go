@@ -1,0 +1,60 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"perezvon/internal/api"
+	"perezvon/sip"
+)
+
+// signallingProblems tells of hosts without an address and of trunks that are
+// down for any other reason.
+func signallingProblems(unresolved []string, trunks []sip.TrunkState) []api.Reason {
+	var out []api.Reason
+	for _, detail := range unresolved {
+		out = append(out, api.Reason{Part: "sip", Detail: detail})
+	}
+	for i := range trunks {
+		t := &trunks[i]
+		told := func(detail string) bool { return strings.HasPrefix(detail, "trunk "+t.Name+": ") }
+		if !t.Up && !slices.ContainsFunc(unresolved, told) {
+			out = append(out, api.Reason{Part: "trunk " + t.Name, Detail: "down: " + t.Reason})
+		}
+	}
+	return out
+}
+
+var (
+	descTrunkUp = prometheus.NewDesc("perezvon_trunk_up",
+		"Whether calls can go through the trunk, as far as is known.", []string{"trunk"}, nil)
+	descTrunkRegistered = prometheus.NewDesc("perezvon_trunk_registered",
+		"Whether the trunk has a registration of ours; only trunks that register.", []string{"trunk"}, nil)
+	descTrunkOptions = prometheus.NewDesc("perezvon_trunk_options_seconds",
+		"How long the trunk took to answer the last OPTIONS that it answered.", []string{"trunk"}, nil)
+)
+
+func collectTrunks(ch chan<- prometheus.Metric, trunks []sip.TrunkState) {
+	gauge := func(d *prometheus.Desc, v float64, trunk string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, trunk)
+	}
+	for i := range trunks {
+		t := &trunks[i]
+		gauge(descTrunkUp, oneIf(t.Up), t.Name)
+		if t.Register {
+			gauge(descTrunkRegistered, oneIf(t.Registered), t.Name)
+		}
+		if t.RoundTrip != nil {
+			gauge(descTrunkOptions, t.RoundTrip.Seconds(), t.Name)
+		}
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
