@@ -34,7 +34,12 @@ func plainText(s string) string {
 
 // quotable is plainText for the inside of a quoted string (RFC 3261 25.1).
 func quotable(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(plainText(s))
+	s = plainText(s)
+	if !strings.ContainsAny(s, `\"`) {
+		return s
+	}
+	s = strings.ReplaceAll(s, `\`, `\\`)
+	return strings.ReplaceAll(s, `"`, `\"`)
 }
 
 // unquote removes the quotes of a quoted string and its escapes.

@@ -83,7 +83,12 @@ func canonical(s string) string {
 	if s == "" || (s[0] != '+' && (s[0] < '0' || s[0] > '9')) {
 		return s
 	}
-	return strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "").Replace(strings.TrimPrefix(s, "+"))
+	return strings.Map(func(r rune) rune {
+		if strings.ContainsRune(" -().", r) {
+			return -1
+		}
+		return r
+	}, strings.TrimPrefix(s, "+"))
 }
 
 // Owns returns the line whose own number this is, nil where it is none. Such
