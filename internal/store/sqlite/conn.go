@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -18,6 +19,7 @@ type conn struct {
 	stmts   map[string]*sql.Stmt // by their text
 	lastID  int64                // of the newest event, also of one that was rolled back
 	events  int                  // in the open transaction
+	json    bytes.Buffer         // of encode
 	failing bool                 // the last transaction failed
 }
 

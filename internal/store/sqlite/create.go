@@ -2,8 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -75,15 +73,15 @@ func (o *createOp) apply(t *conn) error {
 	}
 	if err := o.row.insert(t); err != nil {
 		if primaryCode(err) == codes.SQLITE_CONSTRAINT {
-			o.refused = fmt.Errorf("call %s exists already", o.row.id)
+			o.refused = fmt.Errorf("call %s exists already", o.row.ID)
 			return nil
 		}
 		return err
 	}
-	if err := o.remember(t, o.row.id); err != nil {
+	if err := o.remember(t, o.row.ID); err != nil {
 		return err
 	}
-	return insertEvents(t, o.row.id, o.events)
+	return insertEvents(t, o.row.ID, o.events)
 }
 
 // byKey finds the call that the same request created.
@@ -109,12 +107,12 @@ func (o *createOp) byKey(t *conn) (bool, error) {
 // openCallback finds the callback to the same line and number that is still
 // open and returns its id.
 func (o *createOp) openCallback(t *conn) (id string, err error) {
-	if o.row.kind != store.KindCallback || o.row.number == "" {
+	if o.row.Kind != store.KindCallback || o.row.Number == "" {
 		return "", nil
 	}
 	_, err = t.row(`SELECT id, data FROM calls
 		WHERE open = 1 AND line = ? AND number = ? AND kind = ? AND id <> ? ORDER BY created_at LIMIT 1`,
-		[]any{o.row.line, o.row.number, string(store.KindCallback), o.row.id}, &id, &o.existing)
+		[]any{o.row.Line, o.row.Number, string(store.KindCallback), o.row.ID}, &id, &o.existing)
 	return id, err
 }
 
@@ -124,7 +122,7 @@ func (o *createOp) overLimit(t *conn) (bool, error) {
 		return false, nil
 	}
 	var n int
-	_, err := t.row(countCalls, []any{o.row.number, nanos(o.limit.Since), string(store.KindInbound)}, &n)
+	_, err := t.row(countCalls, []any{o.row.Number, nanos(o.limit.Since), string(store.KindInbound)}, &n)
 	return n >= o.limit.Count, err
 }
 
@@ -136,49 +134,5 @@ func (o *createOp) remember(t *conn, id string) error {
 	}
 	_, err := t.exec(`INSERT OR REPLACE INTO idempotency_keys (scope, value, hash, call_id, created_at) VALUES (?, ?, ?, ?, ?)`,
 		o.key.Scope, o.key.Value, o.key.Hash, id, nanos(o.now))
-	return err
-}
-
-// callRow is a call as it is stored.
-type callRow struct {
-	id, line, number string
-	kind             store.Kind
-	state            store.State
-	result           store.Result
-	created          int64
-	open             bool
-	data             string
-}
-
-// newCallRow takes the call's record as it is now, so that what the caller
-// does with it afterwards changes nothing.
-func newCallRow(c store.Call) (callRow, error) {
-	if c.ID == "" {
-		return callRow{}, errors.New("call without an id")
-	}
-	data, err := json.Marshal(c)
-	if err != nil {
-		return callRow{}, fmt.Errorf("call %s: %w", c.ID, err)
-	}
-	return callRow{
-		id: c.ID, line: c.Line, number: c.Number,
-		kind: c.Kind, state: c.State, result: c.Result,
-		created: nanos(c.CreatedAt),
-		open:    c.State != store.StateEnded,
-		data:    string(data),
-	}, nil
-}
-
-func decodeCall(data string) (store.Call, error) {
-	var c store.Call
-	if err := json.Unmarshal([]byte(data), &c); err != nil {
-		return store.Call{}, fmt.Errorf("stored call is damaged: %w", err)
-	}
-	return c, nil
-}
-
-func (r *callRow) insert(t *conn) error {
-	_, err := t.exec(`INSERT INTO calls (id, kind, state, result, line, number, created_at, open, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		r.id, string(r.kind), string(r.state), string(r.result), r.line, r.number, r.created, r.open, r.data)
 	return err
 }

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,7 @@ func (d *DB) SaveDialog(dl store.Dialog) *store.Commit {
 		settle(errors.New("save dialog: dialog without an id"))
 		return commit
 	}
-	o := &saveDialogOp{pending: newPending(), dialog: dl, data: nullable(dl.Data)}
+	o := &saveDialogOp{pending: newPending(), dialog: dl, data: bytes.Clone(dl.Data)}
 	return d.writer.post(o, o.commit)
 }
 
@@ -56,11 +57,11 @@ func (d *DB) Dialogs(ctx context.Context) ([]store.Dialog, error) {
 type saveDialogOp struct {
 	pending
 	dialog store.Dialog
-	data   any // of the dialog, taken when it was queued
+	data   []byte // of the dialog, taken when it was queued
 }
 
 func (o *saveDialogOp) apply(t *conn) error {
-	_, err := t.exec(`INSERT INTO dialogs (id, call_id, leg_id, data) VALUES (?, ?, ?, ?)
+	_, err := t.exec(`INSERT INTO dialogs (id, call_id, leg_id, data) VALUES (?, ?, ?, CAST(? AS TEXT))
 		ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id, leg_id = excluded.leg_id, data = excluded.data`,
 		o.dialog.ID, o.dialog.CallID, o.dialog.LegID, o.data)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"perezvon/internal/store"
 )
@@ -51,6 +52,7 @@ type writer struct {
 	mu     sync.RWMutex // held for reading by senders, so that queue is closed behind the last of them
 	closed bool         // guarded by mu
 
+	pace pace  // used by the goroutine of run
 	conn *conn // used by the goroutine of run, then by close
 }
 
@@ -131,10 +133,36 @@ func (w *writer) run() {
 	defer close(w.done)
 	batch := make([]op, 0, queueLen)
 	for first := range w.queue {
+		if len(batch) > 1 {
+			time.Sleep(w.pace.next(time.Now()))
+		}
 		batch = w.drain(append(batch[:0], first))
 		w.commit(batch)
 		clear(batch)
 	}
+}
+
+// Commits follow each other at once up to commitBurst of them, then every
+// commitEvery.
+const (
+	commitEvery = 5 * time.Millisecond
+	commitBurst = 8
+)
+
+// pace spreads the commits of a busy moment. What a commit costs hardly depends
+// on how much is in it, so it pays to let more gather while there are many.
+type pace struct {
+	due time.Time // when the next commit is due if all were commitEvery apart
+}
+
+// next says how long to wait before the commit that could be made now.
+func (p *pace) next(now time.Time) time.Duration {
+	if rested := now.Add(-commitBurst * commitEvery); p.due.Before(rested) {
+		p.due = rested
+	}
+	wait := max(0, p.due.Sub(now))
+	p.due = p.due.Add(commitEvery)
+	return wait
 }
 
 // drain adds to batch what has been queued meanwhile.
@@ -212,11 +240,11 @@ func supersede(batch []op) {
 		case *createOp:
 			clear(later)
 		case *saveOp:
-			o.superseded = later[o.row.id]
+			o.superseded = later[o.row.ID]
 			if later == nil {
 				later = make(map[string]bool, i+1)
 			}
-			later[o.row.id] = true
+			later[o.row.ID] = true
 		}
 	}
 }
