@@ -214,6 +214,9 @@ func (s *actors) Calls(_ context.Context, f store.Filter) ([]store.Call, string,
 	return out, "", nil
 }
 
+func (s *actors) LastEvent(context.Context) (string, error) { return "", nil }
+func (s *actors) EventsChanged() <-chan struct{}            { return nil } // never
+
 func (s *actors) Events(_ context.Context, f store.EventFilter) ([]store.Event, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -50,8 +50,15 @@ type Records interface {
 	// Calls returns a page, newest first, and the cursor of the next one,
 	// empty on the last. A foreign cursor is store.ErrBadCursor.
 	Calls(ctx context.Context, f store.Filter) ([]store.Call, string, error)
-	// Events returns a page, oldest first, and the cursor of the next one.
+	// Events returns a page, oldest first, and the cursor of the next one. A
+	// foreign id to begin after is store.ErrBadCursor.
 	Events(ctx context.Context, f store.EventFilter) ([]store.Event, string, error)
+	// LastEvent returns the id of the newest event; where there is none, one
+	// that is before all events.
+	LastEvent(ctx context.Context) (string, error)
+	// EventsChanged returns a channel that is closed when further events can
+	// be read.
+	EventsChanged() <-chan struct{}
 }
 
 // Health tells how the server is.
@@ -77,12 +84,16 @@ type Options struct {
 	Logger     *slog.Logger         // nil: silent
 }
 
-// API serves HTTP. It is safe for concurrent use and has nothing to close.
+// API serves HTTP. It is safe for concurrent use and has nothing to close:
+// its streams end with their requests, or when its Server shuts down.
 type API struct {
 	Options
 
 	keys    []apiKey
 	mux     *http.ServeMux
+	tail    *tail
+	streams *streams
+	lines   lineCache
 	openapi []byte
 	handler http.Handler
 }
@@ -106,7 +117,9 @@ func New(o Options) (*API, error) {
 	if len(a.keys) == 0 && o.Config.HTTP.PublicURL != "" {
 		return nil, errors.New("api: http.public_url is set but http.keys is empty: anybody could place calls; add a key or remove public_url")
 	}
-	meter, err := newMeter(o.Registry)
+	a.tail = newTail(o.Records, a.view().frame)
+	a.streams = newStreams()
+	meter, err := newMeter(o.Registry, a.streams)
 	if err != nil {
 		return nil, fmt.Errorf("api: register metrics: %w", err)
 	}
@@ -126,6 +139,7 @@ func (a *API) routes() error {
 	h.UseMiddleware(a.authenticate)
 	a.routeCallbacks(h)
 	a.routeCalls(h)
+	a.routeEvents(h)
 	a.routeRecording(h)
 	a.routeDirectory(h)
 	a.routeHealth(h)

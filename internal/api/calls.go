@@ -82,17 +82,9 @@ type callInput struct {
 	strictQuery
 }
 
-type eventsInput struct {
-	ID    string `path:"id" doc:"Id of the call"`
-	After string `query:"after" doc:"Id of the last event already seen, or next of the page before"`
-	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Events per page"`
-	strictQuery
-}
-
 type (
 	callOutput     struct{ Body Call }
 	callListOutput struct{ Body CallList }
-	eventsOutput   struct{ Body EventList }
 )
 
 func (a *API) routeCalls(h huma.API) {
@@ -109,10 +101,6 @@ func (a *API) routeCalls(h huma.API) {
 		Description: "Legal in every state: what rings is cancelled, who talks is hung up. Answers with the call when it has ended.",
 		Errors:      []int{401, 403, 404, 409, 503},
 	}, ScopeCalls), a.endCall)
-	huma.Register(h, secured(huma.Operation{
-		OperationID: "list-call-events", Method: http.MethodGet, Path: callsPath + "/{id}/events",
-		Summary: "Show the timeline of a call, oldest event first", Errors: []int{401, 403, 404, 422},
-	}, ScopeRead, ScopeCalls), a.listEvents)
 }
 
 func (a *API) listCalls(ctx context.Context, in *callsInput) (*callListOutput, error) {
@@ -251,23 +239,4 @@ func (a *API) endCall(ctx context.Context, in *callInput) (*callOutput, error) {
 		return nil, a.problemOf(ctx, "end call", err)
 	}
 	return &callOutput{a.view().call(ended)}, nil
-}
-
-func (a *API) listEvents(ctx context.Context, in *eventsInput) (*eventsOutput, error) {
-	c, err := a.findCall(ctx, in.ID)
-	if err != nil {
-		return nil, err
-	}
-	events, next, err := a.Records.Events(ctx, store.EventFilter{CallID: c.ID, After: in.After, Limit: in.Limit})
-	if errors.Is(err, store.ErrBadCursor) {
-		return nil, badCursor("after")
-	}
-	if err != nil {
-		return nil, a.problemOf(ctx, "list events", err)
-	}
-	out := EventList{Events: make([]Event, 0, len(events)), Next: next}
-	for _, e := range events {
-		out.Events = append(out.Events, a.view().event(e))
-	}
-	return &eventsOutput{out}, nil
 }

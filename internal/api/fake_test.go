@@ -108,7 +108,7 @@ func (f *fakeRecords) Events(_ context.Context, q store.EventFilter) ([]store.Ev
 	}
 	var out []store.Event
 	for _, e := range f.events {
-		if e.CallID == q.CallID && e.ID > q.After {
+		if (q.CallID == "" || e.CallID == q.CallID) && e.ID > q.After {
 			out = append(out, e)
 		}
 	}
@@ -117,6 +117,15 @@ func (f *fakeRecords) Events(_ context.Context, q store.EventFilter) ([]store.Ev
 	}
 	return out, "", f.err
 }
+
+func (f *fakeRecords) LastEvent(context.Context) (string, error) {
+	if len(f.events) == 0 {
+		return "0", f.err
+	}
+	return f.events[len(f.events)-1].ID, f.err
+}
+
+func (f *fakeRecords) EventsChanged() <-chan struct{} { return nil } // they never do
 
 type fakeHealth struct {
 	reasons  []Reason

@@ -16,7 +16,7 @@ type meter struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMeter(reg prometheus.Registerer) (*meter, error) {
+func newMeter(reg prometheus.Registerer, streams *streams) (*meter, error) {
 	m := &meter{
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perezvon_http_requests_total", Help: "Answered HTTP requests.",
@@ -26,7 +26,10 @@ func newMeter(reg prometheus.Registerer) (*meter, error) {
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10},
 		}, []string{"route"}),
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds} {
+	open := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "perezvon_http_streams", Help: "Event streams that are open.",
+	}, func() float64 { return float64(streams.count()) })
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, open} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -37,7 +40,8 @@ func newMeter(reg prometheus.Registerer) (*meter, error) {
 // observer remembers what was answered.
 type observer struct {
 	http.ResponseWriter
-	status int // 0: nothing was sent yet
+	status int  // 0: nothing was sent yet
+	stream bool // a stream's length says nothing about how fast the API answers
 }
 
 func (o *observer) WriteHeader(status int) {
@@ -73,6 +77,9 @@ func (a *API) guard(m *meter, next http.Handler) http.Handler {
 				route = "none"
 			}
 			m.requests.WithLabelValues(route, strconv.Itoa(o.status)).Inc()
+			if o.stream {
+				return
+			}
 			m.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
 		}()
 		defer a.rescue(o, r)

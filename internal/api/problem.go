@@ -47,6 +47,7 @@ const (
 	CodeKeyReused         = call.CodeKeyReused
 	CodeDraining          = call.CodeDraining
 	CodeNotReady          = "not_ready"
+	CodeTooManyStreams    = "too_many_streams"
 	CodeInternal          = "internal"
 )
 

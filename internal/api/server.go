@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Limits of a connection. Answers are short but for recordings, which move
-// their own deadline; hanging up may wait some seconds for phones.
+// Limits of a connection. Answers are short but for recordings and streams,
+// which move their own deadlines; hanging up may wait some seconds for phones.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
@@ -26,6 +26,7 @@ const (
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	streams  *streams
 }
 
 // Listen opens the address, which http.listen holds. Its error says for
@@ -38,6 +39,7 @@ func (a *API) Listen(ctx context.Context, addr netip.AddrPort) (*Server, error) 
 	}
 	return &Server{
 		listener: l,
+		streams:  a.streams,
 		http: &http.Server{
 			Handler:           a.handler,
 			ReadHeaderTimeout: readHeaderTimeout,
@@ -81,10 +83,11 @@ func (s *Server) Serve() error {
 	return nil
 }
 
-// Shutdown stops listening and waits for requests in progress; when ctx ends
-// their connections are closed. It may be called more than once, also where
+// Shutdown stops listening, ends the streams and waits for requests in
+// progress; when ctx ends their connections are closed. It may be called more than once, also where
 // Serve never ran.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.streams.stop()
 	err := s.http.Shutdown(ctx)
 	if cerr := s.listener.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
 		err = errors.Join(err, cerr)

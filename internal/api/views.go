@@ -1,7 +1,9 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"perezvon/internal/store"
@@ -91,12 +93,12 @@ type RecordingOfCall struct {
 	Bytes      int64  `json:"bytes"`
 }
 
-// Event is one entry of a call's timeline.
+// Event is one entry of the log, and of its call's timeline if it is of one.
 type Event struct {
 	ID     string          `json:"id" doc:"Grows from event to event"`
 	Type   string          `json:"type" example:"call.state"`
 	At     time.Time       `json:"at"`
-	CallID string          `json:"call_id,omitempty"`
+	CallID string          `json:"call_id,omitempty" doc:"Left out where it is of no call"`
 	Data   json.RawMessage `json:"data,omitempty" doc:"Depends on the type"`
 }
 
@@ -179,4 +181,16 @@ func (v viewer) leg(l store.Leg) Leg {
 
 func (v viewer) event(e store.Event) Event {
 	return Event{ID: e.ID, Type: e.Type, At: v.time(e.At), CallID: e.CallID, Data: e.Data}
+}
+
+// frame is an event as a stream sends it. Types and ids are one line each, and
+// so is JSON.
+func (v viewer) frame(e store.Event) *frame {
+	var text bytes.Buffer
+	fmt.Fprintf(&text, "id: %s\nevent: %s\ndata: ", e.ID, e.Type)
+	if err := encode(&text, v.event(e)); err != nil { // data that is no JSON
+		text.WriteString(`{"id":"` + e.ID + "\"}\n")
+	}
+	text.WriteByte('\n')
+	return &frame{id: e.ID, kind: e.Type, call: e.CallID, text: text.Bytes()}
 }

@@ -34,6 +34,7 @@ type Client struct {
 	key    string
 	keyOf  string // where the key came from, for messages
 	http   *http.Client
+	stream *http.Client // the same without a limit of time
 }
 
 // New returns a client of the server at a URL such as http://127.0.0.1:8080.
@@ -46,14 +47,13 @@ func New(server, key string) (*Client, error) {
 	if u.User != nil {
 		return nil, errors.New("the address of the server cannot hold a password; use --key")
 	}
+	// The API never redirects: following one would show the key to others.
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Client{
 		server: strings.TrimRight(u.String(), "/"),
 		key:    key,
-		http: &http.Client{
-			Timeout: timeout,
-			// The API never redirects: following one would show the key to others.
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+		http:   &http.Client{Timeout: timeout, CheckRedirect: stay},
+		stream: &http.Client{CheckRedirect: stay},
 	}, nil
 }
 
@@ -96,7 +96,7 @@ func (c *Client) Events(ctx context.Context, id, after string) ([]api.Event, err
 			return all, err
 		}
 		all = append(all, page.Events...)
-		if page.Next == "" || len(page.Events) == 0 {
+		if page.Next == "" || page.Next == after {
 			return all, nil
 		}
 		after = page.Next
@@ -153,23 +153,32 @@ func ask[T any](ctx context.Context, c *Client, method, path string, body any) (
 		}
 		payload = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.server+path, payload)
+	req, err := c.request(ctx, method, path, payload)
 	if err != nil {
-		return zero, fmt.Errorf("build request: %w", err)
+		return zero, err
 	}
 	req.Header.Set("Accept", "application/json")
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return zero, c.unreachable(ctx, err)
 	}
 	defer resp.Body.Close()
 	return read[T](c, resp)
+}
+
+// request prepares a request with the key; a body is JSON.
+func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.server+path, body)
+	if err != nil {
+		return nil, fmt.Errorf("build request: %w", err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.key != "" {
+		req.Header.Set("Authorization", "Bearer "+c.key)
+	}
+	return req, nil
 }
 
 func read[T any](c *Client, resp *http.Response) (T, error) {

@@ -306,6 +306,7 @@ func TestSearchesUseAnIndex(t *testing.T) {
 		`SELECT count(*) FROM calls WHERE number = ? AND created_at >= ? AND +kind <> ?`:      {"1", 1, "x"},
 		`SELECT id FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`:              {"1", 1, 1},
 		`SELECT id FROM events WHERE id > ? ORDER BY id LIMIT ?`:                              {1, 1},
+		`SELECT coalesce(max(id), 0) FROM events`:                                             {},
 		`UPDATE calls SET state = ? WHERE id = ? AND open = 1 AND line = ? AND number = ?`:    {"", "", "", ""},
 		`SELECT id FROM calls WHERE open = 1 AND line = ? AND number = ? AND kind = ?`:        {"", "", ""},
 		`DELETE FROM idempotency_keys WHERE created_at <= ?`:                                  {1},

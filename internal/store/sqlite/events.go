@@ -45,3 +45,13 @@ func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event
 	}
 	return evs, "", nil
 }
+
+// LastEvent returns the id of the newest event. Where there is none it is one
+// that comes before all events.
+func (d *DB) LastEvent(ctx context.Context) (string, error) {
+	var id int64
+	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM events`).Scan(&id); err != nil {
+		return "", d.failed("find the last event", err)
+	}
+	return eventID(id), nil
+}

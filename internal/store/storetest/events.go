@@ -60,6 +60,23 @@ func runEvents(t *testing.T, open Opener) {
 	})
 	t.Run("writers at once keep each call's order", func(t *testing.T) { runWriters(t, open) })
 	t.Run("pages hold every event once, oldest first", func(t *testing.T) { runEventPages(t, open) })
+	t.Run("the last event is where a follower begins", func(t *testing.T) {
+		s := opened(t, open)
+		last := func() string {
+			t.Helper()
+			id, err := s.LastEvent(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			return id
+		}
+		before := last()
+		wait(t, s.SaveCall(newCall(1), event("a"), event("b")))
+		evs, _, err := s.Events(t.Context(), store.EventFilter{After: before})
+		if err != nil || len(evs) != 2 || last() != evs[1].ID {
+			t.Errorf("events %v after %q, last %q, error %v", evs, before, last(), err)
+		}
+	})
 	t.Run("a foreign id is refused", func(t *testing.T) {
 		s := opened(t, open)
 		wait(t, s.SaveCall(newCall(1), event("a")))

@@ -44,11 +44,12 @@ func runLife(t *testing.T, open Opener) {
 		_, _, calls := s.Calls(ctx, store.Filter{})
 		_, stillOpen := s.OpenCalls(ctx)
 		_, _, events := s.Events(ctx, store.EventFilter{})
+		_, last := s.LastEvent(ctx)
 		_, dialogs := s.Dialogs(ctx)
 		_, lease := s.AcquireLease(ctx, "n", "a", time.Minute)
 		for name, err := range map[string]error{
 			"create": create, "call": call, "calls": calls, "open calls": stillOpen,
-			"events": events, "dialogs": dialogs, "lease": lease,
+			"events": events, "last event": last, "dialogs": dialogs, "lease": lease,
 			"save":          s.SaveCall(newCall(1)).Wait(ctx),
 			"save events":   s.SaveEvents(event("a")).Wait(ctx),
 			"save dialog":   s.SaveDialog(store.Dialog{ID: "d"}).Wait(ctx),

@@ -24,6 +24,7 @@ type Store interface {
 	OpenCalls(ctx context.Context) ([]store.Call, error)
 
 	Events(ctx context.Context, f store.EventFilter) (evs []store.Event, next string, err error)
+	LastEvent(ctx context.Context) (id string, err error)
 	SaveEvents(evs ...store.Event) *store.Commit
 	EventsChanged() <-chan struct{}
 
