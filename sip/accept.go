@@ -136,6 +136,7 @@ func (o *outgoing) settle() {
 		o.mu.Lock()
 		if len(queue) == 0 && len(o.queue) == 0 {
 			o.over = true
+			o.slim()
 			o.mu.Unlock()
 			break
 		}
@@ -145,6 +146,14 @@ func (o *outgoing) settle() {
 		}
 	}
 	o.a.after(txTimeout, o.d.forgetOutgoing)
+}
+
+// slim lets go of what late has no use for: a busy server keeps many thousand
+// INVITEs for their 64*T1, and with them all that they point to. o.mu is held.
+func (o *outgoing) slim() {
+	p := *o.plan
+	p.inv.Media, p.inv.OnProgress, p.inv.OnInfo = nil, nil, nil
+	o.plan, o.offer, o.early = &p, nil, nil
 }
 
 // abandon leaves an INVITE without a final response: nothing is retransmitted

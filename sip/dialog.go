@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -217,9 +218,13 @@ func (d *Dialog) drop() {
 	}
 }
 
-// finish takes the dialog out of the journal and closes gone, once.
+// finish takes the dialog out of the journal and closes gone, once. What the
+// dialog still waits for needs neither its media nor its user.
 func (d *Dialog) finish() {
 	d.last.Do(func() {
+		d.mu.Lock()
+		d.media, d.onInfo, d.onEnd, d.cancelCtx = noMedia{}, nil, nil, nil
+		d.mu.Unlock()
 		d.a.journal.DeleteDialog(d.id)
 		close(d.gone)
 	})
@@ -324,3 +329,12 @@ func (d *Dialog) negotiator() Negotiator {
 	defer d.mu.Unlock()
 	return d.media
 }
+
+var errOver = errors.New("the dialog is over")
+
+// noMedia is the media of a dialog that is over.
+type noMedia struct{}
+
+func (noMedia) CreateOffer() ([]byte, error)       { return nil, errOver }
+func (noMedia) AcceptOffer([]byte) ([]byte, error) { return nil, errOver }
+func (noMedia) AcceptAnswer([]byte) error          { return errOver }
