@@ -31,6 +31,7 @@ type CLI struct {
 	Lines      LinesCmd      `cmd:"" help:"List the lines."`
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
 	Voices     VoicesCmd     `cmd:"" help:"List the voices that texts can be spoken in."`
+	Say        SayCmd        `cmd:"" help:"Render a text as speech into a WAV file."`
 	Status     StatusCmd     `cmd:"" help:"Show how the server is."`
 	Version    VersionCmd    `cmd:"" help:"Print the version."`
 }

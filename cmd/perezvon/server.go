@@ -103,7 +103,7 @@ func (s *server) housekeep() (stop func()) {
 }
 
 func (s *server) openSpeech(ctx context.Context) error {
-	speech, err := newSpeech(s.cfg, s.log)
+	speech, err := newSpeech(s.cfg, filepath.Join(s.cfg.DataDir, "speech"), s.log)
 	if err != nil {
 		return fmt.Errorf("tts: %w", err)
 	}
@@ -115,7 +115,7 @@ func (s *server) openSpeech(ctx context.Context) error {
 	return nil
 }
 
-func newSpeech(cfg *configs.Config, log *slog.Logger) (*tts.Service, error) {
+func newSpeech(cfg *configs.Config, cacheDir string, log *slog.Logger) (*tts.Service, error) {
 	engines := make([]tts.Engine, 0, len(cfg.TTS.Engines))
 	for _, e := range cfg.TTS.Engines {
 		engines = append(engines, tts.NewESpeak(e.Name, e.Path))
@@ -126,7 +126,7 @@ func newSpeech(cfg *configs.Config, log *slog.Logger) (*tts.Service, error) {
 	}
 	return tts.New(tts.Config{
 		Engines: engines, Voices: voices, DefaultVoice: cfg.TTS.Voice,
-		CacheDir: filepath.Join(cfg.DataDir, "speech"), Logger: log,
+		CacheDir: cacheDir, Logger: log,
 	})
 }
 
