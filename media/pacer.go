@@ -35,14 +35,18 @@ func newPacer(now func() time.Duration) *pacer {
 
 func (c *pacer) close() { c.once.Do(func() { close(c.quit) }) }
 
-// add puts a player into the emptiest of the next slots.
+// add puts a player into the emptiest of the next slots. Slots that have gone
+// by while the pacer slept would let its second frame follow the first at
+// once.
 func (c *pacer) add(p *player) {
 	c.mu.Lock()
+	next := int64(c.now()/time.Millisecond) + 1
 	if c.count == 0 {
-		c.tick = int64(c.now()/time.Millisecond) + 1
+		c.tick = next
 	}
-	best := c.tick
-	for t := c.tick; t < c.tick+spread; t++ {
+	next = max(next, c.tick)
+	best := next
+	for t := next; t < next+spread; t++ {
 		if len(c.slots[t%wheelSlots]) < len(c.slots[best%wheelSlots]) {
 			best = t
 		}

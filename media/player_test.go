@@ -54,6 +54,29 @@ func TestPlaySendsTheWholeClipInThePacketLengthAsked(t *testing.T) {
 	}
 }
 
+func TestSoundThatBeginsBetweenTheFramesOfAnotherKeepsItsPace(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		first, second := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:4000", PCMA)
+		defer first.close()
+		defer second.close()
+		one, two := w.open(SessionConfig{}), w.open(SessionConfig{})
+		first.call(one)
+		second.call(two)
+		defer one.Ringback()()
+		time.Sleep(117 * time.Millisecond)
+		if _, err := two.Play(context.Background(), clip(1000, 200*time.Millisecond)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		at := second.at
+		for i := 1; i < len(at); i++ {
+			if gap := at[i].Sub(at[i-1]); gap != 20*time.Millisecond {
+				t.Errorf("packet %d came after %v", i, gap)
+			}
+		}
+	})
+}
+
 func TestPlayStopsWithItsContextAndSaysHowMuchWasSent(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
