@@ -70,13 +70,15 @@ type Health interface {
 	Draining() (retryAfter time.Duration, draining bool)
 }
 
-// Options are what an API is made of. Zone, Registry and Logger may be left
-// out.
+// Options are what an API is made of. Trunks, Speech, Zone, Registry and Logger
+// may be left out.
 type Options struct {
 	Config     *configs.Config
 	Calls      Calls
 	Records    Records
 	Health     Health
+	Trunks     Trunks               // nil: nothing is known of them
+	Speech     Speech               // nil: there is none
 	Recordings string               // directory of the recordings
 	Version    string               // of the program
 	Zone       *time.Location       // of times in answers; nil: the machine's
@@ -89,13 +91,15 @@ type Options struct {
 type API struct {
 	Options
 
-	keys    []apiKey
-	mux     *http.ServeMux
-	tail    *tail
-	streams *streams
-	lines   lineCache
-	openapi []byte
-	handler http.Handler
+	keys     []apiKey
+	mux      *http.ServeMux
+	tail     *tail
+	streams  *streams
+	lines    lineCache
+	pure     pureKeys
+	speaking chan struct{} // one token per text that is rendered for a client
+	openapi  []byte
+	handler  http.Handler
 }
 
 // New checks the options and builds the handlers. Without keys it refuses a
@@ -119,6 +123,7 @@ func New(o Options) (*API, error) {
 	}
 	a.tail = newTail(o.Records, a.view().frame)
 	a.streams = newStreams()
+	a.speaking = make(chan struct{}, maxSpeeches)
 	meter, err := newMeter(o.Registry, a.streams)
 	if err != nil {
 		return nil, fmt.Errorf("api: register metrics: %w", err)
@@ -142,6 +147,8 @@ func (a *API) routes() error {
 	a.routeEvents(h)
 	a.routeRecording(h)
 	a.routeDirectory(h)
+	a.routeTrunks(h)
+	a.routeSpeech(h)
 	a.routeHealth(h)
 
 	documentProblems(h.OpenAPI())

@@ -2,24 +2,15 @@ package api
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"perezvon/internal/call"
-	"perezvon/internal/store"
 )
 
 // maxBody is the largest body of a request, bytes.
 const maxBody = 64 << 10
-
-// maxIdempotencyKey is the longest Idempotency-Key, bytes.
-const maxIdempotencyKey = 255
 
 // CallbackBody asks for a callback.
 type CallbackBody struct {
@@ -31,7 +22,7 @@ type CallbackBody struct {
 }
 
 type callbackInput struct {
-	Key  string `header:"Idempotency-Key" doc:"Makes the request safe to repeat: the same key with the same body gives the call that exists, up to 255 printable ASCII characters"`
+	IdempotencyHeader
 	Body CallbackBody
 	strictQuery
 }
@@ -58,20 +49,6 @@ func (a *API) routeCallbacks(h huma.API) {
 	}, ScopeCallback), a.placeCallback)
 }
 
-const idempotencyHeader = "Idempotency-Key"
-
-// oneIdempotencyKey refuses a request with several keys: which of them makes
-// it safe to repeat cannot be told.
-func (a *API) oneIdempotencyKey(ctx huma.Context, next func(huma.Context)) {
-	r, w := humago.Unwrap(ctx)
-	if n := len(r.Header.Values(idempotencyHeader)); n > 1 {
-		newProblem(http.StatusBadRequest, CodeBadRequest, "send one Idempotency-Key",
-			FieldError{idempotencyHeader, fmt.Sprintf("came %d times", n)}).write(w, a.Logger)
-		return
-	}
-	next(ctx)
-}
-
 type formKey struct{}
 
 // form is a request whose form is being checked.
@@ -95,11 +72,7 @@ func (in *callbackInput) Resolve(ctx huma.Context) []error {
 	if f, ok := ctx.Context().Value(formKey{}).(*form); ok {
 		f.in = in
 	}
-	errs := in.strictQuery.Resolve(ctx)
-	if !printable(in.Key) || len(in.Key) > maxIdempotencyKey {
-		errs = append(errs, badField(idempotencyHeader, "must be at most 255 printable ASCII characters"))
-	}
-	return errs
+	return append(in.strictQuery.Resolve(ctx), in.IdempotencyHeader.Resolve(ctx)...)
 }
 
 // moreProblems adds what is wrong with the values of a request whose form is
@@ -143,7 +116,7 @@ func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOu
 	}
 	req := in.request()
 	req.KeyName = who.name
-	req.Key = idempotencyKey(who.name, in)
+	req.Key = idempotencyKey(who.name, in.Key, in.Body)
 	// A client that goes away, or is slow, must not leave a call behind that is
 	// stored but not begun.
 	c, duplicate, err := a.Calls.Callback(context.WithoutCancel(ctx), req)
@@ -155,28 +128,4 @@ func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOu
 		out.Status, out.Body.Duplicate = http.StatusOK, true
 	}
 	return out, nil
-}
-
-// idempotencyKey belongs to the API key that sent it: two clients cannot meet
-// in one.
-func idempotencyKey(client string, in *callbackInput) *store.Key {
-	if in.Key == "" {
-		return nil
-	}
-	canonical, err := json.Marshal(in.Body)
-	if err != nil { // strings only: cannot fail
-		return nil
-	}
-	sum := sha256.Sum256(canonical)
-	return &store.Key{Scope: client, Value: in.Key, Hash: hex.EncodeToString(sum[:])}
-}
-
-// printable reports whether s is printable ASCII.
-func printable(s string) bool {
-	for i := range len(s) {
-		if s[i] < 0x20 || s[i] > 0x7e {
-			return false
-		}
-	}
-	return true
 }

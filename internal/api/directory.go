@@ -63,15 +63,19 @@ type (
 )
 
 func (a *API) routeDirectory(h huma.API) {
-	get := func(id, path, summary string) huma.Operation {
-		return secured(huma.Operation{
-			OperationID: id, Method: http.MethodGet, Path: "/api/v1/" + path, Summary: summary, Errors: []int{401, 403},
-		}, ScopeRead, ScopeCalls)
-	}
-	huma.Register(h, get("list-lines", "lines", "List the lines"), a.listLines)
-	huma.Register(h, get("list-extensions", "extensions", "List the extensions"), a.listExtensions)
-	huma.Register(h, get("list-voices", "voices", "List the voices"), a.listVoices)
-	huma.Register(h, get("get-status", "status", "Show how the server is"), a.getStatus)
+	huma.Register(h, directory("list-lines", "lines", "List the lines", "A key with lines sees these."), a.listLines)
+	huma.Register(h, directory("list-extensions", "extensions", "List the extensions", ""), a.listExtensions)
+	voices := directory("list-voices", "voices", "List the voices", "What may stand in voice of a callback and of speech.", ScopeCallback)
+	huma.Register(h, voices, a.listVoices)
+	huma.Register(h, directory("get-status", "status", "Show how the server is", ""), a.getStatus)
+}
+
+// directory describes an operation that shows a part of what there is.
+func directory(id, path, summary, description string, alsoFor ...string) huma.Operation {
+	return secured(huma.Operation{
+		OperationID: id, Method: http.MethodGet, Path: "/api/v1/" + path, Summary: summary, Description: description,
+		Errors: []int{401, 403},
+	}, append([]string{ScopeRead, ScopeCalls}, alsoFor...)...)
 }
 
 func (a *API) listLines(ctx context.Context, _ *noInput) (*linesOutput, error) {

@@ -155,6 +155,18 @@ func (f *fakeCalls) last() (req call.CallbackRequest, n int) {
 	return f.asked[len(f.asked)-1], len(f.asked)
 }
 
+// fakeTrunks are the states of trunks by name.
+type fakeTrunks map[string]TrunkState
+
+func (f fakeTrunks) Trunks() map[string]TrunkState { return f }
+
+// fakeSpeech speaks a text by writing it down.
+type fakeSpeech func(ctx context.Context, text, voice string) ([]byte, error)
+
+func (f fakeSpeech) Speak(ctx context.Context, text, voice string) ([]byte, error) {
+	return f(ctx, text, voice)
+}
+
 const (
 	idMain  = "0199a1b2c3d47e5f8091a2b3c4d5e6f7"
 	idOther = "0199a1b2c3d57e5f8091a2b3c4d5e6f8"
@@ -200,10 +212,13 @@ func newFixture(t testing.TB, keys []configs.APIKey, change ...func(*Options)) *
 		Config: &configs.Config{
 			HTTP:       configs.HTTP{Keys: keys},
 			Lines:      []configs.Line{{ID: "main", Name: "Main", Number: "+74950000000", Trunks: []string{"provider"}, Record: true}, {ID: "other", Number: "+74950000009"}},
-			Trunks:     []configs.Trunk{{Name: "provider", Password: configs.NewSecret("sekret-trunk")}},
+			Trunks:     []configs.Trunk{{Name: "provider", Host: "sip.example.net", Transport: "udp", Register: true, Password: configs.NewSecret("sekret-trunk")}, {Name: "spare", Host: "192.0.2.1"}},
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "b", Voices: map[string]configs.Voice{"b": {Engine: "local", Language: "ru", Name: "B"}, "a": {Engine: "local"}}},
 		},
+		Trunks: fakeTrunks{}, Speech: fakeSpeech(func(_ context.Context, text, voice string) ([]byte, error) {
+			return []byte("RIFF " + voice + ": " + text), nil
+		}),
 		Calls: f.calls, Records: f.records, Health: f.health, Recordings: t.TempDir(), Version: "1.2.3", Zone: testZone(),
 	}
 	for _, c := range change {

@@ -48,6 +48,7 @@ const (
 	CodeDraining          = call.CodeDraining
 	CodeNotReady          = "not_ready"
 	CodeTooManyStreams    = "too_many_streams"
+	CodeTooManySpeeches   = "too_many_speeches"
 	CodeInternal          = "internal"
 )
 
@@ -134,9 +135,7 @@ func (a *API) problemOf(ctx context.Context, op string, err error) *Problem {
 	case errors.As(err, &refused):
 		return refusal(refused)
 	case errors.Is(err, store.ErrKeyReused):
-		return newProblem(http.StatusUnprocessableEntity, CodeKeyReused,
-			"the idempotency key came with another request before; use a new key for a new request",
-			FieldError{idempotencyHeader, "was used with another request"})
+		return keyReused()
 	case errors.Is(err, store.ErrClosed):
 		return newProblem(http.StatusServiceUnavailable, CodeNotReady, "the store is closed: the server stops or starts").retryAfter(comeBack)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:

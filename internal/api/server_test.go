@@ -131,7 +131,7 @@ func TestOpenAPIDocumentsWhatIsServed(t *testing.T) {
 			t.Errorf("POST callbacks does not document %s", status)
 		}
 	}
-	if len(post.Security) == 0 || len(doc.Paths) != 12 {
+	if len(post.Security) == 0 || len(doc.Paths) != 14 {
 		t.Errorf("security %v, %d paths", post.Security, len(doc.Paths))
 	}
 	if doc.Components.Schemas["Problem"] == nil || doc.Components.Schemas["ErrorModel"] != nil || strings.Contains(a.body, "ErrorModel") {

@@ -121,6 +121,11 @@ func (c *Client) Voices(ctx context.Context) (api.VoiceList, error) {
 	return ask[api.VoiceList](ctx, c, http.MethodGet, "/api/v1/voices", nil)
 }
 
+// Trunks returns the trunks and how they are.
+func (c *Client) Trunks(ctx context.Context) (api.TrunkList, error) {
+	return ask[api.TrunkList](ctx, c, http.MethodGet, "/api/v1/trunks", nil)
+}
+
 // Status returns how the server is.
 func (c *Client) Status(ctx context.Context) (api.Status, error) {
 	return ask[api.Status](ctx, c, http.MethodGet, "/api/v1/status", nil)

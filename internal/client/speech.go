@@ -8,27 +8,22 @@ import (
 	"io"
 	"mime"
 	"net/http"
+
+	"perezvon/internal/api"
 )
 
 // Speech has the server speak a text in a voice, the default one where it is
 // empty. The result is a WAV file.
 func (c *Client) Speech(ctx context.Context, text, voice string) ([]byte, error) {
-	body, err := json.Marshal(struct {
-		Text  string `json:"text"`
-		Voice string `json:"voice,omitempty"`
-	}{text, voice})
+	body, err := json.Marshal(api.SpeechBody{Text: text, Voice: voice})
 	if err != nil {
 		return nil, fmt.Errorf("encode request: %w", err)
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.server+"/api/v1/speech", bytes.NewReader(body))
+	req, err := c.request(ctx, http.MethodPost, "/api/v1/speech", bytes.NewReader(body))
 	if err != nil {
-		return nil, fmt.Errorf("build request: %w", err)
+		return nil, err
 	}
-	req.Header.Set("Accept", "audio/wav")
-	req.Header.Set("Content-Type", "application/json")
-	if c.key != "" {
-		req.Header.Set("Authorization", "Bearer "+c.key)
-	}
+	req.Header.Set("Accept", "audio/wav, application/problem+json")
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)

@@ -1,0 +1,108 @@
+package api
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"perezvon/internal/store"
+)
+
+const (
+	idempotencyHeader = "Idempotency-Key"
+	maxIdempotencyKey = 255 // bytes
+)
+
+// IdempotencyHeader is what every POST takes. It is exported for the sake of
+// huma, which reads it.
+type IdempotencyHeader struct {
+	Key string `header:"Idempotency-Key" doc:"Makes the request safe to repeat: the same key with the same body does nothing twice, with another body it is refused; up to 255 printable ASCII characters" example:"form-20270111-17"`
+}
+
+// Resolve checks the form of the key.
+func (in *IdempotencyHeader) Resolve(huma.Context) []error {
+	if printable(in.Key) && len(in.Key) <= maxIdempotencyKey {
+		return nil
+	}
+	return []error{badField(idempotencyHeader, "must be at most 255 printable ASCII characters")}
+}
+
+// oneIdempotencyKey refuses a request with several keys: which of them makes
+// it safe to repeat cannot be told.
+func (a *API) oneIdempotencyKey(ctx huma.Context, next func(huma.Context)) {
+	r, w := humago.Unwrap(ctx)
+	if n := len(r.Header.Values(idempotencyHeader)); n > 1 {
+		newProblem(http.StatusBadRequest, CodeBadRequest, "send one Idempotency-Key",
+			FieldError{idempotencyHeader, fmt.Sprintf("came %d times", n)}).write(w, a.Logger)
+		return
+	}
+	next(ctx)
+}
+
+// idempotencyKey belongs to the API key that sent it: two clients cannot meet
+// in one. It is nil where none was sent.
+func idempotencyKey(client, value string, body any) *store.Key {
+	if value == "" {
+		return nil
+	}
+	canonical, err := json.Marshal(body)
+	if err != nil { // bodies are plain: cannot fail
+		return nil
+	}
+	sum := sha256.Sum256(canonical)
+	return &store.Key{Scope: client, Value: value, Hash: hex.EncodeToString(sum[:])}
+}
+
+// printable reports whether s is printable ASCII.
+func printable(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] > 0x7e {
+			return false
+		}
+	}
+	return true
+}
+
+// pureKeysKept is how many keys of requests without effect are remembered.
+const pureKeysKept = 10_000
+
+// pureKeys remembers the keys of requests that have no effect. These may be
+// carried out as often as one likes; all there is to find is a key that comes
+// with another request, which is a mistake of the client's. That needs no disk.
+type pureKeys struct {
+	mu     sync.Mutex
+	hashes map[store.Key]string // by scope and value; guarded by mu
+}
+
+// check refuses a key that came with another request.
+func (k *pureKeys) check(client, value string, body any) *Problem {
+	key := idempotencyKey(client, value, body)
+	if key == nil {
+		return nil
+	}
+	hash := key.Hash
+	key.Hash = ""
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	known, ok := k.hashes[*key]
+	switch {
+	case ok && known != hash:
+		return keyReused()
+	case k.hashes == nil || len(k.hashes) >= pureKeysKept:
+		k.hashes = make(map[store.Key]string)
+	}
+	k.hashes[*key] = hash
+	return nil
+}
+
+func keyReused() *Problem {
+	return newProblem(http.StatusUnprocessableEntity, CodeKeyReused,
+		"the idempotency key came with another request before; use a new key for a new request",
+		FieldError{idempotencyHeader, "was used with another request"})
+}

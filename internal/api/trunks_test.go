@@ -1,0 +1,41 @@
+package api
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTrunksShowHowTheyAre(t *testing.T) {
+	at := time.Date(2027, 1, 11, 6, 0, 0, 0, time.UTC)
+	states := fakeTrunks{
+		"provider": {
+			Up: true, Known: true, Registered: true, Expires: at.Add(time.Hour), RoundTrip: new(12500 * time.Microsecond),
+			Since: at, Address: "192.0.2.10:5060", Transport: "tcp",
+		},
+		"spare": {Known: true, Reason: "its host has no address; check trunks[].host", Since: at},
+	}
+	f := newFixture(t, testKeys(), func(o *Options) { o.Trunks = states })
+	const (
+		provider = `{"name":"provider","host":"sip.example.net","transport":"tcp","state":"up","register":true,"registered":true,"expires_at":"2027-01-11T10:00:00+03:00","round_trip_ms":12.5,"reason":null,"since":"2027-01-11T09:00:00+03:00","address":"192.0.2.10:5060","lines":["main"]}`
+		spare    = `{"name":"spare","host":"192.0.2.1","transport":"","state":"down","register":false,"registered":false,"expires_at":null,"round_trip_ms":null,"reason":"its host has no address; check trunks[].host","since":"2027-01-11T09:00:00+03:00","address":null,"lines":[]}`
+	)
+	for key, want := range map[string]string{
+		"reader": `{"trunks":[` + provider + `,` + spare + `]}`,
+		"two":    `{"trunks":[` + provider + `]}`, // spare is of none of its lines
+	} {
+		if a := f.do(t, "GET", "/api/v1/trunks", "", bearer(key)); strings.TrimSpace(a.body) != want {
+			t.Errorf("%s sees %s", key, a.body)
+		}
+	}
+}
+
+func TestTrunksNobodyHasAskedAreUnknown(t *testing.T) {
+	for name, states := range map[string]Trunks{"not asked": fakeTrunks{"provider": {Up: true}}, "not there": nil} {
+		f := newFixture(t, nil, func(o *Options) { o.Trunks = states })
+		list := decode[TrunkList](t, f.do(t, "GET", "/api/v1/trunks", "")).Trunks
+		if len(list) != 2 || list[0].State != "unknown" || list[0].Transport != "udp" || list[0].Since != nil {
+			t.Errorf("%s: %+v", name, list)
+		}
+	}
+}
