@@ -97,7 +97,7 @@ func (o *outgoing) run(ctx context.Context) (*Dialog, *Failure) {
 		case f != nil:
 			o.abandon()
 			return nil, f
-		case res.IsSuccess() && o.why != 0:
+		case res.IsSuccess() && o.why != 0 && !o.plan.inv.TakeCrossed:
 			o.crossed(res)
 			f = o.failure(o.why, res)
 			f.Crossed = true

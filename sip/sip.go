@@ -132,6 +132,11 @@ type Invite struct {
 	FirstRing time.Duration
 	// Ring bounds the time from the first 18x to the answer; 0: 3 minutes.
 	Ring time.Duration
+	// TakeCrossed makes a 2xx that crosses our CANCEL an answer: Invite returns
+	// its dialog, and the caller sees by the end of his context, if it has
+	// ended, that nobody waits for it any more. Without it such a dialog gets
+	// ACK and BYE, and Failure.Crossed says so.
+	TakeCrossed bool
 	// OnProgress is told of every 18x, in order and from one goroutine. It must
 	// not block. May be nil.
 	OnProgress func(Progress)

@@ -21,6 +21,8 @@ const (
 	PhraseInvalidNumber        PhraseID = "invalid_number"
 	PhraseDirectionUnavailable PhraseID = "direction_unavailable"
 	PhraseTrunkFailed          PhraseID = "trunk_failed"
+	PhraseHold                 PhraseID = "hold"    // to the customer, while a manager is sought
+	PhraseApology              PhraseID = "apology" // to the customer, when none was found
 )
 
 // Phrases lists the ids of all stock phrases, for those who render them
@@ -29,7 +31,7 @@ func Phrases() []PhraseID {
 	return []PhraseID{
 		PhraseSpeechFailed, PhraseConfirm,
 		PhraseCustomerBusy, PhraseCustomerNoAnswer, PhraseCustomerDeclined, PhraseCustomerUnavailable,
-		PhraseInvalidNumber, PhraseDirectionUnavailable, PhraseTrunkFailed,
+		PhraseInvalidNumber, PhraseDirectionUnavailable, PhraseTrunkFailed, PhraseHold, PhraseApology,
 	}
 }
 
@@ -64,6 +66,12 @@ func phrase(id PhraseID) (ru, en string) {
 		return "Это направление недоступно.", "This destination is not available."
 	case PhraseTrunkFailed:
 		return "Не удалось позвонить клиенту: линия недоступна.", "The customer could not be called: the line is not available."
+	case PhraseHold:
+		return "Здравствуйте! Вы заказывали звонок. Подождите, пожалуйста, соединяем с менеджером.",
+			"Hello! You asked for a call. Please hold, you are being connected."
+	case PhraseApology:
+		return "К сожалению, сейчас никто не может ответить. Извините за беспокойство.",
+			"Unfortunately nobody can answer at the moment. We are sorry for the trouble."
 	}
 	return "", ""
 }

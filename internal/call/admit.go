@@ -25,11 +25,7 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 		return store.Call{}, false, err
 	}
 	now := time.Now()
-	rec := store.Call{
-		ID: newID(), Kind: store.KindCallback, State: store.StateQueued, Line: line.ID, Number: number,
-		CreatedAt: now, Deadline: now.Add(s.set.CallbackOf(line).TTL),
-		Request: store.Request{Text: req.Text, Voice: req.Voice, Manager: req.Manager, Key: req.KeyName},
-	}
+	rec := s.newCallback(line, number, req, now)
 	// What is stored is carried out, even if the requester has gone meanwhile.
 	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, s.admission(req.Key, now), newEvent(rec.ID, store.EventCallCreated, createdData{
 		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
@@ -50,6 +46,29 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 	}
 	s.spawn(newCall(s, line, stored), s.runCallback)
 	return stored, false, nil
+}
+
+// newCallback is the record of a callback that is due at once, or scheduled
+// for the time it was ordered for and the line's next opening.
+func (s *Service) newCallback(line *configs.Line, number string, req CallbackRequest, now time.Time) store.Call {
+	cfg := s.set.CallbackOf(line)
+	rec := store.Call{
+		ID: newID(), Kind: store.KindCallback, State: store.StateQueued, Line: line.ID, Number: number, CreatedAt: now,
+		Request: store.Request{Text: req.Text, Voice: req.Voice, Manager: req.Manager, Key: req.KeyName, Mode: req.Mode},
+	}
+	if rec.Request.Mode == "" {
+		rec.Request.Mode = cfg.Mode
+	}
+	first := now
+	if req.NotBefore.After(now) {
+		first, rec.Request.NotBefore = req.NotBefore, &req.NotBefore
+	}
+	first, _ = route.NextOpening(line.Hours, first) // validate has found one
+	if first.After(now) {
+		rec.State, rec.NextAt = store.StateScheduled, &first
+	}
+	rec.Deadline = first.Add(cfg.TTL)
+	return rec
 }
 
 // admission holds limits.per_number. Who repeats a request gets his call,
@@ -107,6 +126,11 @@ func (s *Service) validate(req CallbackRequest) (*configs.Line, string, error) {
 			_, err = route.ManagerPlan(s.set, line, req.Manager)
 			problem(CodeInvalidManager, "manager", err)
 		}
+		problem(CodeLineClosed, "line", neverOpen(line, req.NotBefore))
+	}
+	problem(CodeInvalidMode, "mode", wrongMode(req.Mode))
+	if time.Until(req.NotBefore) > MaxAhead {
+		problem(CodeInvalidTime, "not_before", fmt.Errorf("a callback can be ordered for the next %d days", int(MaxAhead.Hours()/24)))
 	}
 	if req.Text != "" {
 		problem(CodeInvalidText, "text", s.speech.Validate(req.Text, ""))
@@ -118,6 +142,25 @@ func (s *Service) validate(req CallbackRequest) (*configs.Line, string, error) {
 		return nil, "", refused
 	}
 	return line, number, nil
+}
+
+func wrongMode(mode string) error {
+	switch mode {
+	case "", ManagerFirst, CustomerFirst:
+		return nil
+	}
+	return fmt.Errorf("%q is no mode; write %s or %s", mode, ManagerFirst, CustomerFirst)
+}
+
+// neverOpen reports that the working hours of a line have no time to call.
+func neverOpen(line *configs.Line, after time.Time) error {
+	if now := time.Now(); after.Before(now) {
+		after = now
+	}
+	if _, ok := route.NextOpening(line.Hours, after); !ok {
+		return fmt.Errorf("the working hours of line %q never come; see lines[].hours", line.ID)
+	}
+	return nil
 }
 
 // numberCode is the code of a number that is refused.
@@ -140,12 +183,13 @@ func (s *Service) unknownLine(id string) error {
 	return fmt.Errorf("there is no line %q; there are %q", id, known)
 }
 
-// hurry brings a waiting retry forward: the customer has asked again.
+// hurry brings a waiting retry forward: the customer has asked again. What is
+// scheduled keeps its time.
 func (s *Service) hurry(id string) {
 	s.mu.Lock()
 	c := s.live[id]
 	s.mu.Unlock()
-	if c != nil {
+	if c != nil && c.Record().State == store.StateWaitingRetry {
 		select {
 		case c.hurry <- struct{}{}:
 		default:

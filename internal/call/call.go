@@ -27,9 +27,10 @@ type Call struct {
 	hurry  chan struct{}  // brings a waiting retry forward
 	asked  bool           // it did, for the next attempt; touched by the flow only
 
-	mu    sync.Mutex
-	rec   store.Call // guarded by mu
-	saves []save     // guarded by mu; those that may not be durable yet
+	mu        sync.Mutex
+	interrupt context.CancelCauseFunc // guarded by mu; ends the ringing of managers; nil: it may not be ended
+	rec       store.Call              // guarded by mu
+	saves     []save                  // guarded by mu; those that may not be durable yet
 }
 
 // save is a write that is under way.
@@ -120,6 +121,35 @@ func (c *Call) enter(state store.State, text string) *store.Commit {
 	}, func(r *store.Call) { r.State = state })
 }
 
+// mayInterrupt says how the ringing of managers is ended when the customer
+// calls in; nil: it no longer may be.
+func (c *Call) mayInterrupt(interrupt context.CancelCauseFunc) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.interrupt = interrupt
+}
+
+// stopRinging ends the ringing of managers, and the text, as long as the
+// customer has not been dialled.
+func (c *Call) stopRinging(why *EndReason) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.interrupt != nil && c.rec.State != store.StateRingingCustomer {
+		c.interrupt(why)
+	}
+}
+
+// decisionData is the content of a call.decision event.
+type decisionData struct {
+	Text string `json:"text"`
+}
+
+// decide tells in the timeline why the flow does what it does, where that does
+// not go without saying.
+func (c *Call) decide(text string) {
+	c.change(store.EventDecision, decisionData{text}, func(*store.Call) {})
+}
+
 // beginAttempt opens the next attempt.
 func (c *Call) beginAttempt(state store.State) *store.Commit {
 	return c.change(store.EventCallState, func(r store.Call) any {
@@ -142,23 +172,30 @@ func endAttempt(r *store.Call, o outcome, at time.Time) {
 		return
 	}
 	a.EndedAt, a.Result, a.Code, a.Reason, a.ReasonOwner = &at, o.result, o.code, o.reason, o.owner
+	a.Waited = o.retry == retryFree
 }
 
 // wait puts the call aside until next. Waiting on for the same thing is no
 // event of its own.
 func (c *Call) wait(o outcome, next time.Time) *store.Commit {
 	now := time.Now()
-	event := store.EventCallState
-	if o.retry == retrySoon && c.Record().State == store.StateWaitingRetry {
+	state, event := store.StateWaitingRetry, store.EventCallState
+	if o.retry == retrySoon && c.Record().State == state {
 		event = ""
 	}
+	if opening := c.closedUntil(next); opening != nil {
+		state, next = store.StateScheduled, *opening
+	}
 	return c.change(event, func(r store.Call) any {
-		return stateData{State: store.StateWaitingRetry, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: o.reason}
+		return stateData{State: r.State, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: o.reason}
 	}, func(r *store.Call) {
 		endAttempt(r, o, now)
-		r.State = store.StateWaitingRetry
+		r.State = state
 		r.NextAt = &next
-		if o.retry != retrySoon && r.Deadline.Before(next) { // the time-to-live reaches to the next planned retry
+		switch {
+		case state == store.StateScheduled:
+			r.Deadline = next.Add(c.settings().TTL)
+		case o.retry != retrySoon && r.Deadline.Before(next): // the time-to-live reaches to the next planned retry
 			r.Deadline = next.Add(time.Minute)
 		}
 	})

@@ -3,22 +3,24 @@ package call
 import (
 	"context"
 	"errors"
-	"fmt"
+	"time"
 
 	"perezvon/internal/route"
 	"perezvon/internal/store"
+	"perezvon/media"
 	"perezvon/media/g711"
 	"perezvon/sip"
-	"perezvon/tts"
 )
 
 // runCallback works a callback through to its terminal result, attempt after
 // attempt. It returns early only when the server shuts down while the call
 // waits: the store keeps it for the next start.
 func (s *Service) runCallback(c *Call) {
-	for {
-		if !c.waitUntilDue() {
-			return
+	defer s.callsIn.expect(c.Record().Number, c)()
+	for c.waitUntilDue() {
+		if opening := c.closedUntil(time.Now()); opening != nil {
+			c.schedule(*opening)
+			continue
 		}
 		if c.expired() {
 			c.finish(outcome{
@@ -28,6 +30,9 @@ func (s *Service) runCallback(c *Call) {
 			return
 		}
 		o := s.attemptCallback(c)
+		if o.retry == retryAtOnce {
+			continue
+		}
 		next, again := c.nextAttempt(o)
 		if !again {
 			c.finish(o)
@@ -37,137 +42,152 @@ func (s *Service) runCallback(c *Call) {
 	}
 }
 
-// attemptCallback is one try, from the manager's phone to the end of the talk.
+// attemptCallback is one try. What can be waited for or prepared comes first,
+// so that nobody is rung in vain.
 func (s *Service) attemptCallback(c *Call) outcome {
+	plan, problem := s.managerPlan(c)
+	if problem != nil {
+		return *problem
+	}
+	if problem := c.clearTheWay(plan); problem != nil {
+		return *problem
+	}
 	release, problem := s.holdCustomer(c)
 	if problem != nil {
 		return *problem
 	}
 	defer release()
-
-	plan, problem := s.managerPlan(c)
-	if problem != nil {
-		return *problem
-	}
 	free, problem := s.holdPorts(c, plan)
 	if problem != nil {
 		return *problem
 	}
 	defer free()
-
 	text, problem := s.renderText(c)
 	if problem != nil {
 		return *problem
 	}
+	if c.Record().Request.Mode == CustomerFirst {
+		return c.customerFirst(plan, text)
+	}
+	return c.managerFirst(plan, text)
+}
 
-	c.beginAttempt(store.StateRingingManager)
-	manager, o := s.reachManager(c, plan)
+// managerFirst rings the route, speaks the text to whoever accepts, dials the
+// customer and bridges the two.
+func (c *Call) managerFirst(plan route.Plan, text *g711.Clip) outcome {
+	ctx, interrupt := context.WithCancelCause(c.ctx)
+	defer interrupt(nil)
+	c.mayInterrupt(interrupt)
+	defer c.mayInterrupt(nil)
+
+	manager, o := c.reachManager(ctx, plan)
 	if manager == nil {
 		return o
 	}
 	defer manager.hangup(errOver)
 
-	if o, ok := c.announce(manager, text); !ok {
-		return o
+	if !c.announce(manager, text) {
+		return c.managerLeft(manager, retryLater)
 	}
 
-	customer, o := c.reachCustomer(manager)
-	if customer == nil {
+	tone := c.waitingTone(manager)
+	customer, o := c.reachCustomer(manager.ctx, manager.media.Codec(), tone.progress)
+	tone.stop()
+	switch {
+	case customer == nil && manager.ctx.Err() != nil:
+		return c.managerLeft(manager, retryNever)
+	case customer == nil:
 		c.tell(manager, o)
 		return o
 	}
 	defer customer.hangup(errOver)
+	if manager.ctx.Err() != nil { // the customer's 200 and the manager's BYE have crossed
+		return c.offerRest(customer, manager, plan)
+	}
+	return c.talk(manager, customer)
+}
 
+// customerFirst dials the customer, who holds while the route is rung.
+func (c *Call) customerFirst(plan route.Plan, text *g711.Clip) outcome {
+	c.beginAttempt(store.StateRingingCustomer)
+	customer, o := c.reachCustomer(c.ctx, 0, nil)
+	switch {
+	case customer == nil && c.ctx.Err() != nil:
+		return c.stopped()
+	case customer == nil:
+		return o
+	}
+	defer customer.hangup(errOver)
+
+	hold := c.onHold(customer)
+	defer hold.stop()
+	c.enter(store.StateRingingManager, "")
+	manager, o := c.ringManagers(customer.ctx, c.ctx, plan, nil)
+	if manager == nil {
+		hold.stop()
+		return c.apologise(customer, o)
+	}
+	defer manager.hangup(errOver)
+	heard := c.announce(manager, text)
+	hold.stop()
+	if !heard {
+		return c.offerRest(customer, manager, plan)
+	}
 	return c.talk(manager, customer)
 }
 
 // errOver ends the leg that is still up when the other one is gone.
 var errOver = &EndReason{By: store.PartyUs, Q850: causeNormal, Text: "the call is over"}
 
-// renderText makes the sound of the request's text before anybody is rung. A
-// callback runs without a speech engine too: a stock sentence stands in.
-func (s *Service) renderText(c *Call) (*g711.Clip, *outcome) {
-	req := c.Record().Request
-	if req.Text == "" {
-		return nil, nil
-	}
-	c.enter(store.StateRendering, "")
-	clip, err := s.speech.Render(c.ctx, req.Text, req.Voice)
-	switch {
-	case c.ctx.Err() != nil:
-		o := c.stopped()
-		return nil, &o
-	case err != nil:
-		c.log.Error("the text of a callback cannot be spoken; a stock sentence stands in", "err", err)
-		return s.prompts.clip(c.ctx, tts.PhraseSpeechFailed), nil
-	}
-	return clip, nil
+// reachManager rings the plan until somebody accepts. The attempt begins when
+// the first phone is dialled: finding everybody in a call uses none.
+func (c *Call) reachManager(ctx context.Context, plan route.Plan) (*leg, outcome) {
+	return c.ringManagers(ctx, ctx, plan, func() { c.beginAttempt(store.StateRingingManager) })
 }
 
-// managerPlan is the line's route, or the manager that the request names.
-func (s *Service) managerPlan(c *Call) (route.Plan, *outcome) {
-	named := c.Record().Request.Manager
-	if named == "" {
-		return route.PlanFor(s.set, c.line, ""), nil
-	}
-	plan, err := route.ManagerPlan(s.set, c.line, named)
-	if err != nil { // the configuration has changed since the request came
-		return plan, &outcome{result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyUs, reason: err.Error()}
-	}
-	return plan, nil
-}
-
-// holdPorts waits until there are media ports for the whole call.
-func (s *Service) holdPorts(c *Call, plan route.Plan) (free func(), problem *outcome) {
-	ctx, cancel := context.WithDeadline(c.ctx, c.Record().Deadline)
-	defer cancel()
-	ctx, done := joined(ctx, s.draining)
-	defer done()
-	free, err := s.ports.hold(ctx, s.ports.need(plan))
-	switch {
-	case err == nil:
-		return free, nil
-	case c.ctx.Err() != nil:
-		o := c.stopped()
-		return nil, &o
-	default: // its time is over, or the server shuts down: the next look at the call tells
-		return nil, &outcome{
-			result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyUs,
-			reason: "all media ports are in use", retry: retrySoon,
-		}
-	}
-}
-
-// reachManager rings the plan until somebody accepts.
-func (s *Service) reachManager(c *Call, plan route.Plan) (*leg, outcome) {
-	rec := c.Record()
-	l, why := c.ringPlan(c.ctx, ringing{
-		role: store.RoleManager, plan: plan,
-		caller: caller{number: rec.Number, name: "Перезвон: " + c.lineName()},
+// ringManagers rings the plan while ctx lasts; who accepts stays for as long as
+// life. begin is called before the first phone is dialled; it may be nil.
+func (c *Call) ringManagers(ctx, life context.Context, plan route.Plan, begin func()) (*leg, outcome) {
+	l, why := c.ringPlan(ctx, ringing{
+		role: store.RoleManager, plan: plan, life: life, begin: begin, onlyFree: true,
+		caller: caller{number: c.Record().Number, name: "Перезвон: " + c.lineName()},
 	})
 	switch {
-	case c.ctx.Err() != nil:
-		if l != nil {
-			l.hangup(errOver)
-		}
-		return nil, c.stopped()
 	case l == nil:
-		owner := store.PartyManager
-		if f := new(sip.Failure); errors.As(why.err, &f) && f.Kind == sip.Internal {
-			owner = store.PartyUs
-		}
-		return nil, outcome{
-			result: store.ResultManagerUnavailable, code: codeMissed, owner: owner,
-			reason: "no manager could be reached; the last one: " + why.err.Error(), retry: retryLater,
-		}
+		return nil, c.noManager(ctx, why)
+	case ctx.Err() != nil:
+		l.hangup(errOver)
+		return nil, c.noManager(ctx, refusal{err: context.Cause(ctx)})
 	}
 	c.change("", nil, func(r *store.Call) { r.Manager = endpointOf(r, l.id) })
 	return l, outcome{}
 }
 
+// noManager is the outcome when the route was rung in vain.
+func (c *Call) noManager(ctx context.Context, why refusal) outcome {
+	o := outcome{
+		result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager,
+		reason: "no manager could be reached; the last one: " + why.err.Error(), retry: retryLater,
+	}
+	var f *sip.Failure
+	switch {
+	case c.ctx.Err() != nil:
+		return c.stopped()
+	case endReason(context.Cause(ctx)) == errCallsIn:
+		o.reason, o.owner, o.retry = errCallsIn.Text, store.PartyCustomer, retrySoon
+	case why.engaged:
+		o.retry = retryAtOnce
+	case why.busy:
+		o.reason, o.retry = "all managers are talking", retryFree
+	case errors.As(why.err, &f) && f.Kind == sip.Internal:
+		o.owner = store.PartyUs
+	}
+	return o
+}
+
 // announce speaks the text to the manager. Any key skips the rest and goes no
-// further.
-func (c *Call) announce(manager *leg, text *g711.Clip) (outcome, bool) {
+// further. It is false when the manager has gone.
+func (c *Call) announce(manager *leg, text *g711.Clip) bool {
 	if text != nil {
 		c.enter(store.StateAnnouncing, "")
 		manager.media.FlushDigits() // the key that accepted the call does not skip the text
@@ -187,100 +207,38 @@ func (c *Call) announce(manager *leg, text *g711.Clip) (outcome, bool) {
 		<-skip
 	}
 	manager.media.FlushDigits()
-	if manager.ctx.Err() != nil {
-		return c.managerLeft(manager, retryLater), false
-	}
-	return outcome{}, true
+	return manager.ctx.Err() == nil
 }
 
-// reachCustomer dials the customer while the manager hears ringback, or what
-// the network itself plays. When the manager hangs up, the customer's phone
-// stops ringing.
-func (c *Call) reachCustomer(manager *leg) (*leg, outcome) {
-	c.enter(store.StateRingingCustomer, "")
-	rec := c.Record()
-	waiting := c.waitingTone(manager)
-	defer waiting.stop()
-	customer, _, err := c.dialTrunks(manager.ctx, route.Target{
-		Number: route.Dialled(c.svc.set, c.line.Trunks[0], rec.Number), Display: rec.Number, Trunks: c.line.Trunks,
+// reachCustomer dials the customer through the line's trunks. When ctx ends
+// the phone stops ringing; who picks up in that moment is returned all the
+// same.
+func (c *Call) reachCustomer(ctx context.Context, prefer media.Codec, progress func(*leg, sip.Progress)) (*leg, outcome) {
+	if c.Record().State != store.StateRingingCustomer {
+		c.enter(store.StateRingingCustomer, "")
+	}
+	number := c.Record().Number
+	customer, _, err := c.dialTrunks(ctx, route.Target{
+		Number: route.Dialled(c.svc.set, c.line.Trunks[0], number), Display: number, Trunks: c.line.Trunks,
 	}, c.settings().CustomerRing, ringing{
-		role: store.RoleCustomer, prefer: manager.media.Codec(), progress: waiting.progress,
+		role: store.RoleCustomer, life: c.ctx, prefer: prefer, progress: progress, takeCrossed: true,
 	})
 	var failure *sip.Failure
 	errors.As(err, &failure)
 	c.change("", nil, func(r *store.Call) {
 		r.RingMS = ringTime(r, store.RoleCustomer).Milliseconds()
 		// Who picked up while we gave up was reached, too.
-		r.CustomerReached = err == nil || failure != nil && failure.Crossed
+		r.CustomerReached = r.CustomerReached || err == nil || failure != nil && failure.Crossed
 		if err == nil {
 			r.Customer = endpointOf(r, customer.id)
 		}
 	})
 	switch {
-	case err == nil && manager.ctx.Err() == nil:
-		return customer, outcome{}
 	case err == nil:
-		customer.hangup(errOver)
-		return nil, c.managerLeft(manager, retryNever)
-	case manager.ctx.Err() != nil:
-		return nil, c.managerLeft(manager, retryNever)
+		return customer, outcome{}
 	case failure != nil:
 		return nil, customerOutcome(failure)
 	default:
 		return nil, outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: err.Error(), retry: retryLater}
 	}
-}
-
-// tell says in one sentence why the customer was not reached.
-func (c *Call) tell(manager *leg, o outcome) {
-	id, ok := sentenceFor[o.result]
-	if !ok || manager.ctx.Err() != nil {
-		return
-	}
-	_, _ = manager.media.Play(manager.ctx, c.svc.prompts.clip(manager.ctx, id))
-}
-
-// sentenceFor says what the manager is told.
-var sentenceFor = map[store.Result]tts.PhraseID{
-	store.ResultCustomerBusy:        tts.PhraseCustomerBusy,
-	store.ResultCustomerNoAnswer:    tts.PhraseCustomerNoAnswer,
-	store.ResultCustomerDeclined:    tts.PhraseCustomerDeclined,
-	store.ResultCustomerUnavailable: tts.PhraseCustomerUnavailable,
-	store.ResultInvalidNumber:       tts.PhraseInvalidNumber,
-	store.ResultDirection:           tts.PhraseDirectionUnavailable,
-	store.ResultTrunkFailed:         tts.PhraseTrunkFailed,
-}
-
-// managerLeft is the outcome when the manager's leg has gone before the talk.
-func (c *Call) managerLeft(manager *leg, retry retryKind) outcome {
-	if c.ctx.Err() != nil {
-		return c.stopped()
-	}
-	why := endReason(context.Cause(manager.ctx))
-	if why == errNoAudio {
-		return outcome{result: store.ResultNoAudio, code: codeOther, owner: store.PartyManager, reason: why.Text, hangupBy: store.PartyUs}
-	}
-	return outcome{
-		result: store.ResultManagerHungUp, code: codeCancelled, owner: store.PartyManager,
-		reason: "the manager hung up before the customer answered", hangupBy: store.PartyManager, retry: retry,
-	}
-}
-
-// stopped is the outcome when the whole call was ended from outside its flow.
-func (c *Call) stopped() outcome {
-	why := endReason(context.Cause(c.ctx))
-	if why == nil {
-		why = &EndReason{By: store.PartyUs, Text: fmt.Sprint(context.Cause(c.ctx))}
-	}
-	if why.Text == errShutdown {
-		retry := retrySoon
-		if c.Record().CustomerReached { // nobody who was reached is called again
-			retry = retryNever
-		}
-		return outcome{
-			result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: why.Text,
-			hangupBy: store.PartyUs, retry: retry,
-		}
-	}
-	return outcome{result: store.ResultCancelled, code: codeCancelled, owner: store.PartyUs, reason: why.Text, hangupBy: why.By}
 }

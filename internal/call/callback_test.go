@@ -279,6 +279,7 @@ func TestRequestOlderThanItsTimeToLiveIsNotDialled(t *testing.T) {
 		c.Callback.TTL = time.Minute
 		c.Lines = append(c.Lines, c.Lines[0])
 		c.Lines[1].ID, c.Lines[1].Number = "second", "+74950000001"
+		c.Lines[1].Route = []configs.Step{{Extension: &configs.ExtensionStep{Number: "102"}}}
 	}, func(w *world) {
 		w.phone("101", answering(managerTone)...)
 		w.number(customer, lab.Tone(customerTone), lab.Ring(0), lab.Answer(time.Second), lab.Talk(2*time.Minute), lab.Bye())

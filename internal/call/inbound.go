@@ -30,7 +30,11 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		s.refuse(in, 404, fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))
 		return
 	}
+	open := route.Open(line.Hours, time.Now())
 	plan := route.PlanFor(s.set, line, in.Called)
+	if !open {
+		plan = route.OtherwisePlan(s.set, line, in.Called)
+	}
 	free, ok := s.ports.tryHold(s.ports.need(plan))
 	if !ok {
 		s.refuse(in, 503, "all media ports are in use; see media.ports")
@@ -49,7 +53,17 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: errShutdown})
 		return
 	}
-	s.run(c, func(c *Call) { c.finish(s.serveInbound(ctx, c, in, trunk, plan)) })
+	s.run(c, func(c *Call) {
+		defer s.callsIn.begin(rec.Number)()
+		if !open {
+			c.decide("the line is closed: calls take its otherwise route")
+		}
+		o := s.serveInbound(ctx, c, in, trunk, plan)
+		if !open && (o.result == store.ResultMissed || o.result == store.ResultBusy) {
+			o.result, o.code = store.ResultOutOfHours, codeMissed
+		}
+		c.finish(o)
+	})
 }
 
 // refuse answers an INVITE that makes no call.
@@ -97,6 +111,7 @@ func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, t
 		prefer:   callerLeg.media.Codec(),
 		progress: tone.progress,
 		hops:     in.MaxForwards() - 1,
+		life:     c.ctx,
 	})
 	if callee == nil {
 		return c.turnAway(ctx, in, callerLeg, why)
@@ -113,6 +128,7 @@ func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, t
 		return outcome{result: store.ResultAbandoned, code: codeMissed, owner: store.PartyTrunk, reason: err.Error()}
 	}
 	callerLeg.up(dialog)
+	s.callsIn.answered(c.Record().Number)
 	defer callerLeg.hangup(errOver)
 	c.change("", nil, func(r *store.Call) {
 		r.Manager, r.Customer = endpointOf(r, callee.id), endpointOf(r, callerLeg.id)
@@ -139,7 +155,7 @@ func (c *Call) unservable(in *sip.Incoming, err error) outcome {
 // callerLeg opens the media of the caller and reads the offer.
 func (c *Call) callerLeg(ctx context.Context, in *sip.Incoming, trunk string) (*leg, error) {
 	at := sip.Target{Trunk: trunk, Extension: in.Extension}
-	l, err := c.newLeg(ctx, target{at: at, number: c.Record().Number, extension: in.Extension}, dialling{role: store.RoleCaller})
+	l, err := c.newLeg(ctx, target{at: at, number: c.Record().Number, extension: in.Extension}, dialling{role: store.RoleCaller, life: c.ctx})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"perezvon/internal/route"
 	"perezvon/internal/store"
 	"perezvon/media"
 	"perezvon/sip"
@@ -27,6 +28,9 @@ type leg struct {
 	cancel context.CancelCauseFunc
 	once   sync.Once // hangup
 	rang   bool      // only touched by progress
+
+	leave  func(talked bool) // tells presence that it is over; nil: presence does not know it
+	talked bool              // was bridged; only touched by the flow
 }
 
 // target is somebody to dial.
@@ -47,6 +51,14 @@ func (t target) String() string {
 	return t.number + " through " + t.at.Trunk
 }
 
+// is reports whether this is a candidate of a target of a plan.
+func (t target) is(rt route.Target) bool {
+	if rt.Extension != "" {
+		return t.extension == rt.Extension
+	}
+	return t.extension == "" && t.number == rt.Display
+}
+
 // dialling is what a dial needs besides its target.
 type dialling struct {
 	role     store.Role
@@ -54,10 +66,13 @@ type dialling struct {
 	prefer   media.Codec              // what the other leg speaks, to save transcoding
 	progress func(*leg, sip.Progress) // early media and ringing; may be nil
 	hops     int                      // how many the call may still take; 0: as many as a new one
+	life     context.Context          // the leg lasts as long, if nothing else ends it
+
+	takeCrossed bool // an answer that crosses our CANCEL is one
 }
 
 // dial rings a target until it answers. The error is a *sip.Failure. ctx
-// bounds the ringing; the leg itself lives as long as the call.
+// bounds the ringing; the leg itself lasts as long as d.life.
 func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 	l, err := c.newLeg(ctx, t, d)
 	if err != nil {
@@ -67,7 +82,7 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 		Target: t.at, User: t.user,
 		FromUser: t.fromUser, FromDisplay: t.fromDisplay, Asserted: t.asserted,
 		Ref:   sip.DialogRef{Call: c.rec.ID, Leg: l.id},
-		Media: l.media, Ring: d.ring, MaxForwards: d.hops,
+		Media: l.media, Ring: d.ring, MaxForwards: d.hops, TakeCrossed: d.takeCrossed,
 		OnInfo: l.media.InfoDigit,
 		OnProgress: func(p sip.Progress) {
 			l.progress(p)
@@ -104,7 +119,7 @@ func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 		l.failed(err)
 		return nil, err
 	}
-	l.ctx, l.cancel = context.WithCancelCause(c.ctx)
+	l.ctx, l.cancel = context.WithCancelCause(d.life)
 	return l, nil
 }
 
@@ -192,6 +207,9 @@ func (l *leg) hangup(reason *EndReason) {
 			reason = cause // what happened first is the reason
 		}
 		l.cancel(reason)
+		if l.leave != nil {
+			l.leave(l.talked)
+		}
 		sent := make(chan struct{})
 		l.call.legs.Go(func() {
 			defer close(sent)

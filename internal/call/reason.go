@@ -183,10 +183,12 @@ type outcome struct {
 type retryKind int
 
 const (
-	retryNever retryKind = iota
-	retryLater           // after callback.retry
-	retryBusy            // after callback.busy_retry
-	retrySoon            // as soon as possible, uses no attempt
+	retryNever  retryKind = iota
+	retryLater            // after callback.retry
+	retryBusy             // after callback.busy_retry
+	retrySoon             // as soon as possible, uses no attempt
+	retryFree             // when somebody may be free, uses no attempt
+	retryAtOnce           // nothing was begun: the same attempt is taken up again
 )
 
 // customerOutcome turns the failed dial of a customer into an outcome.

@@ -16,10 +16,24 @@ type CallbackRequest struct {
 	Text    string // spoken to the manager; empty: nothing is spoken
 	Voice   string // of the text; empty: the default voice
 	Manager string // an extension or a number instead of the line's route
+	Mode    string // ManagerFirst or CustomerFirst; empty: what the line's callback.mode says
+
+	// NotBefore is when it may be dialled at the earliest, at most
+	// MaxAhead from now; zero or past: at once.
+	NotBefore time.Time
 
 	Key     *store.Key // makes the request safe to repeat; nil: none
 	KeyName string     // name of the API key that asks
 }
+
+// Modes of a callback: who is called first.
+const (
+	ManagerFirst  = "manager_first"
+	CustomerFirst = "customer_first"
+)
+
+// MaxAhead is how far ahead a callback may be ordered.
+const MaxAhead = 30 * 24 * time.Hour
 
 // Problem says what is wrong with one field of a request.
 type Problem struct {
@@ -35,6 +49,9 @@ const (
 	CodeInvalidText    = "invalid_text"
 	CodeUnknownVoice   = "unknown_voice"
 	CodeInvalidManager = "invalid_manager"
+	CodeInvalidMode    = "invalid_mode"
+	CodeInvalidTime    = "invalid_time"
+	CodeLineClosed     = "line_closed"     // its working hours never come
 	CodeInvalidRequest = "invalid_request" // several fields are wrong
 	CodeTooMany        = "too_many_calls"
 	CodeDraining       = "draining"

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +24,11 @@ type ringing struct {
 	prefer   media.Codec              // see dialling
 	progress func(*leg, sip.Progress) // of any phone that rings; may be nil
 	hops     int                      // see dialling
+
+	life        context.Context // legs that are answered last as long, if nothing else ends them
+	begin       func()          // called before the first phone is dialled; may be nil
+	onlyFree    bool            // phones that are in a call of ours count as busy
+	takeCrossed bool            // see dialling
 }
 
 // errElsewhere ends the phones that lost (RFC 3326 section 2).
@@ -29,25 +36,45 @@ var errElsewhere = &EndReason{By: store.PartyUs, SIP: 200, Text: "Call completed
 
 // refusal is why nobody accepted: the last failure of the plan.
 type refusal struct {
-	err    error
-	target target
-	code   int // of a hangup step, 0: the plan ran out
+	err     error
+	target  target
+	code    int  // of a hangup step, 0: the plan ran out
+	busy    bool // everybody was in a call
+	engaged bool // everybody was in a call of ours: nobody was dialled
+}
+
+// errEngaged is the refusal of a phone that is in a call of ours.
+var errEngaged = errors.New("is in another call")
+
+// join adds the refusal of another phone.
+func (r *refusal) join(other refusal) {
+	other.busy, other.engaged = r.busy && other.busy, r.engaged && other.engaged
+	*r = other
+}
+
+// newRefusal reads why one phone did not accept.
+func newRefusal(err error, t target) refusal {
+	r := refusal{err: err, target: t, engaged: errors.Is(err, errEngaged)}
+	var f *sip.Failure
+	r.busy = r.engaged || errors.As(err, &f) && measureFailure(f).code == codeBusy
+	return r
 }
 
 // ringPlan rings the steps of a plan until somebody accepts. A nil leg means
 // that nobody did.
 func (c *Call) ringPlan(ctx context.Context, r ringing) (*leg, refusal) {
 	last := refusal{err: errors.New("the route has nobody to ring")}
-	for _, step := range r.plan.Steps {
+	tried := false
+	r.begin = once(r.begin)
+	for i, step := range r.plan.Steps {
 		if step.Kind == route.Hangup {
 			last.code = step.Code
 			return nil, last
 		}
-		groups := [][]route.Target{step.Targets}
-		if step.Strategy == route.InOrder {
-			groups = split(step.Targets)
+		if i > 0 {
+			c.decide(fmt.Sprintf("step %d of the route: %s", i+1, c.describe(step)))
 		}
-		for _, targets := range groups {
+		for _, targets := range c.svc.order(step) {
 			l, why := c.ringTogether(ctx, targets, step.Ring, r)
 			if l != nil {
 				return l, refusal{}
@@ -55,10 +82,42 @@ func (c *Call) ringPlan(ctx context.Context, r ringing) (*leg, refusal) {
 			if ctx.Err() != nil {
 				return nil, refusal{err: context.Cause(ctx)}
 			}
-			last = why
+			if !tried {
+				last, tried = why, true
+			} else {
+				last.join(why)
+			}
 		}
 	}
 	return nil, last
+}
+
+// once makes f, which may be nil, run at most once.
+func once(f func()) func() {
+	if f == nil {
+		f = func() {}
+	}
+	return sync.OnceFunc(f)
+}
+
+// order groups a step's targets by who is rung together.
+func (s *Service) order(step route.Step) [][]route.Target {
+	switch step.Strategy {
+	case route.InOrder:
+		return split(step.Targets)
+	case route.LongestIdle:
+		return split(s.presence.byIdleTime(step.Targets))
+	}
+	return [][]route.Target{step.Targets}
+}
+
+// describe says whom a step rings.
+func (c *Call) describe(step route.Step) string {
+	names := make([]string, 0, len(step.Targets))
+	for _, t := range step.Targets {
+		names = append(names, t.Display)
+	}
+	return step.Kind.String() + " " + strings.Join(names, ", ")
 }
 
 // split makes a group of each target.
@@ -88,16 +147,17 @@ func (c *Call) ringTogether(ctx context.Context, targets []route.Target, ring ti
 				l.hangup(errElsewhere)
 				err = errElsewhere
 			}
-			results <- refusal{err: err, target: t}
+			results <- newRefusal(err, t)
 		})
 	}
-	var last refusal
+	last := refusal{busy: true, engaged: true}
 	for range targets {
 		select {
-		case last = <-results:
-			if last.err == nil {
+		case one := <-results:
+			if one.err == nil {
 				return winner.Load(), refusal{}
 			}
+			last.join(one)
 		case <-ctx.Done():
 			if winner.CompareAndSwap(nil, errWithdrawn) {
 				return nil, refusal{err: context.Cause(ctx)}
@@ -111,12 +171,23 @@ func (c *Call) ringTogether(ctx context.Context, targets []route.Target, ring ti
 // dialTrunks dials one target: an extension, or a number through the first of
 // its trunks that works. The leg it returns has been accepted.
 func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Duration, r ringing) (*leg, target, error) {
-	d := dialling{role: r.role, ring: ring, prefer: r.prefer, progress: r.progress, hops: r.hops}
-	var t target
-	var err error
-	for _, t = range c.targets(rt, r.caller) {
+	d := dialling{
+		role: r.role, ring: ring, prefer: r.prefer, progress: r.progress, hops: r.hops, life: r.life, takeCrossed: r.takeCrossed,
+	}
+	candidates := c.targets(rt, r.caller)
+	t := candidates[0]
+	leave, err := c.engage(rt, r)
+	if err != nil {
+		c.decide(fmt.Sprintf("%s %v: passed over", t, err))
+		return nil, t, err
+	}
+	if r.begin != nil {
+		r.begin()
+	}
+	for _, t = range candidates {
 		var l *leg
 		if l, err = c.dial(ctx, t, d); err == nil {
+			l.leave = leave
 			if t.confirm && !c.confirmed(ctx, l) {
 				l.hangup(&EndReason{By: store.PartyUs, Q850: causeNoAnswer, Text: "not confirmed by key"})
 				return nil, t, fmt.Errorf("%s: no key was pressed to accept", t)
@@ -127,7 +198,20 @@ func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Durati
 			break
 		}
 	}
+	leave(false)
 	return nil, t, err
+}
+
+// engage takes note that somebody of the office is rung.
+func (c *Call) engage(rt route.Target, r ringing) (leave func(talked bool), err error) {
+	if r.role == store.RoleCustomer {
+		return func(bool) {}, nil
+	}
+	leave, ok := c.svc.presence.engage(phoneOf(rt), r.onlyFree)
+	if !ok {
+		return nil, errEngaged
+	}
+	return leave, nil
 }
 
 // trunkTrouble reports whether another trunk may do better: this one failed
@@ -210,7 +294,7 @@ func (c *Call) targets(rt route.Target, from caller) []target {
 		}}
 	}
 	candidates := make([]target, 0, len(rt.Trunks))
-	for _, trunk := range rt.Trunks {
+	for _, trunk := range c.svc.working(rt.Trunks) {
 		number := rt.Number
 		if trunk != rt.Trunks[0] {
 			number = route.Dialled(c.svc.set, trunk, rt.Display)

@@ -61,7 +61,7 @@ func TestRetriesFollowTheirDelaysAndEndWithTheLastAttempt(t *testing.T) {
 		c.Callback.Attempts = 3
 		c.Callback.Retry = []time.Duration{2 * time.Minute, 10 * time.Minute}
 	}, func(w *world) {
-		w.phone("101", lab.Reject(486, "Busy Here"))
+		w.phone("101", lab.Reject(603, "Decline"))
 		id := w.callback().ID
 		waiting := w.until(id, store.StateWaitingRetry)
 		if waiting.NextAt == nil || time.Until(*waiting.NextAt).Round(time.Minute) != 2*time.Minute {

@@ -1,13 +1,13 @@
 package call
 
 import (
-	"context"
-	"errors"
 	"time"
 
 	"perezvon/configs"
-	"perezvon/internal/store"
 )
+
+// freeAgain is the wait before phones that said they were busy are rung again.
+const freeAgain = 30 * time.Second
 
 // soon is the wait before what needs no patience is tried again.
 const soon = 5 * time.Second
@@ -51,8 +51,12 @@ func (c *Call) nextAttempt(o outcome) (time.Time, bool) {
 	if o.retry == retryNever {
 		return time.Time{}, false
 	}
-	if o.retry == retrySoon {
+	switch o.retry {
+	case retrySoon:
 		return time.Now().Add(soon), true
+	case retryFree:
+		next := time.Now().Add(freeAgain)
+		return next, next.Before(c.Record().Deadline)
 	}
 	cfg := c.settings()
 	used := c.used(o)
@@ -79,9 +83,11 @@ func (c *Call) used(o outcome) int {
 		if last := i == len(attempts)-1; !last && a.ReasonOwner != o.owner {
 			continue
 		}
-		if a.Asked {
+		switch {
+		case a.Waited && i < len(attempts)-1:
+		case a.Asked:
 			asked++
-		} else {
+		default:
 			used++
 		}
 	}
@@ -96,57 +102,4 @@ func (c *Call) lineName() string {
 		return c.line.Name
 	}
 	return c.line.ID
-}
-
-// holdCustomer takes the right to call the customer's number: nobody is
-// called twice at once. It is taken before the manager is rung, who would
-// otherwise be rung for nothing.
-func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
-	const setup = time.Hour // more than any route rings
-	lease, err := s.records.AcquireLease(c.ctx, "customer:"+c.Record().Number, leaseOwner, s.set.Limits.MaxCall+setup)
-	switch {
-	case errors.Is(err, store.ErrHeld):
-		return nil, &outcome{
-			result: store.ResultCustomerBusy, code: codeBusy, owner: store.PartyUs,
-			reason: "another call of ours is with this number", retry: retrySoon,
-		}
-	case err != nil && c.ctx.Err() != nil:
-		o := c.stopped()
-		return nil, &o
-	case err != nil:
-		c.log.Error("the lease of the customer's number could not be taken", "err", err)
-		return nil, &outcome{
-			result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
-			reason: "the store does not answer", retry: retrySoon,
-		}
-	}
-	return func() {
-		if s.releaseLease(lease) != nil {
-			s.stragglers.Go(func() { s.keepReleasing(lease) })
-		}
-	}, nil
-}
-
-func (s *Service) releaseLease(lease store.Lease) error {
-	ctx, cancel := context.WithTimeout(s.quit, soon)
-	defer cancel()
-	return s.records.ReleaseLease(ctx, lease)
-}
-
-// keepReleasing gives a lease back as soon as the store takes it: nobody could
-// call the number until then.
-func (s *Service) keepReleasing(lease store.Lease) {
-	s.log.Warn("the lease of a customer's number could not be given back; it is tried again", "lease", lease.Name)
-	tick := time.NewTicker(soon)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			if s.releaseLease(lease) == nil {
-				return
-			}
-		case <-s.draining.Done(): // the next start drops all leases
-			return
-		}
-	}
 }

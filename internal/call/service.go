@@ -27,6 +27,7 @@ import (
 type Phones interface {
 	Invite(ctx context.Context, in sip.Invite) (*sip.Dialog, error)
 	LocalIP(ctx context.Context, t sip.Target) (netip.Addr, error)
+	TrunkState(name string) (sip.TrunkState, bool)
 	EndOrphan(ctx context.Context, d sip.DialogRecord, reason sip.Reason) (answered bool, err error)
 }
 
@@ -85,6 +86,9 @@ type Service struct {
 	prompts *prompts
 	ports   *portBudget
 
+	presence *presence
+	callsIn  *callsIn
+
 	refusals *throttle // of the log lines about refused inbound calls
 
 	draining context.Context // done: no new calls, waiting calls stay in the store
@@ -106,6 +110,7 @@ func New(cfg Config) *Service {
 		set: cfg.Settings, numbers: route.NewNumbers(cfg.Settings.Region, cfg.Settings.Limits.Destinations),
 		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
 		records: cfg.Records, dir: cfg.RecordingsDir, log: cfg.Logger,
+		presence: newPresence(), callsIn: newCallsIn(),
 		refusals: newThrottle(), live: make(map[string]*Call), ended: make(map[store.Result]int),
 	}
 	s.prompts = newPrompts(cfg.Speech, cfg.Settings.Language, cfg.Logger)

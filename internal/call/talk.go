@@ -15,6 +15,8 @@ func (c *Call) talk(manager, customer *leg) outcome {
 	recorder := c.startRecording()
 	path := c.svc.sound.Connect(manager.media, customer.media, media.PathConfig{Record: recorder, DTMF: true})
 	began := time.Now()
+	manager.talked, customer.talked = true, true
+	c.mayInterrupt(nil)
 	c.change(store.EventCallState, func(r store.Call) any {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &began })

@@ -109,7 +109,7 @@ func TestRepeatedRequestGetsItsCallWhateverTheLimit(t *testing.T) {
 
 func TestImpatientCustomerDoesNotUseUpTheRetries(t *testing.T) {
 	inWorld(t, func(c *configs.Config) { c.Callback.Attempts = 2 }, func(w *world) {
-		w.phone("101", lab.Reject(486, "Busy Here"))
+		w.phone("101", lab.Reject(603, "Decline"))
 		id := w.callback().ID
 		for range 2 {
 			w.until(id, store.StateWaitingRetry)

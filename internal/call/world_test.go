@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -59,6 +60,7 @@ type world struct {
 	dead    []func() // ends what a crash left of us
 	speech  *fakeSpeech
 	disk    diskSwitch
+	down    sync.Map // trunks that health checks found down, with the reason
 
 	db    *sqlite.DB
 	sound *media.Engine
@@ -189,7 +191,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	w.svc = call.New(call.Config{
-		Settings: w.cfg, Phones: w.agent, Sound: w.sound, Speech: w.speech, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Logger: log,
+		Settings: w.cfg, Phones: healthOf{w.agent, &w.down}, Sound: w.sound, Speech: w.speech, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Logger: log,
 	})
 	svc.Store(w.svc)
 	if err := w.agent.Start(ctx); err != nil {
@@ -198,6 +200,20 @@ func (w *world) start() {
 	if err := w.svc.Start(ctx); err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// healthOf tells of trunks that are down.
+type healthOf struct {
+	*sip.Agent
+	down *sync.Map
+}
+
+func (h healthOf) TrunkState(name string) (sip.TrunkState, bool) {
+	state, ok := h.Agent.TrunkState(name)
+	if why, is := h.down.Load(name); is {
+		state.Up, state.Reason = false, why.(string)
+	}
+	return state, ok
 }
 
 // stop ends Perezvon in good order.

@@ -70,9 +70,11 @@ const (
 	ResultInterrupted         Result = "interrupted"
 	ResultCancelled           Result = "cancelled"
 	ResultNotAllowed          Result = "not_allowed"
-	ResultMissed              Result = "missed"    // inbound: nobody answered
-	ResultAbandoned           Result = "abandoned" // inbound: the caller gave up
-	ResultBusy                Result = "busy"      // inbound: everybody was busy
+	ResultMissed              Result = "missed"          // inbound: nobody answered
+	ResultAbandoned           Result = "abandoned"       // inbound: the caller gave up
+	ResultBusy                Result = "busy"            // inbound: everybody was busy
+	ResultOutOfHours          Result = "out_of_hours"    // inbound: nobody answered outside the working hours
+	ResultCustomerCalled      Result = "customer_called" // callback: the customer called in and was answered
 )
 
 // Party is a side of a call: who owned a failure, who hung up.
@@ -163,8 +165,9 @@ type Request struct {
 
 // Attempt is one try to complete a call.
 type Attempt struct {
-	N           int        `json:"n"`               // from 1
-	Asked       bool       `json:"asked,omitempty"` // brought forward because the customer asked again: uses no budget
+	N           int        `json:"n"`                // from 1
+	Asked       bool       `json:"asked,omitempty"`  // brought forward because the customer asked again: uses no budget
+	Waited      bool       `json:"waited,omitempty"` // everybody was talking: uses no budget
 	StartedAt   time.Time  `json:"started_at"`
 	EndedAt     *time.Time `json:"ended_at,omitempty"`
 	Result      Result     `json:"result,omitempty"`

@@ -1,0 +1,209 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"perezvon/internal/route"
+	"perezvon/internal/store"
+)
+
+// look is how often a call that cannot be dialled yet looks again, where
+// nothing tells it earlier.
+const look = 5 * time.Second
+
+// obstacle is why a call that is due cannot be dialled yet. Waiting for it to
+// go uses no attempt and rings nobody.
+type obstacle struct {
+	why   string          // for people
+	final outcome         // when it is still there at the call's deadline
+	gone  <-chan struct{} // closed when it may be gone; nil: look again
+	leave func()          // when nobody waits for gone any more; may be nil
+}
+
+// clearTheWay waits until nothing stands between the call and its dialling.
+// It returns an outcome when that cannot be, or must be asked anew.
+func (c *Call) clearTheWay(plan route.Plan) *outcome {
+	told := ""
+	for {
+		o := c.obstacle(plan)
+		if o == nil {
+			return nil
+		}
+		if o.why != told {
+			told = o.why
+			c.log.Info("a call waits", "why", o.why)
+			c.enter(c.Record().State, o.why)
+		}
+		over := c.waitFor(o)
+		switch {
+		case c.ctx.Err() != nil, c.svc.draining.Err() != nil, c.closedUntil(time.Now()) != nil:
+			return &outcome{retry: retryAtOnce}
+		case over:
+			return &o.final
+		}
+	}
+}
+
+// waitFor returns when an obstacle may be gone; true means that the call's
+// time is over.
+func (c *Call) waitFor(o *obstacle) bool {
+	if o.leave != nil {
+		defer o.leave()
+	}
+	deadline := c.Record().Deadline
+	left := time.Until(deadline)
+	timer := time.NewTimer(min(look, max(0, left)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-o.gone:
+	case <-c.ctx.Done():
+	case <-c.svc.draining.Done():
+	}
+	return !time.Now().Before(deadline)
+}
+
+// obstacle returns what stands in the way now, nil if nothing does.
+func (c *Call) obstacle(plan route.Plan) *obstacle {
+	if why := c.svc.trunksDown(c.line.Trunks); why != "" {
+		return &obstacle{why: why, final: outcome{
+			result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why,
+		}}
+	}
+	if gone, leave := c.svc.callsIn.await(c.Record().Number); gone != nil {
+		const why = "the customer is calling in"
+		return &obstacle{why: why, gone: gone, leave: leave, final: outcome{
+			result: store.ResultExpired, code: codeMissed, owner: store.PartyCustomer, reason: why,
+		}}
+	}
+	if free, leave := c.svc.presence.await(phonesOf(plan)); free != nil {
+		const why = "all managers are talking"
+		return &obstacle{why: why, gone: free, leave: leave, final: outcome{
+			result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager, reason: why,
+		}}
+	}
+	return nil
+}
+
+// phonesOf lists whom a plan may ring.
+func phonesOf(plan route.Plan) []string {
+	var phones []string
+	for _, s := range plan.Steps {
+		for _, t := range s.Targets {
+			phones = append(phones, phoneOf(t))
+		}
+	}
+	return phones
+}
+
+// trunksDown says why none of the trunks works; empty: one does, or may.
+func (s *Service) trunksDown(names []string) string {
+	reasons := make([]string, 0, len(names))
+	for _, name := range names {
+		state, ok := s.phones.TrunkState(name)
+		if !ok || state.Up {
+			return ""
+		}
+		reasons = append(reasons, "trunk "+name+" is down: "+state.Reason)
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// working leaves out the trunks that are down, unless all of them are.
+func (s *Service) working(names []string) []string {
+	up := make([]string, 0, len(names))
+	for _, name := range names {
+		if s.trunksDown([]string{name}) == "" {
+			up = append(up, name)
+		}
+	}
+	if len(up) == 0 {
+		return names
+	}
+	return up
+}
+
+// closedUntil returns the line's next opening when it is closed at a time.
+func (c *Call) closedUntil(at time.Time) *time.Time {
+	if c.line.Hours == nil || route.Open(c.line.Hours, at) {
+		return nil
+	}
+	opening, ok := route.NextOpening(c.line.Hours, at)
+	if !ok { // the configuration has changed since the request came
+		opening = at.Add(MaxAhead)
+	}
+	return &opening
+}
+
+// schedule puts the call aside until its line opens. The time-to-live counts
+// from then.
+func (c *Call) schedule(opening time.Time) {
+	c.change(store.EventCallState, func(r store.Call) any {
+		return stateData{State: r.State, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: "the line is closed until then"}
+	}, func(r *store.Call) {
+		r.State, r.NextAt = store.StateScheduled, &opening
+		r.Deadline = opening.Add(c.settings().TTL)
+	})
+}
+
+// holdCustomer takes the right to call the customer's number: nobody is
+// called twice at once. It is taken before the manager is rung, who would
+// otherwise be rung for nothing.
+func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
+	const setup = time.Hour // more than any route rings
+	name := "customer:" + c.Record().Number
+	for told := false; ; told = true {
+		lease, err := s.records.AcquireLease(c.ctx, name, leaseOwner, s.set.Limits.MaxCall+setup)
+		if err == nil {
+			return func() {
+				if s.releaseLease(lease) != nil {
+					s.stragglers.Go(func() { s.keepReleasing(lease) })
+				}
+			}, nil
+		}
+		o := &obstacle{why: "another call of ours is with this number", final: outcome{
+			result: store.ResultExpired, code: codeMissed, owner: store.PartyUs, reason: "another call of ours is with this number",
+		}}
+		if !errors.Is(err, store.ErrHeld) && c.ctx.Err() == nil {
+			c.log.Error("the lease of the customer's number could not be taken", "err", err)
+			o.why = "the store does not answer"
+			o.final = outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: o.why}
+		}
+		if !told {
+			c.enter(c.Record().State, o.why)
+		}
+		if over := c.waitFor(o); over {
+			return nil, &o.final
+		}
+		if c.ctx.Err() != nil || s.draining.Err() != nil {
+			return nil, &outcome{retry: retryAtOnce}
+		}
+	}
+}
+
+func (s *Service) releaseLease(lease store.Lease) error {
+	ctx, cancel := context.WithTimeout(s.quit, soon)
+	defer cancel()
+	return s.records.ReleaseLease(ctx, lease)
+}
+
+// keepReleasing gives a lease back as soon as the store takes it: nobody could
+// call the number until then.
+func (s *Service) keepReleasing(lease store.Lease) {
+	s.log.Warn("the lease of a customer's number could not be given back; it is tried again", "lease", lease.Name)
+	tick := time.NewTicker(soon)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			if s.releaseLease(lease) == nil {
+				return
+			}
+		case <-s.draining.Done(): // the next start drops all leases
+			return
+		}
+	}
+}
