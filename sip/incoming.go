@@ -137,22 +137,31 @@ func uriUser(u *sipmsg.Uri) string {
 func (in *Incoming) handle() {
 	defer in.close()
 	defer in.a.rescue("handler", nil) // close answers 500
+	if in.begin() {
+		in.a.cfg.Handle(in.ctx, in)
+	}
+}
+
+// begin answers 100 and finds out where the dialog's requests will go; false
+// means that the caller has given up already. It is no part of handle, whose
+// stack stays as long as the call.
+func (in *Incoming) begin() bool {
 	in.mu.Lock()
-	if in.aborted == nil {
+	gone := in.aborted != nil
+	if !gone {
 		in.a.respond(in.req, in.tx, sipmsg.StatusTrying, "Trying")
 	}
-	gone := in.aborted != nil
 	in.mu.Unlock()
 	if gone {
-		return
+		return false
 	}
 	rec := in.d.record()
 	if err := in.a.aim(in.a.base, &rec, sourceOf(in.req)); err != nil {
 		in.a.log.Info("sip: contact or route of an INVITE is not usable", "call_id", in.CallID, "error", err)
 		rec.RouteSet = nil
 	}
-	rec = in.d.update(func(r *DialogRecord) { r.Destination, r.RouteSet = rec.Destination, rec.RouteSet })
-	in.a.cfg.Handle(in.ctx, in)
+	in.d.update(func(r *DialogRecord) { r.Destination, r.RouteSet = rec.Destination, rec.RouteSet })
+	return true
 }
 
 // close ends what handle began.
