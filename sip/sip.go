@@ -56,7 +56,10 @@ type Config struct {
 	// when Handle returns. A handler that returns without a final response, or
 	// panics, makes a 500.
 	Handle func(ctx context.Context, in *Incoming)
-	Logger *slog.Logger // nil: slog.Default
+	// OnTrunk is told of every trunk that goes down or comes back, in order and
+	// from one goroutine. It must not block. May be nil.
+	OnTrunk func(TrunkState)
+	Logger  *slog.Logger // nil: slog.Default
 }
 
 // Trunk is a provider or another PBX.

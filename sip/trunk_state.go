@@ -76,6 +76,7 @@ func (c *condition) judge(now time.Time, register bool) verdict {
 // news is a change that somebody has to be told of.
 type news struct {
 	state    TrunkState
+	changed  bool // of Up; else it is known for the first time
 	nameless bool // the host has, or had, no address: the log has that already
 }
 
@@ -168,7 +169,7 @@ func (a *Agent) learn(t *trunk, change func(*condition)) {
 	}
 	if was.up != c.last.up || c.last.known && !was.known {
 		// Under c.mu, or two changes of one trunk could change places.
-		a.news.add(news{state: t.snapshot(now), nameless: was.nameless || c.last.nameless})
+		a.news.add(news{state: t.snapshot(now), changed: was.up != c.last.up, nameless: was.nameless || c.last.nameless})
 	}
 }
 
@@ -190,7 +191,8 @@ func (t *trunk) nameless() string {
 	return fmt.Sprintf("host %s has no address (%s); check the name in %s and the DNS server of this machine", hop.host, dnsReason(why), hop.setting)
 }
 
-// tellNews tells of trunks that go down and come back, until the agent closes.
+// tellNews tells of trunks that go down and come back, in the log and through
+// OnTrunk, until the agent closes.
 func (a *Agent) tellNews() {
 	for {
 		select {
@@ -211,5 +213,8 @@ func (a *Agent) tell(n news) {
 		a.log.Info("sip: trunk is up", "trunk", n.state.Name, "address", n.state.Address, "registered", n.state.Registered)
 	default:
 		a.log.Warn("sip: trunk is down", "trunk", n.state.Name, "address", n.state.Address, "why", n.state.Reason)
+	}
+	if n.changed && a.cfg.OnTrunk != nil {
+		a.cfg.OnTrunk(n.state)
 	}
 }
