@@ -25,7 +25,7 @@ type Agent struct {
 	listeners []*listener
 	tp        *sipmsg.TransportLayer
 	tx        *sipmsg.TransactionLayer
-	secret    []byte // of keyedTag
+	secret    []byte // of keyedTag and, without a password, contactToken
 	inbox     *inbox
 	sent      sent
 	doorbell  doorbell
@@ -45,10 +45,14 @@ type Agent struct {
 	serving sync.WaitGroup // read loops
 	closed  chan struct{}  // closed when Close has finished
 
-	answered atomic.Int64 // dialogs confirmed since the start
-	panics   atomic.Uint64
-	astray   atomic.Uint64
-	deaf     atomic.Bool // a listener died
+	registrations []*registration // guarded by mu
+
+	answered     atomic.Int64 // dialogs confirmed since the start
+	registered   atomic.Uint64
+	unregistered atomic.Uint64
+	panics       atomic.Uint64
+	astray       atomic.Uint64
+	deaf         atomic.Bool // a listener died
 }
 
 // New checks the configuration and builds an agent. It owns cfg.Listen from
@@ -58,7 +62,9 @@ func New(cfg Config) (*Agent, error) {
 		closeAll(cfg.Listen)
 		return nil, errors.New("sip: Listen and Handle are required")
 	}
-	peers, err := newDirectory(&cfg)
+	secret := make([]byte, 32)
+	_, _ = rand.Read(secret) // never fails
+	peers, err := newDirectory(&cfg, secret)
 	if err != nil {
 		closeAll(cfg.Listen)
 		return nil, err
@@ -69,20 +75,21 @@ func New(cfg Config) (*Agent, error) {
 	a := &Agent{
 		cfg: cfg, log: cfg.Logger, journal: cfg.Journal, peers: peers,
 		dead: make(chan struct{}), fatal: make(chan error, 1), closed: make(chan struct{}),
-		secret: make([]byte, 32), inbox: newInbox(),
+		secret: secret, inbox: newInbox(),
 	}
 	a.calls.init()
 	a.sent.init()
 	a.news.init()
 	peers.onResolved = a.relearn
-	_, _ = rand.Read(a.secret) // never fails
 	if a.journal == nil {
 		a.journal = noJournal{}
 	}
 	a.cfg.UserAgent = plainText(cfg.UserAgent)
 	a.base, a.cancel = context.WithCancelCause(context.Background())
 	for _, c := range cfg.Listen {
-		a.listeners = append(a.listeners, newListener(c, peers.allows, a.stranger))
+		l := newListener(c, peers.allows, a.stranger)
+		l.expected = a.expected
+		a.listeners = append(a.listeners, l)
 	}
 	quiet := slog.New(newQuietHandler(cfg.Logger.Handler()))
 	a.tp = sipmsg.NewTransportLayer(net.DefaultResolver, sipmsg.NewParser(), nil, sipmsg.WithTransportLayerLogger(quiet))
@@ -114,7 +121,6 @@ func (a *Agent) Start(ctx context.Context) error {
 		a.serving.Go(func() { a.read(l) })
 	}
 	a.mu.Unlock()
-	a.spawn(a.tellNews)
 	for _, e := range a.peers.endpoints() {
 		if !e.literal() {
 			a.spawn(func() { a.keepResolved(e) })
@@ -132,6 +138,7 @@ func (a *Agent) Start(ctx context.Context) error {
 		}
 		a.log.Info("sip listens", "addr", l.local)
 	}
+	a.watchTrunks()
 	return nil
 }
 
@@ -235,8 +242,8 @@ func (a *Agent) isClosing() bool {
 	return a.closing
 }
 
-// Close refuses new calls, cancels what rings, ends open dialogs with BYE and
-// waits for the answers until ctx ends; then it closes the sockets and waits
+// Close refuses new calls, cancels what rings, ends open dialogs with BYE,
+// takes registrations back and waits for the answers until ctx ends; then it closes the sockets and waits
 // for every goroutine of the agent, Handle included. It is idempotent; later
 // calls wait for the first.
 func (a *Agent) Close(ctx context.Context) error {
@@ -251,6 +258,7 @@ func (a *Agent) Close(ctx context.Context) error {
 	defer close(a.closed)
 	a.cancel(ErrClosed)
 	err := a.hangUpAll(ctx)
+	a.awaitUnregistered(ctx)
 
 	a.mu.Lock()
 	a.ended = true
@@ -301,11 +309,15 @@ type Stats struct {
 	Reordered uint64 // packets held back to keep their order
 	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
 	Panics    uint64 // recovered
+	// Registrations counts successful ones since the start, refreshes among
+	// them, RegistrationsFailed the tries that failed at every address.
+	Registrations, RegistrationsFailed uint64
 }
 
 // Stats returns the counters as they are now.
 func (a *Agent) Stats() Stats {
 	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load(), Astray: a.astray.Load()}
+	s.Registrations, s.RegistrationsFailed = a.registered.Load(), a.unregistered.Load()
 	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
 	for _, l := range a.listeners {
 		s.Strangers += l.strangers.Load()

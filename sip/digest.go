@@ -32,10 +32,7 @@ func (l *login) challenged(res *sipmsg.Response) bool {
 	if l.user == "" || l.password == "" {
 		return false
 	}
-	c, name := &l.origin, "www-authenticate"
-	if res.StatusCode == sipmsg.StatusProxyAuthRequired {
-		c, name = &l.proxy, "proxy-authenticate"
-	}
+	c, name := l.challenger(res)
 	chosen := choose(res, name)
 	if chosen == nil {
 		return false
@@ -46,8 +43,62 @@ func (l *login) challenged(res *sipmsg.Response) bool {
 		}
 	}
 	c.tries++
-	c.chosen, c.count = chosen, 0
+	if c.chosen == nil || c.chosen.Nonce != chosen.Nonce {
+		c.count = 0
+	}
+	c.chosen = chosen
 	return true
+}
+
+// renew prepares for another request of the same kind: the last nonces are used
+// on, so that it need not be challenged, and may be refused once again.
+func (l *login) renew() {
+	for _, c := range []*challenge{&l.origin, &l.proxy} {
+		c.tries, c.stale = 0, 0
+	}
+}
+
+// forget drops nonces that were answered in vain.
+func (l *login) forget() { l.origin, l.proxy = challenge{}, challenge{} }
+
+// follow takes the nonce that a server wants to be used next (RFC 7616 3.5).
+func (l *login) follow(res *sipmsg.Response) {
+	for _, one := range []struct {
+		c    *challenge
+		name string
+	}{{&l.origin, "authentication-info"}, {&l.proxy, "proxy-authentication-info"}} {
+		next := digestValue(header(res, one.name), "nextnonce")
+		if one.c.chosen == nil || next == "" || next == one.c.chosen.Nonce {
+			continue
+		}
+		renewed := *one.c.chosen
+		renewed.Nonce = next
+		one.c.chosen, one.c.count = &renewed, 0
+	}
+}
+
+// digestValue returns one name=value of a comma list, without its quotes.
+func digestValue(list, name string) string {
+	for _, item := range splitQuoted(list, ',') {
+		if k, v, _ := strings.Cut(item, "="); strings.EqualFold(strings.TrimSpace(k), name) {
+			return unquote(strings.TrimSpace(v))
+		}
+	}
+	return ""
+}
+
+// answerable reports whether a 401 or 407 has a challenge of a kind we know.
+func (l *login) answerable(res *sipmsg.Response) bool {
+	_, name := l.challenger(res)
+	return choose(res, name) != nil
+}
+
+// challenger is who asks, and in which header.
+func (l *login) challenger(res *sipmsg.Response) (c *challenge, name string) {
+	if res.StatusCode == sipmsg.StatusProxyAuthRequired {
+		return &l.proxy, "proxy-authenticate"
+	}
+	return &l.origin, "www-authenticate"
 }
 
 // sign adds the credentials to a request that has its final form.

@@ -19,7 +19,8 @@ const closingRetry = 30
 // the 487 of a CANCEL, or a 500 when the handler returns without any.
 type Incoming struct {
 	// Trunks are the names of the trunks it may come from, in the order of
-	// the configuration: those of this address and port, else of this IP.
+	// the configuration: the one at whose registered Contact it is directed,
+	// else those of this address and port, else of this IP.
 	Trunks []string
 	// Extension is set when it comes from a phone's address; Trunks is empty
 	// then.
@@ -27,6 +28,10 @@ type Incoming struct {
 	// Called is the number that was dialled: RequestUser, else the user of To.
 	Called      string
 	RequestUser string // of the Request-URI
+	// ToUser is the user of To. Where a call comes to the Contact of a
+	// registration, RequestUser is the trunk's user name, and the number that
+	// was dialled stands here.
+	ToUser      string
 	From        string // user of From
 	FromDisplay string
 	CallID      string
@@ -51,7 +56,7 @@ type Incoming struct {
 
 // invited takes a first INVITE off the wire to its final response.
 func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
-	trunks, ext := a.peers.match(sourceOf(req), userOf(req.From().Address.User))
+	trunks, ext := a.whose(req)
 	if len(trunks) == 0 && ext == "" {
 		a.ring(sipmsg.INVITE, sourceOf(req)) // a stranger, let in by the dialog of another
 		return
@@ -80,11 +85,11 @@ func (a *Agent) newIncoming(req *sipmsg.Request, tx *sipmsg.ServerTx) *Incoming 
 	from, to := req.From(), req.To()
 	in := &Incoming{
 		RequestUser: uriUser(&req.Recipient), From: uriUser(&from.Address), CallID: callID(req),
-		FromDisplay: plainText(unescape(from.DisplayName)),
-		a:           a, req: req, tx: tx,
+		ToUser: uriUser(&to.Address), FromDisplay: plainText(unescape(from.DisplayName)),
+		a: a, req: req, tx: tx,
 	}
 	if in.Called = in.RequestUser; in.Called == "" {
-		in.Called = uriUser(&to.Address)
+		in.Called = in.ToUser
 	}
 	in.ctx, in.stop = context.WithCancelCause(a.base)
 	in.d = newDialog(a, a.incomingRecord(req), nil, nil)

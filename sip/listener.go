@@ -27,10 +27,11 @@ const (
 // ReadFrom is called by one goroutine only; the fields below inner are its.
 type listener struct {
 	net.PacketConn
-	read  func([]byte) (int, netip.AddrPort, error)
-	write func([]byte, netip.AddrPort) (int, error)
-	local netip.AddrPort
-	known func(netip.Addr) bool
+	read     func([]byte) (int, netip.AddrPort, error)
+	write    func([]byte, netip.AddrPort) (int, error)
+	local    netip.AddrPort
+	known    func(netip.Addr) bool
+	expected func([]byte) bool // lets packets in whose sender is not known; nil: none
 	// stranger is told of what is dropped because known said no.
 	stranger func(p []byte, from netip.AddrPort)
 
@@ -115,7 +116,7 @@ func (l *listener) arm() error {
 
 // accept drops keep-alives, strangers and what is not SIP.
 func (l *listener) accept(p []byte, from netip.AddrPort) bool {
-	if !l.known(from.Addr()) {
+	if !l.known(from.Addr()) && (l.expected == nil || !l.expected(p)) {
 		l.strangers.Add(1)
 		l.stranger(p, from)
 		return false

@@ -215,11 +215,14 @@ type bed struct {
 }
 
 // testAgent builds an agent with the trunk "carrier" and the extension 101,
-// both played by hand. It is closed at the end of the test, and whatever it
+// both played by hand. What is done before comes first. It is closed at the end of the test, and whatever it
 // has left behind makes the bubble fail.
-func testAgent(t *testing.T, adjust func(*Config)) *bed {
+func testAgent(t *testing.T, adjust func(*Config), before ...func(*memnet.Net)) *bed {
 	t.Helper()
 	n := memnet.New()
+	for _, f := range before {
+		f(n)
+	}
 	b := &bed{t: t, net: n, carrier: newPeer(t, n, carrierAddr), phone: newPeer(t, n, phoneAddr), log: &logBuffer{}, journal: &testJournal{recs: map[string]DialogRecord{}}}
 	cfg := Config{
 		Listen:     []net.PacketConn{n.MustListen(agentAddr)},

@@ -111,7 +111,7 @@ func TestMatchOrder(t *testing.T) {
 			{Number: "102", Contact: "sip:bob@192.0.2.10:5091"},
 			{Number: "103", Contact: "sip:103@192.0.2.77"},
 		},
-	})
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

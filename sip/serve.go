@@ -62,7 +62,7 @@ func (a *Agent) serveOther(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 		a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
-	if trunks, ext := a.peers.match(sourceOf(req), userOf(req.From().Address.User)); len(trunks) == 0 && ext == "" {
+	if trunks, ext := a.whose(req); len(trunks) == 0 && ext == "" {
 		return
 	}
 	allow := sipmsg.NewHeader("Allow", allowed)

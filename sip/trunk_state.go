@@ -12,7 +12,8 @@ import (
 //
 // A trunk is down while its host has no address, while it has to be registered,
 // is not, and at least one try has failed, and after two OPTIONS in a row
-// without a response, where 503 and 408 count as none.
+// without a response, where 503 and 408 count as none. One that is registered
+// and has never answered OPTIONS does not know them, and is up.
 type TrunkState struct {
 	Name string
 	Up   bool
@@ -67,7 +68,7 @@ func (c *condition) judge(now time.Time, register bool) verdict {
 		return verdict{known: true, reason: c.noAddress, nameless: true}
 	case register && !registered && c.refused != "":
 		return verdict{known: true, reason: c.refused}
-	case c.misses >= maxMisses:
+	case c.misses >= maxMisses && (c.heard || !registered):
 		return verdict{known: true, reason: c.unheard}
 	}
 	return verdict{up: true, known: registered || c.heard}
@@ -93,10 +94,7 @@ func (n *newsroom) add(one news) {
 	n.mu.Lock()
 	n.queue = append(n.queue, one)
 	n.mu.Unlock()
-	select {
-	case n.wake <- struct{}{}:
-	default:
-	}
+	nudge(n.wake)
 }
 
 func (n *newsroom) take() []news {
@@ -177,6 +175,18 @@ func (a *Agent) learn(t *trunk, change func(*condition)) {
 func (a *Agent) relearn() {
 	for _, t := range a.peers.trunks {
 		a.learn(t, func(c *condition) { c.noAddress = t.nameless() })
+		nudge(t.moved)
+	}
+}
+
+// disturb makes a trunk that registers do so at once.
+func (t *trunk) disturb() { nudge(t.disturbed) }
+
+// nudge leaves a token for whoever listens; nil: nobody does.
+func nudge(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 

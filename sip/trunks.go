@@ -19,6 +19,11 @@ type trunk struct {
 	host   *endpoint
 	proxy  *endpoint // nil: none
 	health condition
+
+	// Of a trunk that registers.
+	token     string        // in our Contact
+	moved     chan struct{} // has a token when its addresses may have changed
+	disturbed chan struct{} // has a token when it may have forgotten us
 }
 
 // hop is where requests to the trunk are sent.
@@ -81,7 +86,7 @@ type directory struct {
 	dialogs map[netip.Addr]int // guarded by mu; how many open dialogs there are with it
 }
 
-func newDirectory(cfg *Config) (*directory, error) {
+func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 	d := &directory{look: cfg.Resolve, dialogs: make(map[netip.Addr]int)}
 	if d.look == nil {
 		d.look = func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -98,6 +103,13 @@ func newDirectory(cfg *Config) (*directory, error) {
 			if one.proxy, err = newEndpoint(t.Proxy); err != nil {
 				return nil, fmt.Errorf("sip: trunk %s: proxy: %w", t.Name, err)
 			}
+		}
+		if t.Register {
+			if t.Username == "" {
+				return nil, fmt.Errorf("sip: trunk %s: registers and has no user name", t.Name)
+			}
+			one.token = contactToken(&t, secret)
+			one.moved, one.disturbed = make(chan struct{}, 1), make(chan struct{}, 1)
 		}
 		one.label()
 		d.trunks = append(d.trunks, one)

@@ -50,6 +50,8 @@ type Carrier struct {
 	client  map[string]*clientTx  // guarded by mu; by branch
 	changed chan struct{}         // guarded by mu; closed and renewed at every change
 	tries   map[string]*challenge // guarded by mu; by Call-ID: calls that were asked for a password
+	options int                   // guarded by mu; what OPTIONS get, 0: nothing
+	regs    *Registrar            // guarded by mu; nil: REGISTER gets 405
 
 	notes notes
 }
@@ -73,7 +75,7 @@ func NewCarrier(ctx context.Context, cfg Config) (*Carrier, error) {
 	c := &Carrier{
 		cfg: cfg, conn: conn, addr: addrPort(conn.LocalAddr()),
 		numbers: make(map[string]Script), nonces: make(map[string]bool), tries: make(map[string]*challenge),
-		server: make(map[string]*serverTx), client: make(map[string]*clientTx), changed: make(chan struct{}),
+		server: make(map[string]*serverTx), client: make(map[string]*clientTx), changed: make(chan struct{}), options: 200,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	c.wg.Go(c.read)

@@ -4,6 +4,7 @@ import (
 	"crypto/md5"
 	"crypto/rand"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"slices"
@@ -15,7 +16,7 @@ import (
 type Credentials struct {
 	Username, Password string
 	Realm              string   // default "lab"
-	Algorithms         []string // one challenge each, in this order: "MD5" (default), "SHA-256"
+	Algorithms         []string // one challenge each, in this order: "MD5" (default), "SHA-256", "SHA-512-256"
 	Status             int      // 407 (default) or 401
 	NoQOP              bool     // challenges as RFC 2069 did, without qop
 }
@@ -58,14 +59,9 @@ func (a Credentials) challenges(nonce string) []string {
 // check says what is wrong with an answer to a challenge, empty when it is
 // right. A wrong answer that is well formed is a wrong password.
 func (a Credentials) check(answer string, m *Message, known func(nonce string) bool) (problem string) {
-	scheme, rest, _ := strings.Cut(answer, " ")
-	if !strings.EqualFold(scheme, "Digest") {
+	d, ok := digestParams(answer)
+	if !ok {
 		return "the scheme is not Digest"
-	}
-	d := make(map[string]string)
-	for _, p := range splitList(rest) {
-		k, v, _ := strings.Cut(p, "=")
-		d[strings.ToLower(strings.TrimSpace(k))] = strings.Trim(strings.TrimSpace(v), `"`)
 	}
 	alg := d["algorithm"]
 	if alg == "" {
@@ -88,12 +84,27 @@ func (a Credentials) check(answer string, m *Message, known func(nonce string) b
 	return ""
 }
 
+// digestParams are the parameters of credentials, by lower-case name.
+func digestParams(value string) (map[string]string, bool) {
+	scheme, rest, _ := strings.Cut(value, " ")
+	d := make(map[string]string)
+	for _, p := range splitList(rest) {
+		k, v, _ := strings.Cut(p, "=")
+		d[strings.ToLower(strings.TrimSpace(k))] = strings.Trim(strings.TrimSpace(v), `"`)
+	}
+	return d, strings.EqualFold(scheme, "Digest")
+}
+
 const wrongPassword = "wrong user name or password"
 
 func (a Credentials) response(alg, method string, d map[string]string) string {
 	hash := func(s string) string {
-		if strings.EqualFold(alg, "SHA-256") {
+		switch strings.ToUpper(alg) {
+		case "SHA-256":
 			sum := sha256.Sum256([]byte(s))
+			return hex.EncodeToString(sum[:])
+		case "SHA-512-256":
+			sum := sha512.Sum512_256([]byte(s))
 			return hex.EncodeToString(sum[:])
 		}
 		sum := md5.Sum([]byte(s))

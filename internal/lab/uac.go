@@ -13,6 +13,7 @@ import (
 // CallOptions say whom a carrier calls, and as whom.
 type CallOptions struct {
 	To       netip.AddrPort // where the system under test listens for SIP
+	Account  string         // calls the Contact that this account has registered, in place of User at To
 	User     string         // user part of Request-URI and To: the number that is called
 	From     string         // user part of From: who calls
 	Display  string         // display name of From
@@ -30,16 +31,20 @@ func (c *Carrier) Call(ctx context.Context, o CallOptions) (*Party, error) {
 	if c.closed {
 		return nil, errClosed
 	}
+	target, err := c.callee(&o)
+	if err != nil {
+		return nil, fmt.Errorf("lab: call %s: %w", o.User, err)
+	}
 	p, err := c.newParty(ctx, o.From, newTag()+"@"+c.addr.Addr().String(), o.Script)
 	if err != nil {
 		return nil, fmt.Errorf("lab: call %s: %w", o.User, err)
 	}
-	p.peer, p.target = o.To, fmt.Sprintf("sip:%s@%s", o.User, o.To)
+	p.peer, p.target = o.To, target
 	p.localParty = fmt.Sprintf("<sip:%s@%s>", o.From, c.addr)
 	if o.Display != "" {
 		p.localParty = fmt.Sprintf("%q %s", o.Display, p.localParty)
 	}
-	p.remoteParty = "<" + p.target + ">"
+	p.remoteParty = fmt.Sprintf("<sip:%s@%s>", o.User, o.To)
 	m, to := p.compose("INVITE")
 	for i, f := range m.fields {
 		if f.name == "To" { // the other side has no tag yet

@@ -47,10 +47,9 @@ func (c *Carrier) takeRequest(m *Message, from netip.AddrPort) {
 	case m.toTag() != "":
 		c.takeInDialog(m, from)
 	case m.Method == "OPTIONS":
-		tx := c.begin(m, from, nil)
-		res := tx.response(200, "OK", newTag())
-		res.add("Allow", allow)
-		c.respond(tx, res)
+		c.takeOPTIONS(m, from)
+	case m.Method == "REGISTER" && c.regs != nil:
+		c.regs.take(m, from)
 	default:
 		c.refuse(m, from, 405, "Method Not Allowed")
 	}
