@@ -78,14 +78,18 @@ func newServer(t *testing.T, s setup) *server {
 	fmt.Fprintf(&b, "http: {listen: \"127.0.0.1:%d\"}\n", srv.http)
 	fmt.Fprintf(&b, "sip: {listen: [\"udp://127.0.0.1:%d\"]}\n", srv.sip)
 	fmt.Fprintf(&b, "media: {ports: %d-%d, codecs: [%s]}\n", srv.media, srv.media+s.ports-1, s.codecs)
-	fmt.Fprintf(&b, "trunks:\n  - {name: carrier, host: %q%s}\n", s.trunk, s.trunkMore)
+	quiet := ", options: \"off\"" // SIPp takes every request for its scenario's
+	if strings.Contains(s.trunkMore, "options:") {
+		quiet = ""
+	}
+	fmt.Fprintf(&b, "trunks:\n  - {name: carrier, host: %q%s%s}\n", s.trunk, s.trunkMore, quiet)
 	trunks := "carrier"
 	if s.backup != "" {
-		fmt.Fprintf(&b, "  - {name: backup, host: %q}\n", s.backup)
+		fmt.Fprintf(&b, "  - {name: backup, host: %q, options: \"off\"}\n", s.backup)
 		trunks += ", backup"
 	}
 	for i, host := range s.others {
-		fmt.Fprintf(&b, "  - {name: other-%d, host: %q}\n", i, host)
+		fmt.Fprintf(&b, "  - {name: other-%d, host: %q, options: \"off\"}\n", i, host)
 	}
 	fmt.Fprintf(&b, "extensions:\n  - {number: %q, name: Anna, contact: \"sip:%s@%s\"}\n", managerPort, managerPort, s.manager)
 	for i := range s.others {
