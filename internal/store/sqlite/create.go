@@ -104,15 +104,19 @@ func (o *createOp) byKey(t *conn) (bool, error) {
 	return true, nil
 }
 
+// findOpenCallback finds the oldest open callback to a line and number. SQLite
+// would rather walk through all callbacks there ever were, in the order of their
+// creation.
+const findOpenCallback = `SELECT id, data FROM calls INDEXED BY calls_open
+	WHERE open = 1 AND line = ? AND number = ? AND kind = ? AND id <> ? ORDER BY rowid LIMIT 1`
+
 // openCallback finds the callback to the same line and number that is still
 // open and returns its id.
 func (o *createOp) openCallback(t *conn) (id string, err error) {
 	if o.row.Kind != store.KindCallback || o.row.Number == "" {
 		return "", nil
 	}
-	_, err = t.row(`SELECT id, data FROM calls
-		WHERE open = 1 AND line = ? AND number = ? AND kind = ? AND id <> ? ORDER BY created_at LIMIT 1`,
-		[]any{o.row.Line, o.row.Number, string(store.KindCallback), o.row.ID}, &id, &o.existing)
+	_, err = t.row(findOpenCallback, []any{o.row.Line, o.row.Number, string(store.KindCallback), o.row.ID}, &id, &o.existing)
 	return id, err
 }
 
