@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,32 +18,34 @@ import (
 
 const (
 	// resolveEvery is how long a looked up address is used before it is asked
-	// for again.
+	// for again. The resolver of the system does not tell how long it may be.
 	resolveEvery   = time.Minute
-	resolveTimeout = 2 * time.Second
+	resolveAgain   = 10 * time.Second // the same while the DNS does not answer
+	resolveTimeout = 2 * time.Second  // of one question
 
 	bothWays = "calls to and from it"
 )
 
-type resolveFunc func(ctx context.Context, host string) ([]netip.Addr, error)
-
 // endpoint is a configured host and what it resolves to.
 type endpoint struct {
-	host    string
-	port    uint16
-	owner   string // whose it is: trunk provider, extension 101
-	setting string // where the configuration has it
-	fails   string // what does not work while it has no address; empty: nothing
+	host      string
+	port      uint16 // 0: SRV records say, else 5060
+	transport string // udp or tcp
+	owner     string // whose it is: trunk provider, extension 101
+	setting   string // where the configuration has it
+	fails     string // what does not work while it has no address; empty: nothing
 
 	mu      sync.Mutex
-	addrs   []netip.Addr // guarded by mu; the last good ones
-	until   time.Time    // guarded by mu
-	trouble error        // guarded by mu; why there is no address; nil: there is one, or nobody has asked
+	targets []target  // guarded by mu; the last good ones
+	rests   rests     // guarded by mu
+	until   time.Time // guarded by mu
+	trouble error     // guarded by mu; why there is no address; nil: there is one, or nobody has asked
 }
 
-// newEndpoint reads host[:port]. A literal address needs no look-up.
-func newEndpoint(hostport string) (*endpoint, error) {
-	e := &endpoint{host: strings.TrimSpace(hostport), port: uint16(sipmsg.DefaultUdpPort)}
+// newEndpoint reads host[:port]. A literal address needs no look-up. An empty
+// transport is udp.
+func newEndpoint(hostport, transport string) (*endpoint, error) {
+	e := &endpoint{host: strings.TrimSpace(hostport), transport: cmp.Or(transport, transportUDP), rests: rests{}}
 	if h, p, err := net.SplitHostPort(e.host); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
@@ -53,23 +56,43 @@ func newEndpoint(hostport string) (*endpoint, error) {
 	if e.host == "" {
 		return nil, errors.New("host is empty")
 	}
+	if e.transport != transportUDP && e.transport != transportTCP {
+		return nil, fmt.Errorf("transport %q is neither udp nor tcp", cut(e.transport))
+	}
 	if ip, err := netip.ParseAddr(e.host); err == nil {
-		e.addrs = []netip.Addr{ip.Unmap()}
+		port := cmp.Or(e.port, uint16(sipmsg.DefaultUdpPort))
+		e.targets = []target{{addrs: []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), port)}}}
 	}
 	return e, nil
 }
 
 func (e *endpoint) literal() bool { _, err := netip.ParseAddr(e.host); return err == nil }
 
-// current returns the addresses as last looked up.
-func (e *endpoint) current() []netip.Addr {
+// current returns the addresses as last looked up, in the order of the look-up.
+func (e *endpoint) current() []netip.AddrPort {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.addrs
+	var all []netip.AddrPort
+	for _, t := range e.targets {
+		all = append(all, t.addrs...)
+	}
+	return all
 }
 
+// at reports whether this is exactly one of the host's addresses.
 func (e *endpoint) at(a netip.AddrPort) bool {
-	return e.port == a.Port() && slices.Contains(e.current(), a.Addr())
+	return e.any(func(own netip.AddrPort) bool { return own == a })
+}
+
+// on reports whether one of the host's addresses has this IP.
+func (e *endpoint) on(ip netip.Addr) bool {
+	return e.any(func(own netip.AddrPort) bool { return own.Addr() == ip })
+}
+
+func (e *endpoint) any(fits func(netip.AddrPort) bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return slices.ContainsFunc(e.targets, func(t target) bool { return slices.ContainsFunc(t.addrs, fits) })
 }
 
 // missing says why the host has no address, nil if it has or if nobody asked.
@@ -79,34 +102,60 @@ func (e *endpoint) missing() error {
 	return e.trouble
 }
 
-// resolve returns addresses not older than resolveEvery. Where the look-up
-// fails the last good ones are used on.
-func (e *endpoint) resolve(ctx context.Context, look resolveFunc) ([]netip.Addr, error) {
+// resolve looks the host up unless that was done less than resolveEvery ago.
+// Where it fails the last good addresses are used on.
+func (e *endpoint) resolve(ctx context.Context, look lookUps) error {
 	e.mu.Lock()
-	addrs, fresh := e.addrs, e.literal() || time.Now().Before(e.until)
+	fresh := e.literal() || time.Now().Before(e.until)
 	e.mu.Unlock()
 	if fresh {
-		return addrs, nil
+		return nil
 	}
-	limited, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	found, err := look(limited, e.host)
-	if err == nil && len(found) == 0 {
-		err = errors.New("the name has none")
-	}
+	found, sure, err := look.targets(ctx, e.host, e.port, e.transport)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err == nil {
-		e.addrs, e.until, e.trouble = found, time.Now().Add(resolveEvery), nil
-		return found, nil
-	}
-	if len(e.addrs) > 0 {
-		return e.addrs, nil
+	switch {
+	case err == nil && (sure || len(e.targets) == 0):
+		e.targets, e.until, e.trouble = found, time.Now().Add(resolveEvery), nil
+		return nil
+	case len(e.targets) > 0:
+		// Not every call waits for a DNS server that is down.
+		e.until = time.Now().Add(resolveAgain)
+		return nil
 	}
 	if ctx.Err() == nil { // whoever asked still wants to know
 		e.trouble = err
 	}
-	return nil, fmt.Errorf("resolve %s: %w", e.host, err)
+	return fmt.Errorf("resolve %s: %w", e.host, err)
+}
+
+// order returns the addresses in the order in which to try them now: as SRV
+// records have it, those that failed a short while ago last.
+func (e *endpoint) order() []netip.AddrPort {
+	now := time.Now()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	addrs := inOrder(e.targets, chance)
+	e.rests.forget(now)
+	e.rests.last(addrs, now)
+	return addrs
+}
+
+// rest puts an address behind the others of the host for a while.
+func (e *endpoint) rest(a netip.AddrPort, d time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if d <= 0 {
+		d = restFor
+	}
+	e.rests[a] = time.Now().Add(min(d, maxRest))
+}
+
+// works takes an address that answered out of its rest.
+func (e *endpoint) works(a netip.AddrPort) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.rests, a)
 }
 
 // keepResolved looks the name up, again and again, until the agent closes. It
@@ -121,17 +170,17 @@ func (a *Agent) keepResolved(e *endpoint) {
 			return
 		case <-wait.C:
 		}
-		found, err := e.resolve(a.base, a.peers.look)
+		err := e.resolve(a.base, a.peers.look)
 		a.peers.publish()
 		switch why := e.missing(); {
 		case e.fails == "":
 		case why != nil && !told:
 			told = true
 			a.log.Warn("sip: a host has no address; what needs it fails until it has", "of", e.owner,
-				"host", e.host, "why", dnsReason(why), "fails", e.fails, "see", e.setting)
+				"host", e.host, "why", why, "fails", e.fails, "see", e.setting)
 		case err == nil && told:
 			told = false
-			a.log.Info("sip: a host has an address now", "of", e.owner, "host", e.host, "addrs", found)
+			a.log.Info("sip: a host has an address now", "of", e.owner, "host", e.host, "addrs", e.current())
 		}
 		wait.Reset(resolveEvery)
 	}
@@ -144,8 +193,8 @@ func (a *Agent) Unresolved() []string {
 	var all []string
 	for _, e := range a.peers.endpoints() {
 		if why := e.missing(); why != nil && e.fails != "" {
-			all = append(all, fmt.Sprintf("%s: host %s has no address (%s); %s fail until it has; see %s",
-				e.owner, e.host, dnsReason(why), e.fails, e.setting))
+			all = append(all, fmt.Sprintf("%s: host %s has no address (%s); %s fail until it has; check the name in %s and the DNS server of this machine",
+				e.owner, e.host, why, e.fails, e.setting))
 		}
 	}
 	return all

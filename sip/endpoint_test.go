@@ -47,15 +47,15 @@ func TestHostWithoutAddressIsToldOnceAndAgainWhenItHasOne(t *testing.T) {
 		})
 		synctest.Wait()
 		want := []string{
-			"trunk carrier: host sip.example.net has no address (no such host); calls to and from it fail until it has; see trunks[].host",
-			"extension 102: host borises-phone.local has no address (no such host); calls to and from it fail until it has; see extensions[].contact",
+			"trunk carrier: host sip.example.net has no address (no such host; asked for A sip.example.net); calls to and from it fail until it has; check the name in trunks[].host and the DNS server of this machine",
+			"extension 102: host borises-phone.local has no address (no such host; asked for A borises-phone.local); calls to and from it fail until it has; check the name in extensions[].contact and the DNS server of this machine",
 		}
 		if got := b.agent.Unresolved(); !slices.Equal(got, want) {
 			t.Errorf("unresolved: %q", got)
 		}
 		time.Sleep(3 * resolveEvery)
 		log := b.log.String()
-		if strings.Count(log, "level=WARN") != 2 || !strings.Contains(log, `of="trunk carrier" host=sip.example.net why="no such host"`) {
+		if strings.Count(log, "level=WARN") != 2 || !strings.Contains(log, `of="trunk carrier" host=sip.example.net why="no such host; asked for A sip.example.net"`) {
 			t.Errorf("log:\n%s", log)
 		}
 		dns.set("sip.example.net", "10.0.0.9")
@@ -101,11 +101,11 @@ func TestUnresolvedHostSaysWhatItIsNeededFor(t *testing.T) {
 		})
 		synctest.Wait()
 		for i, want := range []string{
-			"trunk open: host a.example has no address (no such host); calls to and from it fail",
-			"trunk walled: host b.example has no address (no such host); calls to it fail",
-			"trunk proxied: host c.example has no address (no such host); calls from it fail",
-			"trunk proxied: host d.example has no address (no such host); calls to and from it fail",
-			"trunk both: host f.example has no address (no such host); calls to it fail",
+			"trunk open: host a.example has no address (no such host; asked for A a.example); calls to and from it fail",
+			"trunk walled: host b.example has no address (no such host; asked for A b.example); calls to it fail",
+			"trunk proxied: host c.example has no address (no such host; asked for A c.example); calls from it fail",
+			"trunk proxied: host d.example has no address (no such host; asked for A d.example); calls to and from it fail",
+			"trunk both: host f.example has no address (no such host; asked for A f.example); calls to it fail",
 		} {
 			if got := b.agent.Unresolved(); len(got) != 5 || !strings.HasPrefix(got[i], want) {
 				t.Errorf("%q, want %q", got, want)

@@ -52,6 +52,8 @@ type Failure struct {
 	// Crossed says that a 2xx crossed our CANCEL: somebody picked up. It was
 	// acknowledged and ended with BYE.
 	Crossed bool
+	// RetryAfter is how long the far side asks to be left alone; 0: it does not.
+	RetryAfter time.Duration
 	// Destination is the ip:port that was tried last; where Unresolved, the
 	// host or the target's name. It may be empty.
 	Destination string

@@ -81,7 +81,7 @@ func FuzzHeaderTexts(f *testing.F) {
 		}
 		_ = challenges(s)
 		_, _ = parseURI(s)
-		_, _ = newEndpoint(s)
+		_, _ = newEndpoint(s, "")
 	})
 }
 

@@ -51,6 +51,7 @@ func (q *asking) round(ctx context.Context) time.Duration {
 			// Not all trunks in the same moment.
 			return q.t.Options - upTo(q.t.Options/10)
 		}
+		q.t.hop().rest(dest, 0) // calls try the others first
 		if why == "" {
 			why = miss
 		}

@@ -39,7 +39,9 @@ func (a *Agent) Invite(ctx context.Context, inv Invite) (*Dialog, error) {
 	}
 	for i, dest := range p.dests {
 		var d *Dialog
-		if d, f = a.newOutgoing(p, dest, offer).run(ctx); f == nil {
+		d, f = a.newOutgoing(p, dest, offer).run(ctx)
+		p.hop.learn(dest, f)
+		if f == nil {
 			return d, nil
 		}
 		if !f.next() || i == len(p.dests)-1 {
@@ -54,16 +56,31 @@ func (a *Agent) Invite(ctx context.Context, inv Invite) (*Dialog, error) {
 func (f *Failure) next() bool {
 	switch f.Kind {
 	case NoResponse, Transport:
-		return true
+		return f.Rang == 0
 	case Rejected:
 		return f.Status >= 500 && f.Status < 600 && f.Rang == 0
 	}
 	return false
 }
 
+// learn notes what a request to one address of the host came to: silence, a
+// broken connection and 503 put it behind the others for a while, the latter
+// for as long as it asks (RFC 3261 21.5.4, RFC 3263 4.3).
+func (e *endpoint) learn(dest netip.AddrPort, f *Failure) {
+	switch {
+	case f == nil:
+		e.works(dest)
+	case f.Kind == NoResponse, f.Kind == Transport, f.Kind == Rejected && f.Status == sipmsg.StatusServiceUnavailable:
+		e.rest(dest, f.RetryAfter)
+	case f.Kind == Rejected, f.Kind == RingTimeout:
+		e.works(dest)
+	}
+}
+
 // plan is what all attempts of one Invite have in common.
 type plan struct {
 	inv    Invite
+	hop    *endpoint
 	dests  []netip.AddrPort
 	target string // Request-URI
 	user   string // of From and Contact
@@ -85,6 +102,7 @@ func (a *Agent) plan(ctx context.Context, inv Invite) (*plan, *Failure) {
 		uri.Host, uri.Port = p.trunk.domain()
 	}
 	var f *Failure
+	p.hop = hop
 	if p.dests, f = a.reach(ctx, hop, inv.Target); f != nil {
 		return nil, f
 	}

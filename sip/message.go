@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -136,40 +137,49 @@ func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPor
 			return err
 		}
 	}
-	port := uint16(sipmsg.DefaultUdpPort)
+	var port uint16
 	if uri.Port > 0 && uri.Port < 65536 {
 		port = uint16(uri.Port)
 	}
-	ip, err := netip.ParseAddr(uri.Host)
-	if err != nil {
-		ip = a.lookUp(ctx, uri.Host, source)
+	to := netip.AddrPort{}
+	if ip, err := netip.ParseAddr(uri.Host); err == nil {
+		to = netip.AddrPortFrom(ip.Unmap(), cmp.Or(port, uint16(sipmsg.DefaultUdpPort)))
+	} else {
+		to = a.lookUp(ctx, uri.Host, port, transportUDP, source)
 	}
-	ip = ip.Unmap()
+	ip := to.Addr()
 	if !ip.Is4() || ip.IsUnspecified() || source.IsValid() && inside(ip) && !inside(source.Addr()) {
 		if !source.IsValid() {
 			return fmt.Errorf("no address for %s", uri.Host)
 		}
-		rec.Destination = source.String()
-		return nil
+		to = source
 	}
-	rec.Destination = netip.AddrPortFrom(ip, port).String()
+	rec.Destination = to.String()
 	return nil
 }
 
-// lookUp resolves a host of a Contact or Record-Route once for the dialog: the
-// source if it is among the addresses, so that a round-robin name does not
-// send an ACK elsewhere than the INVITE.
-func (a *Agent) lookUp(ctx context.Context, host string, source netip.AddrPort) netip.Addr {
+// lookUp resolves a host of a Contact or Record-Route once for the dialog. It
+// is the source if that is among the addresses, so that a name with several
+// does not send an ACK elsewhere than the INVITE. port 0 is none.
+func (a *Agent) lookUp(ctx context.Context, host string, port uint16, transport string, source netip.AddrPort) netip.AddrPort {
+	var addrs []netip.AddrPort
 	for _, e := range a.peers.endpoints() {
-		if strings.EqualFold(e.host, host) && slices.Contains(e.current(), source.Addr()) {
-			return source.Addr()
+		if strings.EqualFold(e.host, host) && e.port == port && e.transport == transport {
+			addrs = append(addrs, e.order()...)
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
-	defer cancel()
-	addrs, err := a.peers.look(ctx, host)
-	if err != nil || len(addrs) == 0 || slices.Contains(addrs, source.Addr()) {
-		return source.Addr()
+	if len(addrs) == 0 {
+		found, _, err := a.peers.look.targets(ctx, host, port, transport)
+		if err != nil {
+			return source
+		}
+		addrs = inOrder(found, chance)
+	}
+	if slices.Contains(addrs, source) {
+		return source
+	}
+	if i := slices.IndexFunc(addrs, func(own netip.AddrPort) bool { return own.Addr() == source.Addr() }); i >= 0 {
+		return addrs[i]
 	}
 	return addrs[0]
 }

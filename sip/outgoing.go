@@ -336,6 +336,7 @@ func (o *outgoing) failure(kind FailureKind, res *sipmsg.Response) *Failure {
 	}
 	if res != nil {
 		f.Status, f.Phrase, f.Reasons = res.StatusCode, plainText(res.Reason), messageReasons(res)
+		f.RetryAfter = retryAfterOf(res)
 	}
 	return f
 }

@@ -114,7 +114,7 @@ func (r *registration) elsewhere() bool {
 		return false
 	}
 	if !r.bound.IsZero() {
-		return !slices.Contains(dests, r.dest)
+		return !r.t.hop().at(r.dest)
 	}
 	return !slices.Equal(sorted(dests), r.tried)
 }

@@ -480,7 +480,7 @@ func TestRegistersAtOnceWhenTheHostMoves(t *testing.T) {
 		a := registering(t, o, func(c *Config) { c.Trunks[1].Host, c.Resolve = "sip.example.net", dns.resolve })
 		_, standby := registrar(t, a.net, standbyAddr, o)
 		time.Sleep(30 * time.Minute)
-		if s := a.state(); s.Up || !strings.HasPrefix(s.Reason, "host sip.example.net has no address (no such host)") {
+		if s := a.state(); s.Up || !strings.HasPrefix(s.Reason, "host sip.example.net has no address (no such host; asked for A sip.example.net)") {
 			t.Errorf("nameless: %+v", s)
 		}
 		dns.set("sip.example.net", "10.0.0.20")

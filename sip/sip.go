@@ -31,6 +31,9 @@ const (
 	defaultRing      = 3 * time.Minute
 	maxForwards      = 70 // RFC 3261 8.1.1.6
 	maxAddresses     = 4  // of one host are tried for one call
+
+	transportUDP = "udp"
+	transportTCP = "tcp"
 )
 
 // Config is what an Agent needs. Listen and Handle are required.
@@ -49,7 +52,11 @@ type Config struct {
 	Extensions []Extension
 	// Resolve looks a host name up; nil: net.DefaultResolver, IPv4 only.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
-	Journal Journal // nil: dialogs are not journalled
+	// LookupSRV returns the SRV records of _service._proto.name (RFC 2782), in
+	// any order, their targets without a dot at the end. nil:
+	// net.DefaultResolver, or no records where Resolve is set.
+	LookupSRV func(ctx context.Context, service, proto, name string) ([]*net.SRV, error)
+	Journal   Journal // nil: dialogs are not journalled
 	// Handle is called in its own goroutine for every new INVITE of a known
 	// peer. Its context ends, with a cause, when the caller cancels (*Failure),
 	// when the dialog is over (Ended), when the agent closes (ErrClosed), and
@@ -64,8 +71,10 @@ type Config struct {
 
 // Trunk is a provider or another PBX.
 type Trunk struct {
-	Name     string
-	Host     string // host or host:port; the port is 5060 if left out
+	Name string
+	// Host is host or host:port. Without a port its SRV records are used, and
+	// if it has none its addresses at port 5060 (RFC 3263).
+	Host     string
 	Username string // also the user of our Contact
 	AuthUser string // for digest; empty: Username
 	Password string

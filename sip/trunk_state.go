@@ -143,7 +143,7 @@ func (t *trunk) snapshot(now time.Time) TrunkState {
 	at := c.address
 	if hop := t.hop(); !at.IsValid() {
 		if addrs := hop.current(); len(addrs) > 0 {
-			at = netip.AddrPortFrom(addrs[0].Unmap(), hop.port)
+			at = addrs[0]
 		}
 	}
 	if at.IsValid() {
@@ -198,7 +198,7 @@ func (t *trunk) nameless() string {
 	if why == nil {
 		return ""
 	}
-	return fmt.Sprintf("host %s has no address (%s); check the name in %s and the DNS server of this machine", hop.host, dnsReason(why), hop.setting)
+	return fmt.Sprintf("host %s has no address (%s); check the name in %s and the DNS server of this machine", hop.host, why, hop.setting)
 }
 
 // tellNews tells of trunks that go down and come back, in the log and through

@@ -60,7 +60,7 @@ func TestTrunkWithoutAnAddressIsDownUntilItHasOne(t *testing.T) {
 		synctest.Wait()
 		s := trunkState(t, b.agent, "named")
 		if s.Up || !s.Known || s.Address != "" || s.Transport != "tcp" ||
-			s.Reason != "host sip.example.net has no address (no such host); check the name in trunks[].host and the DNS server of this machine" {
+			s.Reason != "host sip.example.net has no address (no such host; asked for A sip.example.net); check the name in trunks[].host and the DNS server of this machine" {
 			t.Errorf("down: %+v", s)
 		}
 		dns.set("sip.example.net", "10.0.0.9")

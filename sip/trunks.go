@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,7 +61,7 @@ func (t *trunk) domain() (host string, port int) {
 	if t.Domain != "" {
 		return t.Domain, 0
 	}
-	if t.host.port != uint16(sipmsg.DefaultUdpPort) {
+	if t.host.port != 0 && t.host.port != uint16(sipmsg.DefaultUdpPort) {
 		return t.host.host, int(t.host.port)
 	}
 	return t.host.host, 0
@@ -74,7 +75,7 @@ type extension struct {
 
 // directory knows who may speak to us, and from where.
 type directory struct {
-	look       resolveFunc
+	look       lookUps
 	trunks     []*trunk
 	extensions []*extension
 	known      atomic.Pointer[map[netip.Addr]struct{}] // addresses of hosts, as resolved
@@ -87,20 +88,15 @@ type directory struct {
 }
 
 func newDirectory(cfg *Config, secret []byte) (*directory, error) {
-	d := &directory{look: cfg.Resolve, dialogs: make(map[netip.Addr]int)}
-	if d.look == nil {
-		d.look = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip4", host)
-		}
-	}
+	d := &directory{look: newLookUps(cfg), dialogs: make(map[netip.Addr]int)}
 	for _, t := range cfg.Trunks {
-		host, err := newEndpoint(t.Host)
+		host, err := newEndpoint(t.Host, t.Transport)
 		if err != nil {
 			return nil, fmt.Errorf("sip: trunk %s: %w", t.Name, err)
 		}
 		one := &trunk{Trunk: t, host: host, health: condition{last: verdict{up: true}, since: time.Now()}}
 		if t.Proxy != "" {
-			if one.proxy, err = newEndpoint(t.Proxy); err != nil {
+			if one.proxy, err = newEndpoint(t.Proxy, t.Transport); err != nil {
 				return nil, fmt.Errorf("sip: trunk %s: proxy: %w", t.Name, err)
 			}
 		}
@@ -125,7 +121,8 @@ func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 			hostport = net.JoinHostPort(hostport, strconv.Itoa(one.uri.Port))
 		}
 		var err error
-		if one.hop, err = newEndpoint(hostport); err != nil {
+		transport, _ := param(one.uri.UriParams, "transport")
+		if one.hop, err = newEndpoint(hostport, strings.ToLower(transport)); err != nil {
 			return nil, fmt.Errorf("sip: extension %s: %w", e.Number, err)
 		}
 		one.hop.owner, one.hop.setting, one.hop.fails = "extension "+e.Number, "extensions[].contact", bothWays
@@ -159,7 +156,7 @@ func (d *directory) publish() {
 	set := make(map[netip.Addr]struct{})
 	for _, e := range d.endpoints() {
 		for _, a := range e.current() {
-			set[a] = struct{}{}
+			set[a.Addr()] = struct{}{}
 		}
 	}
 	d.known.Store(&set)
@@ -167,18 +164,14 @@ func (d *directory) publish() {
 
 // resolve returns the addresses to send to, in order, at most maxAddresses.
 func (d *directory) resolve(ctx context.Context, e *endpoint) ([]netip.AddrPort, error) {
-	addrs, err := e.resolve(ctx, d.look)
-	if err != nil {
+	if err := e.resolve(ctx, d.look); err != nil {
 		return nil, err
 	}
-	if known := *d.known.Load(); slices.ContainsFunc(addrs, func(a netip.Addr) bool { _, ok := known[a]; return !ok }) {
+	addrs := e.order()
+	if known := *d.known.Load(); slices.ContainsFunc(addrs, func(a netip.AddrPort) bool { _, ok := known[a.Addr()]; return !ok }) {
 		d.publish()
 	}
-	out := make([]netip.AddrPort, 0, maxAddresses)
-	for _, a := range addrs[:min(len(addrs), maxAddresses)] {
-		out = append(out, netip.AddrPortFrom(a.Unmap(), e.port))
-	}
-	return out, nil
+	return addrs[:min(len(addrs), maxAddresses)], nil
 }
 
 // allows reports whether packets from the address are looked at.
@@ -251,7 +244,7 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 	if len(trunks) > 0 {
 		return trunks, ""
 	}
-	return nil, d.phone(user, func(e *endpoint) bool { return slices.Contains(e.current(), from.Addr()) })
+	return nil, d.phone(user, func(e *endpoint) bool { return e.on(from.Addr()) })
 }
 
 // phone returns the extension whose address fits; of several behind one
@@ -276,5 +269,5 @@ func (t *trunk) mayUse(a netip.Addr) bool {
 	if len(t.Peers) > 0 {
 		return slices.ContainsFunc(t.Peers, func(p netip.Prefix) bool { return p.Contains(a) })
 	}
-	return slices.Contains(t.host.current(), a) || t.proxy != nil && slices.Contains(t.proxy.current(), a)
+	return t.host.on(a) || t.proxy != nil && t.proxy.on(a)
 }
