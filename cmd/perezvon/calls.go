@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"perezvon/internal/api"
 )
@@ -22,10 +23,14 @@ type CallsCmd struct {
 	To     string `placeholder:"TIME" help:"Created before this RFC 3339 time or date."`
 	Cursor string `placeholder:"CURSOR" help:"Continue after a page: its next, as --json shows it."`
 	Limit  int    `default:"20" help:"How many, up to 1000 (${default})."`
+	Follow bool   `short:"f" help:"Show calls as they begin, change and end, until Ctrl-C."`
 }
 
 // Run prints a table.
 func (cmd *CallsCmd) Run(c *CLI) error {
+	if cmd.Follow {
+		return cmd.follow(c)
+	}
 	client, err := cmd.client(c)
 	if err != nil {
 		return err
@@ -71,7 +76,8 @@ func who(e *api.Endpoint) string {
 // CallCmd shows a call.
 type CallCmd struct {
 	remote
-	ID string `arg:"" help:"Id of the call, or its first or last 6 digits or more."`
+	ID      string `arg:"" help:"Id of the call, or its first or last 6 digits or more."`
+	Explain bool   `help:"Tell it as a story: what was decided, each phone with its SIP messages and its sound, and what came of it."`
 }
 
 // callWithEvents is what call --json prints.
@@ -103,6 +109,10 @@ func (cmd *CallCmd) Run(c *CLI) error {
 		return printJSON(callWithEvents{call, append([]api.Event{}, events...)})
 	}
 	out := newConsole(os.Stdout)
+	if cmd.Explain {
+		(&story{out: out, call: call, events: events, now: time.Now(), zone: time.Local}).tell()
+		return nil
+	}
 	printCall(out, call)
 	if err := printLegs(out, call); err != nil {
 		return err

@@ -72,6 +72,12 @@ func resultWords(result string) string {
 		return "the server was interrupted during the call"
 	case store.ResultCancelled:
 		return "cancelled"
+	case store.ResultMissed:
+		return "missed: nobody answered"
+	case store.ResultAbandoned:
+		return "abandoned: the caller gave up"
+	case store.ResultBusy:
+		return "everybody was busy"
 	case store.ResultNotAllowed:
 		return "the number may not be dialled"
 	default:
@@ -93,6 +99,7 @@ func resultTone(result string) tone {
 
 // eventData is what is read from the data of any event.
 type eventData struct {
+	Kind       string     `json:"kind"`
 	ID         string     `json:"id"`  // of the leg that the event is about
 	Leg        string     `json:"leg"` // the same where there is more to tell than the leg
 	State      string     `json:"state"`
@@ -133,7 +140,8 @@ const elsewhere = "Call completed elsewhere"
 
 // timeline tells events in words. It remembers the phones of one call.
 type timeline struct {
-	phones map[string]string // by id of the leg
+	phones map[string]string      // by id of the leg
+	clock  func(time.Time) string // writes moments; nil: clock
 }
 
 // describe tells an event in words. What is not understood is shown as it is.
@@ -150,9 +158,12 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	}
 	switch e.Type {
 	case store.EventCallCreated:
+		if d.Kind == string(store.KindInbound) {
+			return "came in", plain
+		}
 		return "placed", plain
 	case store.EventCallState:
-		return describeState(&d), accent
+		return t.describeState(&d), accent
 	case store.EventCallEnded:
 		return "ended: " + resultWords(d.Result) + because(d.Reason) + ifCode(d.Code), resultTone(d.Result)
 	case store.EventLegDialling:
@@ -166,6 +177,8 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 			return "  " + d.phone() + " is done: another phone took the call", faint
 		}
 		return "  " + d.phone() + " is done" + because(d.Reason) + ifSIP(d.SIPCode), faint
+	case store.EventDecision:
+		return "  " + cmp.Or(d.Text, "a decision"), faint
 	case store.EventMediaQuality:
 		if d.NoAudio {
 			return "  no sound comes from " + cmp.Or(t.phones[d.Leg], "one of the phones"), bad
@@ -176,13 +189,17 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	return strings.TrimSpace("  " + e.Type + " " + string(e.Data)), faint
 }
 
-func describeState(d *eventData) string {
+func (t *timeline) describeState(d *eventData) string {
 	text := stateWords(d.State)
 	if d.Attempt > 1 {
 		text += fmt.Sprintf(" (try %d)", d.Attempt)
 	}
 	if d.NextAt != nil {
-		text += " at " + clock(*d.NextAt)
+		write := t.clock
+		if write == nil {
+			write = clock
+		}
+		text += " at " + write(*d.NextAt)
 	}
 	return text + because(d.Text)
 }

@@ -1,0 +1,196 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"perezvon/internal/api"
+	"perezvon/internal/store"
+)
+
+// story tells one call in plain words.
+type story struct {
+	out    *console
+	call   api.Call
+	events []api.Event
+	now    time.Time
+	zone   *time.Location // of moments; spans are since the call began
+}
+
+// tell prints the whole story.
+func (s *story) tell() {
+	s.asked()
+	s.happened()
+	for i := range s.call.Attempts {
+		s.try(&s.call.Attempts[i])
+	}
+	if len(s.call.Attempts) == 0 { // an incoming call is one try
+		s.legs(1)
+	}
+	s.ending()
+}
+
+// line prints a line, indented by depth.
+func (s *story) line(t tone, depth int, format string, args ...any) {
+	s.out.line(t, "%s%s", strings.Repeat("  ", depth), fmt.Sprintf(format, args...))
+}
+
+// at is a moment of the call: minutes, seconds and tenths since it began.
+func (s *story) at(t time.Time) string {
+	d := max(0, t.Sub(s.call.CreatedAt)).Truncate(100 * time.Millisecond)
+	h, m, sec := int(d.Hours()), int(d.Minutes())%60, (d % time.Minute).Seconds()
+	if h > 0 {
+		return fmt.Sprintf("%d:%02d:%04.1f", h, m, sec)
+	}
+	return fmt.Sprintf("%d:%04.1f", m, sec)
+}
+
+func (s *story) date(t time.Time) string { return t.In(s.zone).Format(time.DateTime) }
+
+// order is what a call.created event says about the request.
+type order struct {
+	Key       string     `json:"key"`
+	Mode      string     `json:"mode"`
+	Manager   string     `json:"manager"`
+	NotBefore *time.Time `json:"not_before"`
+}
+
+// asked tells what was asked for, and by whom.
+func (s *story) asked() {
+	c := &s.call
+	s.line(accent, 0, "Call %s", c.ID)
+	var o order
+	if i := slices.IndexFunc(s.events, func(e api.Event) bool { return e.Type == store.EventCallCreated }); i >= 0 {
+		_ = json.Unmarshal(s.events[i].Data, &o) // what is not understood is not told
+	}
+	if c.Kind == string(store.KindInbound) {
+		s.line(plain, 0, "%s called line %s on %s.", c.Number, c.Line, s.date(c.CreatedAt))
+	} else {
+		by := ""
+		if o.Key != "" {
+			by = " by key " + o.Key
+		}
+		s.line(plain, 0, "A %s to %s on line %s, asked for on %s%s.", c.Kind, c.Number, c.Line, s.date(c.CreatedAt), by)
+	}
+	if c.Text != "" {
+		voice := ""
+		if c.Voice != "" {
+			voice = " in voice " + c.Voice
+		}
+		s.line(plain, 0, "The manager is told%s: %s", voice, c.Text)
+	}
+	if o.Manager != "" {
+		s.line(plain, 0, "The manager is %s, instead of the line's route.", o.Manager)
+	}
+	if o.Mode == "customer_first" {
+		s.line(plain, 0, "The customer is called before the manager.")
+	}
+	if o.NotBefore != nil {
+		s.line(plain, 0, "Not to be dialled before %s.", s.date(*o.NotBefore))
+	}
+}
+
+// happened tells the events in their order. What phones do before somebody
+// answers is told with the phones.
+func (s *story) happened() {
+	if len(s.events) == 0 {
+		return
+	}
+	s.line(plain, 0, "")
+	s.line(accent, 0, "What happened, in minutes and seconds since then")
+	t := timeline{clock: s.date}
+	for _, e := range s.events {
+		if e.Type == store.EventLegDialling || e.Type == store.EventLegRinging {
+			continue
+		}
+		text, tone := t.describe(e)
+		s.line(tone, 1, "%8s  %s", s.at(e.At), text)
+	}
+}
+
+// try tells of one attempt and of its phones.
+func (s *story) try(a *api.Attempt) {
+	span := "since " + s.at(a.StartedAt)
+	if a.EndedAt != nil {
+		span = "from " + s.at(a.StartedAt) + " to " + s.at(*a.EndedAt)
+	}
+	s.line(plain, 0, "")
+	s.line(accent, 0, "Try %d, %s%s", a.N, span, s.outcome(a))
+	s.legs(a.N)
+}
+
+func (s *story) outcome(a *api.Attempt) string {
+	if a.Result == nil {
+		return ""
+	}
+	return ": " + resultWords(*a.Result) + ifCode(value(a.Code))
+}
+
+func (s *story) legs(attempt int) {
+	for i := range s.call.Legs {
+		if l := &s.call.Legs[i]; max(1, l.Attempt) == attempt {
+			s.leg(l)
+		}
+	}
+}
+
+// ending tells the result, or what the call waits for.
+func (s *story) ending() {
+	c := &s.call
+	s.line(plain, 0, "")
+	if r := c.Recording; r != nil {
+		s.line(plain, 0, "Recording  %s (%s, %d KiB)", r.File, seconds(r.DurationMS), r.Bytes>>10)
+	}
+	if c.Result == nil {
+		s.line(accent, 0, "Now        %s", s.waits())
+		return
+	}
+	if c.AnsweredAt != nil {
+		s.line(plain, 0, "Talk       %s, from %s on", seconds(c.TalkMS), s.at(*c.AnsweredAt))
+	}
+	if by := value(c.HangupBy); by != "" {
+		s.line(plain, 0, "Hung up    by %s", partyWords(by))
+	}
+	s.line(resultTone(*c.Result), 0, "Result     %s (%s)", resultWords(*c.Result), *c.Result)
+	if reason := value(c.Reason); reason != "" {
+		s.line(plain, 0, "Reason     %s%s", reason, owned(value(c.ReasonOwner)))
+	}
+	s.line(plain, 0, "For a CRM  %s", crmWords(*c.Result, value(c.Code)))
+}
+
+func owned(party string) string {
+	if party == "" {
+		return ""
+	}
+	return "; it lay with " + partyWords(party)
+}
+
+// waits tells what a call in progress waits for, and until when.
+func (s *story) waits() string {
+	text := stateWords(s.call.State)
+	since, why := s.state()
+	switch next := s.call.NextAt; {
+	case next != nil && next.After(s.now):
+		text += fmt.Sprintf(" until %s, in %s", s.date(*next), seconds(next.Sub(s.now).Milliseconds()))
+	case next != nil:
+		text += ", due since " + s.date(*next)
+	case !since.IsZero():
+		text += ", since " + s.at(since) + ", for " + seconds(s.now.Sub(since).Milliseconds())
+	}
+	return text + because(why)
+}
+
+// state is when the last state of the call began, and what was said of it.
+func (s *story) state() (since time.Time, why string) {
+	for _, e := range slices.Backward(s.events) {
+		if e.Type == store.EventCallState {
+			var d eventData
+			_ = json.Unmarshal(e.Data, &d) // what is not understood is not told
+			return e.At, d.Text
+		}
+	}
+	return time.Time{}, ""
+}
