@@ -28,14 +28,11 @@ func (cmd *CallsCmd) follow(c *CLI) error {
 	defer server.Close()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	w := &watch{server: server, out: newConsole(os.Stdout), json: c.JSON, kind: cmd.Kind, line: cmd.Line, calls: make(map[string]*watched)}
-	if err := w.open(ctx); err != nil {
-		return err
+	w := &watch{
+		server: server, out: newConsole(os.Stdout), about: newConsole(os.Stderr), json: c.JSON,
+		kind: cmd.Kind, line: cmd.Line, calls: make(map[string]*watched),
 	}
-	err = server.Follow(ctx, client.Following{
-		Types: []string{store.EventCallCreated, store.EventCallState, store.EventCallEnded}, Lost: w.lose,
-	}, func(e api.Event) error { return w.show(ctx, e) })
-	if ctx.Err() != nil {
+	if err = w.run(ctx); ctx.Err() != nil {
 		return nil // that is how it ends
 	}
 	return err
@@ -45,6 +42,7 @@ func (cmd *CallsCmd) follow(c *CLI) error {
 type watch struct {
 	server *client.Client
 	out    *console
+	about  *console // tells of the watching itself, where it does not disturb what is read
 	json   bool
 	kind   string // empty: all
 	line   string // empty: all
@@ -60,6 +58,15 @@ type watched struct {
 
 // tail is how much of an id is shown: commands take the end of one.
 const tail = 8
+
+func (w *watch) run(ctx context.Context) error {
+	if err := w.open(ctx); err != nil {
+		return err
+	}
+	return w.server.Follow(ctx, client.Following{
+		Types: []string{store.EventCallCreated, store.EventCallState, store.EventCallEnded}, Lost: w.lose,
+	}, func(e api.Event) error { return w.show(ctx, e) })
+}
 
 // open shows the calls that are in progress already.
 func (w *watch) open(ctx context.Context) error {
@@ -86,7 +93,7 @@ func (w *watch) know(c *api.Call) *watched {
 func (w *watch) show(ctx context.Context, e api.Event) error {
 	if w.lost {
 		w.lost = false
-		w.say("connected again; nothing is left out")
+		w.about.line(plain, "connected again; nothing was left out")
 	}
 	known, err := w.find(ctx, e)
 	if err != nil {
@@ -99,7 +106,7 @@ func (w *watch) show(ctx context.Context, e api.Event) error {
 		return nil
 	}
 	if w.json {
-		return json.NewEncoder(os.Stdout).Encode(e)
+		return json.NewEncoder(w.out.w).Encode(e)
 	}
 	text, tone := known.events.describe(e)
 	w.print(tone, e.CallID, clock(e.At), known, text)
@@ -141,10 +148,7 @@ func (w *watch) print(t tone, id, when string, known *watched, text string) {
 // lose tells once that the connection was lost.
 func (w *watch) lose(err error) {
 	if !w.lost {
-		w.say(err.Error() + "; trying again until it is back")
+		w.about.line(plain, "%v; trying again until it is back", err)
 	}
 	w.lost = true
 }
-
-// say tells about the watching itself, where it does not disturb what is read.
-func (w *watch) say(text string) { newConsole(os.Stderr).line(plain, "%s", text) }

@@ -82,16 +82,25 @@ func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 		Config: &configs.Config{
 			Region:     "RU",
 			HTTP:       configs.HTTP{Keys: keys},
+			Trunks:     []configs.Trunk{{Name: "a", Host: "sip.example.net", Transport: "udp", Register: true}, {Name: "b", Host: "192.0.2.1", Transport: "tcp"}, {Name: "c", Host: "192.0.2.2"}},
 			Lines:      []configs.Line{{ID: "main", Number: "+74950000000", Name: "Main office", Trunks: []string{"a", "b"}, Record: true}},
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "irina", Voices: map[string]configs.Voice{"irina": {Engine: "local", Language: "ru"}}},
 		},
-		Calls: s, Records: s, Health: s, Version: "1.2.3",
+		Calls: s, Records: s, Health: s, Trunks: s, Version: "1.2.3",
 	})
 	if err != nil {
 		return nil, err
 	}
 	return httptest.NewServer(a.Handler()), nil
+}
+
+func (s *actors) Trunks() map[string]api.TrunkState {
+	took := 12 * time.Millisecond
+	return map[string]api.TrunkState{
+		"a": {Known: true, Reason: "the registration is refused with 403 Forbidden; check username and password", Since: time.Now(), Address: "192.0.2.9:5060", Transport: "udp"},
+		"b": {Known: true, Up: true, Registered: true, Expires: time.Now().Add(time.Hour), RoundTrip: &took, Since: time.Now(), Address: "192.0.2.1:5060", Transport: "tcp"},
+	}
 }
 
 func (s *actors) watched() bool {

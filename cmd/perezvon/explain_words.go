@@ -111,7 +111,7 @@ func amoWords(result string) string {
 	switch store.Result(result) {
 	case store.ResultManagerUnavailable, store.ResultManagerHungUp, store.ResultExpired, store.ResultCancelled:
 		return "2, call back later"
-	case store.ResultCompleted:
+	case store.ResultCompleted, store.ResultCustomerCalled:
 		return "4, talked"
 	case store.ResultInvalidNumber, store.ResultDirection:
 		return "5, wrong number"

@@ -78,6 +78,10 @@ func resultWords(result string) string {
 		return "abandoned: the caller gave up"
 	case store.ResultBusy:
 		return "everybody was busy"
+	case store.ResultOutOfHours:
+		return "nobody answered outside the working hours"
+	case store.ResultCustomerCalled:
+		return "the customer called in meanwhile and was answered"
 	case store.ResultNotAllowed:
 		return "the number may not be dialled"
 	default:
@@ -88,7 +92,7 @@ func resultWords(result string) string {
 // resultTone is whether a result is good or bad.
 func resultTone(result string) tone {
 	switch store.Result(result) {
-	case store.ResultCompleted:
+	case store.ResultCompleted, store.ResultCustomerCalled:
 		return good
 	case store.ResultCancelled:
 		return plain
