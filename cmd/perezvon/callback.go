@@ -50,6 +50,10 @@ func (cmd *CallbackCmd) Run(c *CLI) error {
 	} else {
 		f.tell("Call %s is placed (line %s, number %s).", call.ID, call.Line, call.Number)
 	}
+	if call.State == string(store.StateScheduled) && call.NextAt != nil {
+		f.tell("It waits until %s: the line is closed, or it was ordered for then. %s", date(*call.NextAt), f.leave)
+		f.leave = ""
+	}
 	call, err = f.follow(ctx)
 	var refused *client.Error
 	switch {

@@ -66,6 +66,21 @@ func TestTrunkThatIsDownIsAProblemOnce(t *testing.T) {
 	}
 }
 
+func TestChangeOfATrunkIsAnEvent(t *testing.T) {
+	at := time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		state      sip.TrunkState
+		kind, data string
+	}{
+		{sip.TrunkState{Name: "a", Since: at, Reason: "no answer"}, "trunk.down", `{"trunk":"a","reason":"no answer"}`},
+		{sip.TrunkState{Name: "a", Since: at, Up: true}, "trunk.up", `{"trunk":"a"}`},
+	} {
+		if e := trunkEvent(tt.state); e.Type != tt.kind || string(e.Data) != tt.data || !e.At.Equal(at) || e.CallID != "" {
+			t.Errorf("%+v: %s", e, e.Data)
+		}
+	}
+}
+
 func scrape(t *testing.T, r *prometheus.Registry) string {
 	t.Helper()
 	res := httptest.NewRecorder()

@@ -45,7 +45,8 @@ func (s *server) sipConfig() sip.Config {
 	c := sip.Config{
 		PublicIP: public, UserAgent: "Perezvon/" + version(),
 		Journal: call.NewJournal(s.db), Logger: s.log,
-		Handle: func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) },
+		Handle:  func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) },
+		OnTrunk: func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) },
 	}
 	for i := range s.cfg.Trunks {
 		c.Trunks = append(c.Trunks, sipTrunk(&s.cfg.Trunks[i]))

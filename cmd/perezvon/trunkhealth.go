@@ -1,12 +1,14 @@
 package main
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"perezvon/internal/api"
+	"perezvon/internal/store"
 	"perezvon/sip"
 )
 
@@ -25,6 +27,22 @@ func signallingProblems(unresolved []string, trunks []sip.TrunkState) []api.Reas
 		}
 	}
 	return out
+}
+
+// trunkData is the content of trunk.up and trunk.down.
+type trunkData struct {
+	Trunk  string `json:"trunk"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// trunkEvent tells that a trunk went down or came back.
+func trunkEvent(t sip.TrunkState) store.Event {
+	kind := store.EventTrunkDown
+	if t.Up {
+		kind = store.EventTrunkUp
+	}
+	data, _ := json.Marshal(trunkData{t.Name, t.Reason}) // strings always do
+	return store.Event{Type: kind, At: t.Since, Data: data}
 }
 
 var (
