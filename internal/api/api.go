@@ -9,7 +9,6 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -98,7 +97,6 @@ type API struct {
 	lines    lineCache
 	pure     pureKeys
 	speaking chan struct{} // one token per text that is rendered for a client
-	openapi  []byte
 	handler  http.Handler
 }
 
@@ -128,9 +126,7 @@ func New(o Options) (*API, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: register metrics: %w", err)
 	}
-	if err := a.routes(); err != nil {
-		return nil, err
-	}
+	a.routes()
 	a.handler = a.guard(meter, a.dispatch())
 	return a, nil
 }
@@ -138,8 +134,8 @@ func New(o Options) (*API, error) {
 // Handler returns everything the API serves.
 func (a *API) Handler() http.Handler { return a.handler }
 
-// routes registers every endpoint and renders the OpenAPI document.
-func (a *API) routes() error {
+// routes registers every endpoint.
+func (a *API) routes() {
 	h := humago.New(a.mux, a.humaConfig())
 	h.UseMiddleware(a.authenticate)
 	a.routeCallbacks(h)
@@ -151,14 +147,8 @@ func (a *API) routes() error {
 	a.routeSpeech(h)
 	a.routeHealth(h)
 
-	documentProblems(h.OpenAPI())
-	doc, err := json.Marshal(h.OpenAPI())
-	if err != nil {
-		return fmt.Errorf("api: render openapi: %w", err)
-	}
-	a.openapi = doc
-	a.mux.HandleFunc("GET /openapi.json", a.serveOpenAPI)
-	return nil
+	finish(h.OpenAPI())
+	a.routeDocs(h.OpenAPI())
 }
 
 // humaConfig leaves out what huma would serve by itself: its documentation
@@ -169,12 +159,16 @@ func (a *API) humaConfig() huma.Config {
 		OpenAPI: &huma.OpenAPI{
 			OpenAPI: "3.1.0",
 			Info: &huma.Info{
-				Title:       "Perezvon",
-				Version:     a.Version,
-				Description: "Places callbacks and shows calls. Errors are RFC 9457 problems with a stable code.",
+				Title:   "Perezvon",
+				Version: a.Version,
+				Description: "Places callbacks, shows calls and what happens to them. JSON in and out, times in RFC 3339 with an offset. " +
+					"What is no success is a problem (RFC 9457) with a `code` that never changes and a `detail` for people; 429 and 503 carry `Retry-After`. " +
+					"Fields of requests and parameters that do not exist are errors; answers may get more fields, and there will be more types of events.",
 			},
+			Servers: []*huma.Server{{URL: "/", Description: "This server"}},
+			Tags:    tags(),
 			Components: &huma.Components{
-				Schemas: huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				Schemas: huma.NewMapRegistry(schemaPrefix, huma.DefaultSchemaNamer),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					"key": {Type: "http", Scheme: "bearer", Description: "A key of http.keys in the configuration"},
 				},
@@ -183,12 +177,5 @@ func (a *API) humaConfig() huma.Config {
 		Formats:       map[string]huma.Format{"application/json": jsonFormat(), "json": jsonFormat()}, // the latter: …+json
 		DefaultFormat: "application/json",
 		Transformers:  []huma.Transformer{transformError},
-	}
-}
-
-func (a *API) serveOpenAPI(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", "application/openapi+json")
-	if _, err := w.Write(a.openapi); err != nil {
-		a.Logger.Debug("openapi not delivered", "error", err)
 	}
 }

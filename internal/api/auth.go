@@ -74,17 +74,19 @@ func clientOf(ctx context.Context) *client {
 
 // secured describes an operation that needs one of the scopes.
 func secured(op huma.Operation, scopes ...string) huma.Operation {
-	op.Metadata = map[string]any{"scopes": scopes}
+	if op.Metadata == nil {
+		op.Metadata = map[string]any{}
+	}
+	op.Metadata[metaScopes] = scopes
 	op.Security = []map[string][]string{{"key": {}}}
-	op.Description = strings.TrimSpace(op.Description + " Needs the scope " + strings.Join(scopes, " or ") + ".")
 	return op
 }
 
 // authenticate lets those pass who have a scope that the operation asks for.
 // Operations without scopes are open.
 func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
-	scopes, ok := ctx.Operation().Metadata["scopes"].([]string)
-	if !ok {
+	scopes := metadata(ctx.Operation(), metaScopes)
+	if len(scopes) == 0 {
 		next(ctx)
 		return
 	}
@@ -97,9 +99,19 @@ func (a *API) authenticate(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, clientKey{}, c))
 }
 
-// authorize finds the key of a request. Without configured keys the guard
-// has already seen that the client is local, and it may do everything.
+// authorize finds the key of a request and checks what it may do.
 func (a *API) authorize(r *http.Request, scopes ...string) (*client, *Problem) {
+	c, p := a.identify(r)
+	if p == nil && !c.may(scopes...) {
+		p = newProblem(http.StatusForbidden, CodeScopeMissing,
+			"the key "+c.name+" needs the scope "+strings.Join(scopes, " or "))
+	}
+	return c, p
+}
+
+// identify finds the key of a request. Without configured keys the guard has
+// already seen that the client is local, and it may do everything.
+func (a *API) identify(r *http.Request) (*client, *Problem) {
 	if len(a.keys) == 0 {
 		return &client{name: "local client", scopes: []string{ScopeAdmin}}, nil
 	}
@@ -118,10 +130,6 @@ func (a *API) authorize(r *http.Request, scopes ...string) (*client, *Problem) {
 	if c == nil {
 		return nil, newProblem(http.StatusUnauthorized, CodeKeyUnknown,
 			"the key is not known here").with("WWW-Authenticate", `Bearer error="invalid_token"`)
-	}
-	if !c.may(scopes...) {
-		return nil, newProblem(http.StatusForbidden, CodeScopeMissing,
-			"the key "+c.name+" needs the scope "+strings.Join(scopes, " or "))
 	}
 	return c, nil
 }

@@ -3,10 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"perezvon/internal/call"
+	"perezvon/internal/store"
 )
 
 // maxBody is the largest body of a request, bytes.
@@ -16,8 +18,8 @@ const maxBody = 64 << 10
 type CallbackBody struct {
 	Line    string `json:"line" doc:"Id of the line the call goes through" example:"main"`
 	Number  string `json:"number" doc:"Whom to call back, as people write numbers" example:"+74950000001"`
-	Text    string `json:"text,omitempty" nullable:"true" doc:"Spoken to the manager before the customer is dialled"`
-	Voice   string `json:"voice,omitempty" nullable:"true" doc:"Voice of the text; left out: the default voice"`
+	Text    string `json:"text,omitempty" nullable:"true" doc:"Spoken to the manager before the customer is dialled" example:"A call from the site"`
+	Voice   string `json:"voice,omitempty" nullable:"true" doc:"Voice of the text; left out: the default voice" example:"ruinternalfemale"`
 	Manager string `json:"manager,omitempty" nullable:"true" doc:"An extension or a number to ring instead of the line's route; needs the scope calls"`
 }
 
@@ -34,6 +36,12 @@ type callbackOutput struct {
 }
 
 func (a *API) routeCallbacks(h huma.API) {
+	example := func(c Call) map[string]*huma.MediaType {
+		schema := h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Call](), true, "Call")
+		return map[string]*huma.MediaType{"application/json": {Schema: schema, Example: c}}
+	}
+	repeated := exampleCall(store.StateRingingManager)
+	repeated.Duplicate = true
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "place-callback",
 		Method:      http.MethodPost,
@@ -43,9 +51,14 @@ func (a *API) routeCallbacks(h huma.API) {
 			"the request repeats an open call, which is returned.",
 		DefaultStatus: http.StatusAccepted,
 		MaxBodyBytes:  maxBody + 1, // huma refuses a body of exactly its limit
-		Responses:     map[string]*huma.Response{"200": {Description: "The open call that this request repeats"}},
-		Errors:        []int{400, 401, 403, 413, 415, 422, 429, 503},
-		Middlewares:   huma.Middlewares{a.oneIdempotencyKey, a.withChecker},
+		Tags:          []string{tagCallbacks},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "The open call that this request repeats", Content: example(repeated)},
+			"202": {Description: "The new call", Content: example(exampleCall(store.StateQueued))},
+		},
+		Metadata: failsWithBody(CodeLineNotAllowed, call.CodeUnknownLine, call.CodeInvalidNumber, call.CodeNotAllowed, call.CodeInvalidText,
+			call.CodeUnknownVoice, call.CodeInvalidManager, call.CodeTooMany, CodeDraining, CodeNotReady),
+		Middlewares: huma.Middlewares{a.oneIdempotencyKey, a.withChecker},
 	}, ScopeCallback), a.placeCallback)
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"perezvon/internal/call"
 	"perezvon/internal/route"
 	"perezvon/internal/store"
 )
@@ -90,16 +91,18 @@ type (
 func (a *API) routeCalls(h huma.API) {
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "list-calls", Method: http.MethodGet, Path: callsPath, Summary: "List calls, newest first",
-		Errors: []int{401, 403, 422},
+		Description: "All filters must hold. `next` is the cursor of the following page and is left out on the last.",
+		Tags:        []string{tagCalls},
 	}, ScopeRead, ScopeCalls), a.listCalls)
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "get-call", Method: http.MethodGet, Path: callsPath + "/{id}", Summary: "Show a call",
-		Errors: []int{401, 403, 404},
+		Description: "With its attempts, its phones and what was measured on them.",
+		Tags:        []string{tagCalls}, Metadata: fails(CodeCallNotFound),
 	}, ScopeRead, ScopeCalls), a.getCall)
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "end-call", Method: http.MethodDelete, Path: callsPath + "/{id}", Summary: "Cancel or hang up a call",
 		Description: "Legal in every state: what rings is cancelled, who talks is hung up. Answers with the call when it has ended.",
-		Errors:      []int{401, 403, 404, 409, 503},
+		Tags:        []string{tagCalls}, Metadata: fails(CodeCallNotFound, call.CodeAlreadyEnded, CodeDraining, CodeNotReady),
 	}, ScopeCalls), a.endCall)
 }
 

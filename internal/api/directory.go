@@ -14,28 +14,28 @@ import (
 
 // Line is a line of the configuration.
 type Line struct {
-	ID     string   `json:"id"`
-	Name   string   `json:"name,omitempty"`
-	Number string   `json:"number"`
-	Trunks []string `json:"trunks" nullable:"false"`
-	Record bool     `json:"record" doc:"Calls are recorded"`
+	ID     string   `json:"id" example:"main"`
+	Name   string   `json:"name,omitempty" example:"Main office"`
+	Number string   `json:"number" example:"+74950000000"`
+	Trunks []string `json:"trunks" nullable:"false" example:"provider"`
+	Record bool     `json:"record" doc:"Calls are recorded" example:"true"`
 }
 
 // Extension is an internal phone.
 type Extension struct {
-	Number  string `json:"number"`
-	Name    string `json:"name,omitempty"`
-	Contact string `json:"contact,omitempty" doc:"Where the phone is"`
-	Mobile  string `json:"mobile,omitempty"`
+	Number  string `json:"number" example:"101"`
+	Name    string `json:"name,omitempty" example:"Anna"`
+	Contact string `json:"contact,omitempty" doc:"Where the phone is" example:"sip:101@192.0.2.20:5060"`
+	Mobile  string `json:"mobile,omitempty" example:"+79160000000"`
 }
 
 // Voice is a voice that texts can be spoken in.
 type Voice struct {
-	ID       string `json:"id"`
-	Name     string `json:"name,omitempty"`
-	Language string `json:"language,omitempty"`
-	Engine   string `json:"engine"`
-	Default  bool   `json:"default"`
+	ID       string `json:"id" example:"ruinternalfemale"`
+	Name     string `json:"name,omitempty" example:"Русский (женский)"`
+	Language string `json:"language,omitempty" example:"ru"`
+	Engine   string `json:"engine" example:"local"`
+	Default  bool   `json:"default" example:"true"`
 }
 
 // LineList is every line that the client may use.
@@ -63,18 +63,18 @@ type (
 )
 
 func (a *API) routeDirectory(h huma.API) {
-	huma.Register(h, directory("list-lines", "lines", "List the lines", "A key with lines sees these."), a.listLines)
-	huma.Register(h, directory("list-extensions", "extensions", "List the extensions", ""), a.listExtensions)
-	voices := directory("list-voices", "voices", "List the voices", "What may stand in voice of a callback and of speech.", ScopeCallback)
+	huma.Register(h, directory(tagThings, "list-lines", "lines", "List the lines", "A key with lines sees these."), a.listLines)
+	huma.Register(h, directory(tagThings, "list-extensions", "extensions", "List the extensions", "The internal phones."), a.listExtensions)
+	voices := directory(tagSpeech, "list-voices", "voices", "List the voices", "What may stand in voice of a callback and of speech.", ScopeCallback)
 	huma.Register(h, voices, a.listVoices)
-	huma.Register(h, directory("get-status", "status", "Show how the server is", ""), a.getStatus)
+	huma.Register(h, directory(tagHealth, "get-status", "status", "Show how the server is", "Whether it takes calls, what is wrong, how many calls there are."), a.getStatus)
 }
 
 // directory describes an operation that shows a part of what there is.
-func directory(id, path, summary, description string, alsoFor ...string) huma.Operation {
+func directory(tag, id, path, summary, description string, alsoFor ...string) huma.Operation {
 	return secured(huma.Operation{
 		OperationID: id, Method: http.MethodGet, Path: "/api/v1/" + path, Summary: summary, Description: description,
-		Errors: []int{401, 403},
+		Tags: []string{tag},
 	}, append([]string{ScopeRead, ScopeCalls}, alsoFor...)...)
 }
 

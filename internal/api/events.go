@@ -22,7 +22,7 @@ const lastEventHeader = "Last-Event-ID"
 // EventParams are what requests for events have in common. It is exported for the sake of huma, which reads it.
 type EventParams struct {
 	After  string   `query:"after" doc:"Id of the last event already seen, or next of the page before"`
-	Types  []string `query:"type,explode" doc:"Only events of this type; may be repeated" example:"call.ended"`
+	Types  []string `query:"type,explode" nullable:"false" doc:"Only events of this type; may be repeated" example:"call.ended"`
 	Limit  int      `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"Events per page; streams have no pages"`
 	LastID string   `header:"Last-Event-ID" doc:"Id of the last event that a stream has brought; goes before after"`
 	strictQuery
@@ -85,7 +85,8 @@ func (a *API) routeEvents(h huma.API) {
 		Description: "A page of events, oldest first; with Accept: text/event-stream a stream of server-sent events that " +
 			"begins after Last-Event-ID, else after `after`, else with what happens from now on. Keys with lines see " +
 			"events of calls of their lines only, keys with the scope calls alone those of calls only.",
-		Responses: responses(), Errors: []int{401, 403, 404, 422, 429, 503},
+		Tags: []string{tagEvents}, Responses: responses(),
+		Metadata: fails(CodeCallNotFound, CodeTooManyStreams, CodeDraining, CodeNotReady),
 	}, ScopeRead, ScopeCalls), func(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
 		if in.Call == "" {
 			return a.answerEvents(ctx, eventQuery{}, &in.EventParams)
@@ -97,7 +98,8 @@ func (a *API) routeEvents(h huma.API) {
 		Summary: "Read or follow the timeline of a call",
 		Description: "A page of the call's events, oldest first; with Accept: text/event-stream a stream of server-sent " +
 			"events that begins after Last-Event-ID, else after `after`, else with the first event of the call.",
-		Responses: responses(), Errors: []int{401, 403, 404, 422, 429, 503},
+		Tags: []string{tagEvents}, Responses: responses(),
+		Metadata: fails(CodeCallNotFound, CodeTooManyStreams, CodeDraining, CodeNotReady),
 	}, ScopeRead, ScopeCalls), func(ctx context.Context, in *callEventsInput) (*huma.StreamResponse, error) {
 		return a.answerCallEvents(ctx, in.ID, &in.EventParams)
 	})

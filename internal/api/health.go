@@ -13,25 +13,25 @@ import (
 // and the Problems that do not keep it from taking calls; the API knows the
 // rest.
 type Status struct {
-	State     string         `json:"state" doc:"ready, not_ready or draining"`
+	State     string         `json:"state" doc:"ready, not_ready or draining" example:"ready"`
 	Problems  []Reason       `json:"problems" nullable:"false" doc:"What is wrong; not_ready says that it keeps the server from taking calls"`
-	Version   string         `json:"version"`
+	Version   string         `json:"version" example:"1.2.3"`
 	StartedAt time.Time      `json:"started_at"`
-	Open      map[string]int `json:"open" doc:"Calls in progress by state"`
-	Ended     map[string]int `json:"ended" doc:"Calls ended since the start by result"`
+	Open      map[string]int `json:"open" doc:"Calls in progress by state" example:"{\"talking\":2}"`
+	Ended     map[string]int `json:"ended" doc:"Calls ended since the start by result" example:"{\"completed\":5}"`
 	Ports     Ports          `json:"ports" doc:"Pairs of media ports"`
 }
 
 // Ports are the pairs of media ports.
 type Ports struct {
-	InUse int `json:"in_use"`
-	Total int `json:"total"`
+	InUse int `json:"in_use" example:"4"`
+	Total int `json:"total" example:"10000"`
 }
 
 // Reason is what keeps the server from taking calls.
 type Reason struct {
 	Part   string `json:"part" doc:"Part of the server" example:"store"`
-	Detail string `json:"detail" doc:"What is wrong with it"`
+	Detail string `json:"detail" doc:"What is wrong with it" example:"the disk is full"`
 }
 
 // Alive is the answer of a probe.
@@ -44,11 +44,21 @@ type aliveOutput struct{ Body Alive }
 func (a *API) routeHealth(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Tell that the process lives",
+		Description: "For whoever restarts processes that hang.", Tags: []string{tagHealth},
 	}, func(context.Context, *noInput) (*aliveOutput, error) { return &aliveOutput{Alive{"ok"}}, nil })
 	huma.Register(h, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Tell whether the server takes calls",
-		Errors: []int{503},
+		Description: "For load balancers. `errors` names every part that does not work.", Tags: []string{tagHealth},
+		Metadata: fails(CodeDraining, CodeNotReady),
 	}, a.ready)
+	scrape := secured(huma.Operation{
+		OperationID: "metrics", Method: http.MethodGet, Path: "/metrics", Summary: "Show counters and gauges",
+		Description: "In the text format of Prometheus.", Tags: []string{tagHealth},
+		Responses: map[string]*huma.Response{"200": {Description: "The metrics", Content: map[string]*huma.MediaType{
+			"text/plain": {Schema: &huma.Schema{Type: huma.TypeString}, Example: "perezvon_http_streams 1\n"},
+		}}},
+	}, ScopeRead)
+	h.OpenAPI().AddOperation(&scrape)
 	metrics := promhttp.HandlerFor(a.Registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
 	a.mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
 		if _, p := a.authorize(r, ScopeRead); p != nil {

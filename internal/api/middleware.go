@@ -132,7 +132,7 @@ func (a *API) dispatch() http.Handler {
 				"this path knows only "+strings.ReplaceAll(allow, ", ", " and ")).with("Allow", allow).write(w, a.Logger)
 			return
 		}
-		newProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this path; /openapi.json lists what there is").write(w, a.Logger)
+		newProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this path; /docs and /openapi.json tell what there is").write(w, a.Logger)
 	})
 }
 

@@ -23,41 +23,12 @@ import (
 	"perezvon/internal/store"
 )
 
-// Codes of problems that the API itself finds. They are stable; those of
-// refused calls are in internal/call.
-const (
-	CodeBadJSON           = "bad_json"
-	CodeBadRequest        = "bad_request"
-	CodeKeyMissing        = "key_missing"
-	CodeKeyUnknown        = "key_unknown"
-	CodeScopeMissing      = "scope_missing"
-	CodeLineNotAllowed    = "line_not_allowed"
-	CodeLoopbackOnly      = "loopback_only"
-	CodeForwarded         = "forwarded"
-	CodeCrossOrigin       = "cross_origin"
-	CodeNotFound          = "not_found"
-	CodeCallNotFound      = "call_not_found"
-	CodeRecordingNotFound = "recording_not_found"
-	CodeMethodNotAllowed  = "method_not_allowed"
-	CodeTimeout           = "timeout"
-	CodeBodyTooLarge      = "body_too_large"
-	CodeMediaType         = "unsupported_media_type"
-	CodeRange             = "range_not_satisfiable"
-	CodeInvalidRequest    = call.CodeInvalidRequest
-	CodeKeyReused         = call.CodeKeyReused
-	CodeDraining          = call.CodeDraining
-	CodeNotReady          = "not_ready"
-	CodeTooManyStreams    = "too_many_streams"
-	CodeTooManySpeeches   = "too_many_speeches"
-	CodeInternal          = "internal"
-)
-
 // Problem is an RFC 9457 problem. It is an error and what clients see of it.
 type Problem struct {
 	Title  string       `json:"title" doc:"The HTTP status in words" example:"Unprocessable Entity"`
 	Status int          `json:"status" doc:"The HTTP status" example:"422"`
 	Code   string       `json:"code" doc:"What went wrong, for programs; never changes" example:"invalid_number"`
-	Detail string       `json:"detail" doc:"What went wrong, for people"`
+	Detail string       `json:"detail" doc:"What went wrong, for people" example:"number: is too short"`
 	Errors []FieldError `json:"errors,omitempty" nullable:"false" doc:"Every bad field"`
 
 	header http.Header // sent with it
@@ -66,7 +37,7 @@ type Problem struct {
 // FieldError is one bad field of a request.
 type FieldError struct {
 	Field  string `json:"field" doc:"Name of the field, parameter or header" example:"number"`
-	Detail string `json:"detail" doc:"What is wrong and what would be right"`
+	Detail string `json:"detail" doc:"What is wrong and what would be right" example:"is too short"`
 }
 
 func newProblem(status int, code, detail string, errs ...FieldError) *Problem {

@@ -22,11 +22,18 @@ func (a *API) routeRecording(h huma.API) {
 		Summary:     "Fetch the sound of a call",
 		Description: "WAV, the manager left and the customer right. Ranges are served.",
 		Responses: map[string]*huma.Response{
-			"200": {Description: "The audio", Content: map[string]*huma.MediaType{"audio/wav": {}}},
-			"206": {Description: "The range of the audio that was asked for", Content: map[string]*huma.MediaType{"audio/wav": {}}},
+			"200": {Description: "The audio", Content: wavBody()},
+			"206": {Description: "The range of the audio that was asked for", Content: wavBody()},
 		},
-		Errors: []int{401, 403, 404, 416},
+		Tags: []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeRecordingNotFound, CodeRange),
 	}, ScopeRead), a.getRecording)
+}
+
+const wavType = "audio/wav"
+
+// wavBody describes a body that is sound.
+func wavBody() map[string]*huma.MediaType {
+	return map[string]*huma.MediaType{wavType: {}}
 }
 
 func (a *API) getRecording(ctx context.Context, in *callInput) (*huma.StreamResponse, error) {
@@ -42,7 +49,7 @@ func (a *API) getRecording(ctx context.Context, in *callInput) (*huma.StreamResp
 		defer f.Close()
 		r, w := humago.Unwrap(hctx)
 		h := w.Header()
-		h.Set("Content-Type", "audio/wav")
+		h.Set("Content-Type", wavType)
 		h.Set("Cache-Control", "private, no-cache")
 		h.Set("ETag", fmt.Sprintf(`"%x-%x"`, info.ModTime().UnixNano(), info.Size()))
 		h.Set("Content-Disposition", `inline; filename="`+c.ID+`.wav"`)

@@ -8,6 +8,8 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"perezvon/internal/call"
 )
 
 // Speech speaks texts.
@@ -44,9 +46,10 @@ func (a *API) routeSpeech(h huma.API) {
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "speak", Method: http.MethodPost, Path: "/api/v1/speech", Summary: "Render a text as speech",
 		Description:  "A WAV file, 16-bit PCM, 8 kHz, mono: what phones would be played. The same text in the same voice is rendered once and kept.",
+		Tags:         []string{tagSpeech},
 		MaxBodyBytes: maxBody + 1,
-		Responses:    map[string]*huma.Response{"200": {Description: "The audio", Content: map[string]*huma.MediaType{"audio/wav": {}}}},
-		Errors:       []int{400, 401, 403, 413, 415, 422, 429, 503},
+		Responses:    map[string]*huma.Response{"200": {Description: "The audio", Content: wavBody()}},
+		Metadata:     failsWithBody(call.CodeInvalidText, call.CodeUnknownVoice, CodeTooManySpeeches, CodeNotReady),
 		Middlewares:  huma.Middlewares{a.oneIdempotencyKey},
 	}, ScopeCallback, ScopeCalls), a.speak)
 }
@@ -74,7 +77,7 @@ func (a *API) speak(ctx context.Context, in *speechInput) (*huma.StreamResponse,
 	}
 	return &huma.StreamResponse{Body: func(hctx huma.Context) {
 		_, w := humago.Unwrap(hctx)
-		w.Header().Set("Content-Type", "audio/wav")
+		w.Header().Set("Content-Type", wavType)
 		w.Header().Set("Content-Length", strconv.Itoa(len(wav)))
 		w.Header().Set("Content-Disposition", `inline; filename="speech.wav"`)
 		if _, err := w.Write(wav); err != nil {

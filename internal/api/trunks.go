@@ -34,12 +34,12 @@ type Trunk struct {
 	Host        string     `json:"host" doc:"Host, or host and port, of the configuration" example:"sip.example.net"`
 	Transport   string     `json:"transport" doc:"udp or tcp" example:"udp"`
 	State       string     `json:"state" doc:"up, down, or unknown where nobody has asked it yet" enum:"up,down,unknown" example:"up"`
-	Register    bool       `json:"register" doc:"It is one to register at"`
-	Registered  bool       `json:"registered" doc:"There is a registration"`
-	ExpiresAt   *time.Time `json:"expires_at" doc:"When the registration ends unless it is refreshed"`
+	Register    bool       `json:"register" doc:"It is one to register at" example:"true"`
+	Registered  bool       `json:"registered" doc:"There is a registration" example:"true"`
+	ExpiresAt   *time.Time `json:"expires_at" doc:"When the registration ends unless it is refreshed" example:"2027-01-11T10:30:00+03:00"`
 	RoundTripMS *float64   `json:"round_trip_ms" doc:"How long the last answered OPTIONS took, milliseconds" example:"12.5"`
 	Reason      *string    `json:"reason" doc:"Why it is down and what to do about it"`
-	Since       *time.Time `json:"since" doc:"Since when it is in this state"`
+	Since       *time.Time `json:"since" doc:"Since when it is in this state" example:"2027-01-11T09:00:00+03:00"`
 	Address     *string    `json:"address" doc:"Address and port in use" example:"192.0.2.10:5060"`
 	Lines       []string   `json:"lines" nullable:"false" doc:"Ids of the lines that use it" example:"main"`
 }
@@ -52,7 +52,7 @@ type TrunkList struct {
 type trunksOutput struct{ Body TrunkList }
 
 func (a *API) routeTrunks(h huma.API) {
-	huma.Register(h, directory("list-trunks", "trunks", "List the trunks and how they are",
+	huma.Register(h, directory(tagThings, "list-trunks", "trunks", "List the trunks and how they are",
 		"In the order of the configuration. A key with lines sees the trunks of these lines. A trunk is down when its registration "+
 			"has failed, when it twice did not answer OPTIONS, or when its host has no address."), a.listTrunks)
 }

@@ -17,57 +17,57 @@ type Call struct {
 	State       string           `json:"state" doc:"Where the call is; ended is the last" example:"ringing_customer"`
 	Result      *string          `json:"result" doc:"How it ended" example:"completed"`
 	Code        *string          `json:"code" doc:"The result as a Bitrix24 status code" example:"200"`
-	Reason      *string          `json:"reason" doc:"The result in words"`
-	ReasonOwner *string          `json:"reason_owner" doc:"Whose reason it was: us, trunk, manager or customer"`
-	HangupBy    *string          `json:"hangup_by" doc:"Who hung up: us, trunk, manager or customer"`
+	Reason      *string          `json:"reason" doc:"The result in words" example:"the two have talked"`
+	ReasonOwner *string          `json:"reason_owner" doc:"Whose reason it was: us, trunk, manager or customer" example:"customer"`
+	HangupBy    *string          `json:"hangup_by" doc:"Who hung up: us, trunk, manager or customer" example:"customer"`
 	Line        string           `json:"line" example:"main"`
 	Number      string           `json:"number" doc:"The customer's" example:"+74950000001"`
 	Manager     *Endpoint        `json:"manager,omitempty" doc:"Who answered for us"`
 	Customer    *Endpoint        `json:"customer,omitempty"`
-	Text        string           `json:"text,omitempty" doc:"What the manager is told"`
-	Voice       string           `json:"voice,omitempty"`
+	Text        string           `json:"text,omitempty" doc:"What the manager is told" example:"A call from the site"`
+	Voice       string           `json:"voice,omitempty" example:"ruinternalfemale"`
 	CreatedAt   time.Time        `json:"created_at"`
 	AnsweredAt  *time.Time       `json:"answered_at" doc:"When the two could hear each other"`
 	EndedAt     *time.Time       `json:"ended_at"`
 	NextAt      *time.Time       `json:"next_at,omitempty" doc:"When the next attempt is due"`
-	TalkMS      int64            `json:"talk_ms" doc:"How long the two talked, milliseconds"`
-	RingMS      int64            `json:"ring_ms" doc:"How long the customer's phone rang, milliseconds"`
+	TalkMS      int64            `json:"talk_ms" doc:"How long the two talked, milliseconds" example:"61500"`
+	RingMS      int64            `json:"ring_ms" doc:"How long the customer's phone rang, milliseconds" example:"6200"`
 	Attempts    []Attempt        `json:"attempts" nullable:"false"`
 	Legs        []Leg            `json:"legs" nullable:"false"`
 	Recording   *RecordingOfCall `json:"recording,omitempty"`
-	Duplicate   bool             `json:"duplicate,omitempty" doc:"The request repeated this call, nothing new was placed"`
+	Duplicate   bool             `json:"duplicate,omitempty" doc:"The request repeated this call, nothing new was placed" example:"false"`
 }
 
 // Endpoint is who took part in a call.
 type Endpoint struct {
-	Number    string `json:"number,omitempty"`
-	Extension string `json:"extension,omitempty"`
-	Name      string `json:"name,omitempty"`
+	Number    string `json:"number,omitempty" example:"+74950000001"`
+	Extension string `json:"extension,omitempty" example:"101"`
+	Name      string `json:"name,omitempty" example:"Anna"`
 }
 
 // Attempt is one try to complete a call.
 type Attempt struct {
-	N           int        `json:"n" doc:"From 1"`
+	N           int        `json:"n" doc:"From 1" example:"1"`
 	StartedAt   time.Time  `json:"started_at"`
 	EndedAt     *time.Time `json:"ended_at"`
-	Result      *string    `json:"result"`
-	Code        *string    `json:"code"`
-	Reason      *string    `json:"reason"`
-	ReasonOwner *string    `json:"reason_owner"`
+	Result      *string    `json:"result" example:"completed"`
+	Code        *string    `json:"code" example:"200"`
+	Reason      *string    `json:"reason" example:"the two have talked"`
+	ReasonOwner *string    `json:"reason_owner" example:"customer"`
 }
 
 // Leg is one phone's part of a call.
 type Leg struct {
-	ID         string     `json:"id"`
-	Attempt    int        `json:"attempt"`
-	Role       string     `json:"role" doc:"manager, customer, caller or callee"`
-	Number     string     `json:"number,omitempty"`
-	Trunk      string     `json:"trunk,omitempty"`
-	Extension  string     `json:"extension,omitempty"`
-	State      string     `json:"state" doc:"dialling, ringing, answered or ended"`
-	SIPCode    *int       `json:"sip_code" doc:"Final SIP status"`
-	Q850       *int       `json:"q850" doc:"Q.850 cause of a Reason header"`
-	Reason     *string    `json:"reason"`
+	ID         string     `json:"id" example:"0199a1b2c3d57e5f8091a2b3c4d5e6f8"`
+	Attempt    int        `json:"attempt" example:"1"`
+	Role       string     `json:"role" doc:"manager, customer, caller or callee" example:"customer"`
+	Number     string     `json:"number,omitempty" example:"+74950000001"`
+	Trunk      string     `json:"trunk,omitempty" example:"provider"`
+	Extension  string     `json:"extension,omitempty" example:"101"`
+	State      string     `json:"state" doc:"dialling, ringing, answered or ended" example:"ended"`
+	SIPCode    *int       `json:"sip_code" doc:"Final SIP status" example:"200"`
+	Q850       *int       `json:"q850" doc:"Q.850 cause of a Reason header" example:"16"`
+	Reason     *string    `json:"reason" example:"Normal call clearing"`
 	StartedAt  time.Time  `json:"started_at"`
 	RingAt     *time.Time `json:"ring_at"`
 	AnsweredAt *time.Time `json:"answered_at"`
@@ -77,41 +77,41 @@ type Leg struct {
 
 // Quality is what was measured on a leg's sound.
 type Quality struct {
-	Codec       string   `json:"codec"`
-	PacketsIn   uint64   `json:"packets_in"`
-	PacketsOut  uint64   `json:"packets_out"`
-	Lost        *int64   `json:"lost" doc:"Packets towards us that never came"`
-	JitterMS    *float64 `json:"jitter_ms"`
-	RoundTripMS *float64 `json:"round_trip_ms"`
+	Codec       string   `json:"codec" example:"PCMA"`
+	PacketsIn   uint64   `json:"packets_in" example:"3075"`
+	PacketsOut  uint64   `json:"packets_out" example:"3075"`
+	Lost        *int64   `json:"lost" doc:"Packets towards us that never came" example:"2"`
+	JitterMS    *float64 `json:"jitter_ms" example:"1.2"`
+	RoundTripMS *float64 `json:"round_trip_ms" example:"18.4"`
 }
 
 // RecordingOfCall says where a call's sound is.
 type RecordingOfCall struct {
-	URL        string `json:"url" doc:"Path of the audio on this server"`
-	File       string `json:"file" doc:"Name below the server's recordings directory"`
-	DurationMS int64  `json:"duration_ms"`
-	Bytes      int64  `json:"bytes"`
+	URL        string `json:"url" doc:"Path of the audio on this server" example:"/api/v1/calls/0199a1b2c3d47e5f8091a2b3c4d5e6f7/recording"`
+	File       string `json:"file" doc:"Name below the server's recordings directory" example:"2027-01-11/0199a1b2c3d47e5f8091a2b3c4d5e6f7.wav"`
+	DurationMS int64  `json:"duration_ms" example:"61500"`
+	Bytes      int64  `json:"bytes" example:"984058"`
 }
 
 // Event is one entry of the log, and of its call's timeline if it is of one.
 type Event struct {
-	ID     string          `json:"id" doc:"Grows from event to event"`
+	ID     string          `json:"id" doc:"Grows from event to event" example:"000000000000002a"`
 	Type   string          `json:"type" example:"call.state"`
 	At     time.Time       `json:"at"`
-	CallID string          `json:"call_id,omitempty" doc:"Left out where it is of no call"`
-	Data   json.RawMessage `json:"data,omitempty" doc:"Depends on the type"`
+	CallID string          `json:"call_id,omitempty" doc:"Left out where it is of no call" example:"0199a1b2c3d47e5f8091a2b3c4d5e6f7"`
+	Data   json.RawMessage `json:"data,omitempty" doc:"Depends on the type" example:"{\"state\":\"ringing_manager\"}"`
 }
 
 // CallList is a page of calls, newest first.
 type CallList struct {
 	Calls []Call `json:"calls" nullable:"false"`
-	Next  string `json:"next,omitempty" doc:"Cursor of the next page; left out on the last"`
+	Next  string `json:"next,omitempty" doc:"Cursor of the next page; left out on the last" example:"MjAyNy0wMS0x"`
 }
 
 // EventList is a page of events, oldest first.
 type EventList struct {
 	Events []Event `json:"events" nullable:"false"`
-	Next   string  `json:"next,omitempty" doc:"Value of after for the next page; left out on the last"`
+	Next   string  `json:"next,omitempty" doc:"Value of after for the next page; left out on the last" example:"000000000000002a"`
 }
 
 // viewer translates records for clients.

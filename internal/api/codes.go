@@ -1,0 +1,130 @@
+package api
+
+import (
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"perezvon/internal/call"
+)
+
+// Codes of problems that the API itself finds. They are stable; those of
+// refused calls are in internal/call.
+const (
+	CodeBadJSON           = "bad_json"
+	CodeBadRequest        = "bad_request"
+	CodeKeyMissing        = "key_missing"
+	CodeKeyUnknown        = "key_unknown"
+	CodeScopeMissing      = "scope_missing"
+	CodeLineNotAllowed    = "line_not_allowed"
+	CodeLoopbackOnly      = "loopback_only"
+	CodeForwarded         = "forwarded"
+	CodeCrossOrigin       = "cross_origin"
+	CodeNotFound          = "not_found"
+	CodeCallNotFound      = "call_not_found"
+	CodeRecordingNotFound = "recording_not_found"
+	CodeMethodNotAllowed  = "method_not_allowed"
+	CodeTimeout           = "timeout"
+	CodeBodyTooLarge      = "body_too_large"
+	CodeMediaType         = "unsupported_media_type"
+	CodeRange             = "range_not_satisfiable"
+	CodeInvalidRequest    = call.CodeInvalidRequest
+	CodeKeyReused         = call.CodeKeyReused
+	CodeDraining          = call.CodeDraining
+	CodeNotReady          = call.CodeNotReady
+	CodeTooManyStreams    = "too_many_streams"
+	CodeTooManySpeeches   = "too_many_speeches"
+	CodeInternal          = "internal"
+)
+
+// codeInfo says what a code means.
+type codeInfo struct {
+	Code   string
+	Status int // that it comes with
+	Text   string
+}
+
+// codes are all that there are, by status.
+func codes() []codeInfo {
+	return []codeInfo{
+		{CodeBadJSON, 400, "the body is not JSON"},
+		{CodeBadRequest, 400, "a header that may come once came several times"},
+		{CodeKeyMissing, 401, "no key was sent"},
+		{CodeKeyUnknown, 401, "there is no such key"},
+		{CodeScopeMissing, 403, "the key may not do this"},
+		{CodeLineNotAllowed, 403, "the key is limited to other lines"},
+		{CodeLoopbackOnly, 403, "there are no keys, and the request is from another machine"},
+		{CodeForwarded, 403, "there are no keys, and a proxy forwarded the request"},
+		{CodeCrossOrigin, 403, "there are no keys, and a web page of another origin asks"},
+		{CodeNotFound, 404, "there is nothing at this path"},
+		{CodeCallNotFound, 404, "there is no such call, or the key may not know of it"},
+		{CodeRecordingNotFound, 404, "the call has no recording; the detail says why"},
+		{CodeMethodNotAllowed, 405, "the path has other methods; Allow lists them"},
+		{CodeTimeout, 408, "the body came too slowly"},
+		{call.CodeAlreadyEnded, 409, "the call is over"},
+		{CodeBodyTooLarge, 413, "the body is larger than 64 KiB"},
+		{CodeMediaType, 415, "the body is not sent as application/json"},
+		{CodeRange, 416, "the recording has no such range"},
+		{CodeInvalidRequest, 422, "several fields are wrong, or one has the wrong form; errors names them"},
+		{call.CodeUnknownLine, 422, "there is no such line"},
+		{"line_closed", 422, "the working hours of the line never come"},
+		{call.CodeInvalidNumber, 422, "the number cannot be dialled"},
+		{call.CodeNotAllowed, 422, "limits.destinations does not allow the number"},
+		{call.CodeInvalidText, 422, "the text cannot be spoken"},
+		{call.CodeUnknownVoice, 422, "there is no such voice"},
+		{call.CodeInvalidManager, 422, "the manager is no extension and no number"},
+		{"invalid_mode", 422, "there is no such mode"},
+		{"invalid_time", 422, "not_before is too far ahead"},
+		{CodeKeyReused, 422, "the idempotency key came with another request before"},
+		{call.CodeTooMany, 429, "too many calls to this number"},
+		{CodeTooManyStreams, 429, "too many event streams are open"},
+		{CodeTooManySpeeches, 429, "other texts are being rendered"},
+		{CodeInternal, 500, "a fault of the server; its log says more"},
+		{CodeDraining, 503, "the server is shutting down"},
+		{CodeNotReady, 503, "a part of the server does not work; the detail says which"},
+	}
+}
+
+// fails names the problems that an operation may answer with, beyond those
+// that all have.
+func fails(codes ...string) map[string]any { return map[string]any{metaCodes: codes} }
+
+// failsWithBody are the problems of operations that take a body.
+func failsWithBody(codes ...string) map[string]any {
+	return fails(append(codes, CodeBadJSON, CodeBadRequest, CodeTimeout, CodeBodyTooLarge, CodeMediaType, CodeKeyReused)...)
+}
+
+// Keys of an operation's metadata.
+const (
+	metaScopes = "scopes" // []string, one of which a key needs
+	metaCodes  = "codes"  // []string, codes of problems
+)
+
+func metadata(op *huma.Operation, key string) []string {
+	list, _ := op.Metadata[key].([]string)
+	return list
+}
+
+// problems are those that an operation may answer with, by status.
+func problems(op *huma.Operation) (list []codeInfo) {
+	named := map[string]bool{CodeInvalidRequest: true, CodeInternal: true}
+	for _, c := range metadata(op, metaCodes) {
+		named[c] = true
+	}
+	if len(metadata(op, metaScopes)) > 0 {
+		for _, c := range []string{CodeKeyMissing, CodeKeyUnknown, CodeScopeMissing, CodeLoopbackOnly, CodeForwarded, CodeCrossOrigin} {
+			named[c] = true
+		}
+	}
+	for _, c := range codes() {
+		if named[c.Code] {
+			list = append(list, c)
+		}
+	}
+	return list
+}
+
+// example is a problem with the code.
+func (c codeInfo) example() map[string]any {
+	return map[string]any{"title": http.StatusText(c.Status), "status": c.Status, "code": c.Code, "detail": c.Text}
+}
