@@ -111,7 +111,7 @@ func TestBadRequestsAreRefusedWithEveryBadField(t *testing.T) {
 
 func TestTooManyCallsToOneNumberAreRefused(t *testing.T) {
 	inWorld(t, func(c *configs.Config) { c.Limits.PerNumber = configs.Rate{Count: 2, Per: time.Hour} }, func(w *world) {
-		w.phone("101", lab.Reject(486, "Busy Here"))
+		w.phone("101", lab.Reject(603, "Decline"))
 		for range 2 {
 			w.end(w.callback().ID)
 		}

@@ -96,7 +96,7 @@ func TestCallerWithoutAMediaPortIsToldToComeAgain(t *testing.T) {
 
 func TestRepeatedRequestGetsItsCallWhateverTheLimit(t *testing.T) {
 	inWorld(t, func(c *configs.Config) { c.Limits.PerNumber = configs.Rate{Count: 1, Per: time.Hour} }, func(w *world) {
-		w.phone("101", lab.Reject(486, "Busy Here"))
+		w.phone("101", lab.Reject(603, "Decline"))
 		req := call.CallbackRequest{Line: "main", Number: customer, Key: &store.Key{Scope: "site", Value: "form1", Hash: "h"}}
 		first := w.request(req)
 		w.end(first.ID)
