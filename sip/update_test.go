@@ -87,6 +87,33 @@ func TestUpdateBeforeTheAnswerRefreshesTheTarget(t *testing.T) {
 	})
 }
 
+func TestUpdateWhileTheAnswerIsJournalledMovesTheTarget(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b, calls := inboundBed(t)
+		b.journal.block = make(chan struct{})
+		b.carrier.send(b.carrier.initial("1", "body:"+testSDP))
+		trying := b.carrier.expect("100")
+		in := (<-calls).in
+		got := make(chan *Dialog, 1)
+		go func() {
+			d, err := in.Answer(t.Context(), &testMedia{}, DialogRef{})
+			if err != nil {
+				t.Error(err)
+			}
+			got <- d
+		}()
+		synctest.Wait()
+		b.carrier.send(b.carrier.of(trying, "UPDATE", "u1", 101, "Contact: <sip:new@10.0.0.9:5070>"))
+		b.carrier.expect("200")
+		close(b.journal.block)
+		ok := b.carrier.expect("200")
+		b.carrier.send(b.carrier.of(ok, "ACK", "ack1", 100))
+		if d := <-got; d.RemoteAddr().String() != "10.0.0.9:5070" {
+			t.Errorf("target %s", d.RemoteAddr())
+		}
+	})
+}
+
 func TestOfferWhileOneOfTheirsIsUnansweredIs500(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)
