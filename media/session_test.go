@@ -342,8 +342,7 @@ func TestDescriptionsThatCannotBeUsedChangeNothing(t *testing.T) {
 				t.Errorf("answer %q: %v", tc.body, err)
 			}
 		}
-		fresh := w.open(SessionConfig{})
-		if err := fresh.AcceptAnswer(a.sdp()); !errors.Is(err, ErrNoOffer) {
+		if err := sa.AcceptAnswer(a.sdp()); !errors.Is(err, ErrNoOffer) {
 			t.Errorf("answer without an offer: %v", err)
 		}
 		a.hum(500)

@@ -32,7 +32,7 @@ func (a *Agent) outside(t *trunk, dest netip.AddrPort) DialogRecord {
 }
 
 // addresses are those of the trunk's host, first the one that is preferred if
-// it is still among them.
+// it is still one of them.
 func (a *Agent) addresses(ctx context.Context, t *trunk, first netip.AddrPort) ([]netip.AddrPort, *Failure) {
 	dests, f := a.reach(ctx, t.hop(), Target{Trunk: t.Name})
 	if f != nil {
@@ -41,8 +41,9 @@ func (a *Agent) addresses(ctx context.Context, t *trunk, first netip.AddrPort) (
 		}
 		return nil, f
 	}
-	if i := slices.Index(dests, first); i > 0 {
-		dests = slices.Concat(dests[i:], dests[:i])
+	if first.IsValid() && t.hop().at(first) {
+		others := slices.DeleteFunc(slices.Clone(dests), func(a netip.AddrPort) bool { return a == first })
+		dests = append([]netip.AddrPort{first}, others...)
 	}
 	return dests, nil
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"slices"
 	"strings"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -145,15 +144,10 @@ func compactName(name string) string {
 	return ""
 }
 
-// optionTags reads a list of option tags, as in Require, by the header's long
-// name and by its compact one.
+// optionTags reads a list of option tags, as in Require.
 func optionTags(m sipmsg.Message, name string) []string {
-	hs := m.GetHeaders(name)
-	if short := compactName(name); short != "" {
-		hs = append(slices.Clone(hs), m.GetHeaders(short)...)
-	}
 	var tags []string
-	for _, h := range hs {
+	for _, h := range m.GetHeaders(name) {
 		for tag := range strings.SplitSeq(h.Value(), ",") {
 			if tag = strings.TrimSpace(tag); tag != "" {
 				tags = append(tags, tag)

@@ -186,9 +186,6 @@ func (p *Party) takeINFO(m *Message) {
 // other side made none.
 func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 	tx := c.begin(m, from, p)
-	if c.refuseBrief(tx, p.set.timing.least, p.localTag) || c.refuseReinvite(p, tx) {
-		return
-	}
 	if uri := uriOf(m.Get("Contact")); uri != "" {
 		p.target = uri
 	}
@@ -204,8 +201,6 @@ func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 	}
 	res := tx.response(200, "OK", p.localTag)
 	res.add("Contact", "<"+p.contact()+">")
-	res.add("Allow", p.allow())
-	p.grantSession(m, res)
 	switch {
 	case offered:
 		res.setBody("application/sdp", []byte(p.describe()))
@@ -255,9 +250,9 @@ func (p *Party) composeWith(method string, seq uint32) (*Message, netip.AddrPort
 	m.add("To", p.remoteParty+";tag="+p.remoteTag)
 	m.add("Call-ID", p.callID)
 	m.add("CSeq", fmt.Sprintf("%d %s", seq, method))
-	if method == "INVITE" || method == "UPDATE" {
+	if method == "INVITE" {
 		m.add("Contact", "<"+p.contact()+">")
-		m.add("Allow", p.allow())
+		m.add("Allow", allow)
 	}
 	return m, to
 }

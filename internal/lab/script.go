@@ -36,10 +36,6 @@ type settings struct {
 	recordRoute    bool
 	answerOnCancel bool
 	deafToCancel   bool
-	noUpdate       bool
-	glare          bool
-	timing         timing
-	refusal        refusal
 }
 
 func (s Script) settings() settings {
