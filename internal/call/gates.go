@@ -88,12 +88,17 @@ func (c *Call) obstacle(plan route.Plan) *obstacle {
 	return nil
 }
 
-// phonesOf lists whom a plan may ring.
+// phonesOf lists whom a plan may ring; nobody where it has a number that is
+// always free.
 func phonesOf(plan route.Plan) []string {
 	var phones []string
 	for _, s := range plan.Steps {
 		for _, t := range s.Targets {
-			phones = append(phones, phoneOf(t))
+			phone := phoneOf(t)
+			if phone == "" {
+				return nil
+			}
+			phones = append(phones, phone)
 		}
 	}
 	return phones

@@ -25,7 +25,7 @@ func (c *Call) offerRest(customer, gone *leg, plan route.Plan) outcome {
 	c.mayInterrupt(nil)
 	gone.hangup(errOver)
 	rest := after(plan, gone.to)
-	if len(phonesOf(rest)) == 0 {
+	if len(rest.Steps) == 0 || rest.Steps[0].Kind == route.Hangup {
 		return c.apologise(customer, o)
 	}
 	c.enter(store.StateRingingManager, "the manager hung up when the customer answered: the rest of the route is rung")

@@ -27,17 +27,24 @@ func newPresence() *presence {
 	return &presence{engaged: make(map[string]int), idle: make(map[string]time.Time)}
 }
 
-// phoneOf names the phone behind a target.
+// phoneOf names the phone behind a target. It is empty for a number that needs
+// no confirmation: that may be a whole office, which takes many calls at once.
 func phoneOf(t route.Target) string {
-	if t.Extension != "" {
+	switch {
+	case t.Extension != "":
 		return "extension " + t.Extension
+	case t.Confirm:
+		return t.Display
 	}
-	return t.Display
+	return ""
 }
 
 // engage takes note that a phone is rung. Where it must be free, false means
 // that it is not. leave is called once, when the leg is over.
 func (p *presence) engage(phone string, mustBeFree bool) (leave func(talked bool), ok bool) {
+	if phone == "" {
+		return func(bool) {}, true
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if mustBeFree && p.engaged[phone] > 0 {
@@ -65,11 +72,12 @@ func (p *presence) leave(phone string, talked bool) {
 }
 
 // await returns a channel that is closed when one of the phones is free, and
-// nil if one is already. Who gives up calls cancel.
+// nil if one is already, or there is nobody to wait for. Who gives up calls
+// cancel.
 func (p *presence) await(phones []string) (free <-chan struct{}, cancel func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if slices.ContainsFunc(phones, func(phone string) bool { return p.engaged[phone] == 0 }) {
+	if len(phones) == 0 || slices.ContainsFunc(phones, func(phone string) bool { return p.engaged[phone] == 0 }) {
 		return nil, func() {}
 	}
 	v := &vacancy{phones: phones, free: make(chan struct{})}

@@ -191,3 +191,31 @@ func TestOtherTrunkOfTheLineStandsInForOneThatIsDown(t *testing.T) {
 		}
 	})
 }
+
+func TestNumberOfAnOfficeTakesManyCallsAtOnce(t *testing.T) {
+	inWorld(t, func(c *configs.Config) {
+		no := false
+		c.Lines[0].Route = []configs.Step{{Mobile: &configs.MobileStep{Number: "+" + mobile, Confirm: &no}}}
+	}, func(w *world) {
+		w.number(mobile, answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, time.Minute)...)
+		w.number(other(1), hangingUpAfter(customerTone, time.Minute)...)
+		first, second := w.callback().ID, w.callbackTo(other(1))
+		w.until(first, store.StateTalking)
+		w.until(second, store.StateTalking)
+		w.expect(w.end(first), store.ResultCompleted, "200", "")
+		w.expect(w.end(second), store.ResultCompleted, "200", "")
+	})
+}
+
+func TestRouteWithNobodyToRingEndsAtOnce(t *testing.T) {
+	inWorld(t, func(c *configs.Config) {
+		c.Lines[0].Route = []configs.Step{{Hangup: &configs.HangupStep{Code: 480}}}
+	}, func(w *world) {
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultManagerUnavailable, "304", store.PartyManager)
+		if took := rec.EndedAt.Sub(rec.CreatedAt); took > time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
