@@ -40,7 +40,6 @@ type Session struct {
 	mu       sync.Mutex
 	watch    Watch         // guarded by mu; what was called is nil
 	local    *sdp.Local    // guarded by mu
-	offered  bool          // guarded by mu
 	closed   atomic.Bool   // set under mu
 	closedAt time.Duration // guarded by mu
 
@@ -113,7 +112,6 @@ func (s *Session) CreateOffer() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create offer: %w", err)
 	}
-	s.offered = true
 	return body, nil
 }
 
@@ -147,10 +145,11 @@ func (s *Session) AcceptOffer(offer []byte) (answer []byte, err error) {
 	return answer, nil
 }
 
-// AcceptAnswer takes the answer to the offer that CreateOffer wrote. It may be
-// called again for the same offer, as for a 183 and then the 200. It fails
-// with ErrNoOffer, ErrSyntax, ErrNoAudio or ErrNoCommonCodec and changes
-// nothing then.
+// AcceptAnswer takes the answer to the offer that CreateOffer wrote, or to the
+// last description of either kind that was offered again. It may be called
+// again for the same offer, as for a 183 and then the 200. It fails with
+// ErrNoOffer, ErrSyntax, ErrNoAudio or ErrNoCommonCodec and changes nothing
+// then.
 func (s *Session) AcceptAnswer(answer []byte) error {
 	d, err := sdp.Parse(answer)
 	if err != nil {
@@ -161,7 +160,7 @@ func (s *Session) AcceptAnswer(answer []byte) error {
 	if s.closed.Load() {
 		return fmt.Errorf("accept answer: %w", ErrClosed)
 	}
-	if !s.offered {
+	if !s.local.Written() {
 		return fmt.Errorf("accept answer: %w", ErrNoOffer)
 	}
 	stream, err := s.choose(d, 0)

@@ -342,7 +342,8 @@ func TestDescriptionsThatCannotBeUsedChangeNothing(t *testing.T) {
 				t.Errorf("answer %q: %v", tc.body, err)
 			}
 		}
-		if err := sa.AcceptAnswer(a.sdp()); !errors.Is(err, ErrNoOffer) {
+		fresh := w.open(SessionConfig{})
+		if err := fresh.AcceptAnswer(a.sdp()); !errors.Is(err, ErrNoOffer) {
 			t.Errorf("answer without an offer: %v", err)
 		}
 		a.hum(500)

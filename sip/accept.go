@@ -29,9 +29,13 @@ func (o *outgoing) accept(ctx context.Context, res *sipmsg.Response) (*Dialog, *
 		return nil, f
 	}
 	rec = o.d.confirm(rec)
+	o.d.answered(res)
 	o.a.journal.SaveDialog(rec) // an answered call does not wait for the disk
 	err = o.media(res, rec.RemoteTag)
 	o.settle()
+	o.d.mu.Lock()
+	o.d.offering = false
+	o.d.mu.Unlock()
 	if err == nil {
 		o.d.endEarly()
 		return o.d, nil
@@ -110,11 +114,7 @@ func (o *outgoing) ack(rec *DialogRecord) (*parcel, error) {
 		return nil, err
 	}
 	o.mu.Lock()
-	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
-		if h := o.req.GetHeader(name); h != nil {
-			req.AppendHeader(sipmsg.HeaderClone(h))
-		}
-	}
+	copyCredentials(req, o.req)
 	o.mu.Unlock()
 	return o.a.parcel(rec, req)
 }

@@ -52,6 +52,7 @@ type Agent struct {
 	unregistered atomic.Uint64
 	panics       atomic.Uint64
 	astray       atomic.Uint64
+	foreign      atomic.Uint64
 	deaf         atomic.Bool // a listener died
 }
 
@@ -308,6 +309,7 @@ type Stats struct {
 	Garbage   uint64 // packets dropped: not SIP
 	Reordered uint64 // packets held back to keep their order
 	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
+	Foreign   uint64 // requests refused: they name a dialog whose peer is elsewhere
 	Panics    uint64 // recovered
 	// Registrations counts successful ones since the start, refreshes among
 	// them, RegistrationsFailed the tries that failed at every address.
@@ -316,7 +318,7 @@ type Stats struct {
 
 // Stats returns the counters as they are now.
 func (a *Agent) Stats() Stats {
-	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load(), Astray: a.astray.Load()}
+	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load(), Astray: a.astray.Load(), Foreign: a.foreign.Load()}
 	s.Registrations, s.RegistrationsFailed = a.registered.Load(), a.unregistered.Load()
 	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
 	for _, l := range a.listeners {

@@ -54,7 +54,6 @@ func (in *Incoming) Answer(ctx context.Context, n Negotiator, ref DialogRef) (*D
 // accept sends the 200. Between a CANCEL and this only one can win: both hold
 // in.mu.
 func (in *Incoming) accept(rec DialogRecord, body []byte, offered bool) (*Dialog, error) {
-	res := in.d.okay(in.req, body)
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if err := in.open(); err != nil {
@@ -65,8 +64,14 @@ func (in *Incoming) accept(rec DialogRecord, body []byte, offered bool) (*Dialog
 	d := in.d
 	d.mu.Lock()
 	rec.CSeq, rec.RemoteCSeq = d.rec.CSeq, d.rec.RemoteCSeq
+	rec.Target, rec.Destination = d.rec.Target, d.rec.Destination // an UPDATE may have brought another
 	d.rec, d.in = rec, nil
+	res, g := d.okay(in.req, body)
 	err := d.sendOK(&acking{tx: in.tx, res: res, seq: rec.InviteCSeq, offered: offered, initial: true})
+	if err == nil {
+		d.learn(in.req)
+		d.hold(g)
+	}
 	d.mu.Unlock()
 	if err != nil {
 		d.end(Ended{By: ByNoAck}, false)

@@ -7,12 +7,14 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
 
 // Dialog is a call leg that was answered. Its methods are safe for concurrent
-// use. An idle one holds no goroutine and no timer.
+// use. An idle one holds no goroutine, and a timer only where the session
+// expires (RFC 4028).
 type Dialog struct {
 	a      *Agent
 	id     string // the local tag
@@ -32,7 +34,15 @@ type Dialog struct {
 	out       *outgoing                             // guarded by mu; nil once no response to our INVITE can come
 	in        *Incoming                             // guarded by mu; nil once the INVITE has its final response
 	pending   *acking                               // guarded by mu; our 2xx that waits for its ACK
-	busy      bool                                  // guarded by mu; a re-INVITE is being answered
+	busy      bool                                  // guarded by mu; an offer of the peer, or its re-INVITE, is being answered
+	updating  bool                                  // guarded by mu; an UPDATE is
+	offering  bool                                  // guarded by mu; an INVITE of ours has no answer yet
+	local     []byte                                // guarded by mu; the last description we gave
+	updates   bool                                  // guarded by mu; the peer takes UPDATE
+	session   *session                              // guarded by mu; nil: it never expires
+	minSE     time.Duration                         // guarded by mu; the least interval that the peer allows, 0: not said
+	kin       kin                                   // set before the first packet
+	heard     netip.Addr                            // guarded by mu; where the last response to our INVITE came from
 	over      bool                                  // guarded by mu
 	ended     Ended                                 // guarded by mu; valid once over
 	byeErr    error                                 // guarded by mu; valid once gone is closed
@@ -127,6 +137,7 @@ func (d *Dialog) end(e Ended, bye bool) bool {
 		return false
 	}
 	d.over, d.ended = true, e
+	d.release()
 	close(d.done)
 	cancel, tell, wait := d.cancelCtx, d.onEnd, bye && d.pending != nil
 	d.byeOnAck = wait
@@ -315,13 +326,23 @@ func (d *Dialog) acceptAnswer(body []byte) error {
 func (d *Dialog) acceptOffer(body []byte) ([]byte, error) {
 	d.neg.Lock()
 	defer d.neg.Unlock()
-	return d.negotiator().AcceptOffer(body)
+	return d.said(d.negotiator().AcceptOffer(body))
 }
 
 func (d *Dialog) createOffer() ([]byte, error) {
 	d.neg.Lock()
 	defer d.neg.Unlock()
-	return d.negotiator().CreateOffer()
+	return d.said(d.negotiator().CreateOffer())
+}
+
+// said keeps the description that is given out, for when it has to be repeated.
+func (d *Dialog) said(body []byte, err error) ([]byte, error) {
+	if err == nil {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.local = body
+	}
+	return body, err
 }
 
 func (d *Dialog) negotiator() Negotiator {

@@ -63,16 +63,18 @@ type Failure struct {
 
 // Who ended a dialog, see Ended.
 const (
-	ByLocal  = "local"  // we sent BYE
-	ByRemote = "remote" // the peer sent BYE
-	ByNoAck  = "no-ack" // our 200 was never acknowledged
+	ByLocal   = "local"   // we sent BYE
+	ByRemote  = "remote"  // the peer sent BYE
+	ByNoAck   = "no-ack"  // our 200 was never acknowledged
+	ByTimeout = "timeout" // the session was not refreshed, or the peer no longer knew it (RFC 4028 section 10)
 )
 
 // Ended is how a dialog ended. It is an error so that it can be the cause of a
 // context.
 type Ended struct {
-	By      string   // ByLocal, ByRemote or ByNoAck
+	By      string   // ByLocal, ByRemote, ByNoAck or ByTimeout
 	Reasons []Reason // of the BYE, ours or the peer's
+	Detail  string   // what showed that the peer is gone, where ByTimeout; else empty
 }
 
 // Error implements error.
@@ -82,6 +84,8 @@ func (e Ended) Error() string {
 		return "we hung up"
 	case ByNoAck:
 		return "our answer was never acknowledged"
+	case ByTimeout:
+		return e.Detail
 	}
 	return "the far side hung up"
 }

@@ -70,12 +70,16 @@ func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
 		return
 	case a.refuseRequired(req, tx):
 		return
+	case termsOf(req).tooBrief():
+		a.respond(req, tx, tooSmall, "Session Interval Too Small", minSE(minSession))
+		return
 	case len(req.Body()) > 0 && sdpBody(req) == nil:
 		a.respond(req, tx, sipmsg.StatusUnsupportedMediaType, "Unsupported Media Type", sipmsg.NewHeader("Accept", sdpType))
 		return
 	}
 	in := a.newIncoming(req, tx)
 	in.Trunks, in.Extension = trunks, ext
+	in.d.kin = kin{trunks: trunks, extension: ext}
 	a.calls.add(in.d, phaseIncoming)
 	a.inbox.watch(r, func(f *Failure) { in.abort(f, false) })
 	in.handle()

@@ -423,13 +423,16 @@ func TestRequired100relIs420(t *testing.T) {
 		b, calls := inboundBed(t)
 		b.carrier.send(b.carrier.initial("1", "Require: 100rel, timer", "body:"+testSDP))
 		res := b.carrier.expect("420")
-		if res.get("Unsupported") != "100rel, timer" {
+		if res.get("Unsupported") != "100rel" {
 			t.Errorf("Unsupported: %s", res.get("Unsupported"))
 		}
 		b.carrier.send(b.carrier.of(res, "ACK", "inv1", 100))
 		if len(calls) != 0 {
 			t.Error("reached the handler")
 		}
+		b.carrier.send(b.carrier.initial("2", "Require: TIMER", "body:"+testSDP))
+		b.carrier.expect("100")
+		<-calls
 	})
 }
 

@@ -191,7 +191,11 @@ func (a *Agent) newOutgoing(p *plan, dest netip.AddrPort, offer []byte) *outgoin
 		o.asserted = "<sip:" + escapeUser(p.inv.Asserted) + "@" + domain + ">"
 	}
 	o.d = newDialog(a, rec, p.inv.Media, p.inv.OnInfo)
-	o.d.out = o
+	o.d.out, o.d.offering, o.d.local = o, true, offer
+	o.d.kin = kin{extension: p.inv.Target.Extension}
+	if p.trunk != nil {
+		o.d.kin.trunks = []string{p.trunk.Name}
+	}
 	return o
 }
 

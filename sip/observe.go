@@ -51,6 +51,7 @@ func (a *Agent) observeResponse(res *sipmsg.Response) {
 	if d == nil || d.callID != callID(res) {
 		return
 	}
+	d.heardFrom(sourceOf(res).Addr())
 	d.mu.Lock()
 	out, invite := d.out, d.rec.InviteCSeq
 	d.mu.Unlock()

@@ -117,6 +117,9 @@ func (a *Agent) revive(rec *DialogRecord, why Reason) (*outgoing, error) {
 		over: true, abandoned: true, wantCancel: true, cancelSent: true, reasons: []Reason{why},
 	}
 	d.out = o
+	if rec.Trunk != "" {
+		d.kin.trunks = []string{rec.Trunk}
+	}
 	a.calls.add(d, phaseLate)
 	d.holdAddr(dest.Addr())
 	a.after(txTimeout, d.forgetOutgoing)

@@ -33,10 +33,11 @@ type outgoing struct {
 	started  time.Time
 	rangAt   time.Time // zero: no 18x yet
 	timer    *time.Timer
-	why      FailureKind // why it is being stopped; 0: it is not
-	cause    error       // of our context, where that is why
-	heard    bool        // some response came
-	early    []byte      // the session description of a 183 that was accepted
+	why      FailureKind   // why it is being stopped; 0: it is not
+	cause    error         // of our context, where that is why
+	heard    bool          // some response came
+	minSE    time.Duration // of the 422 that came; 0: none did
+	early    []byte        // the session description of a 183 that was accepted
 	earlyTag string
 
 	signal chan struct{} // the queue has something
@@ -104,7 +105,7 @@ func (o *outgoing) run(ctx context.Context) (*Dialog, *Failure) {
 			return nil, f
 		case res.IsSuccess():
 			return o.accept(ctx, res)
-		case o.why == 0 && ctx.Err() == nil && isChallenge(res) && o.login.challenged(res):
+		case o.why == 0 && ctx.Err() == nil && (isChallenge(res) && o.login.challenged(res) || o.lengthen(res)):
 			continue
 		}
 		o.d.remove()
@@ -162,6 +163,9 @@ func (o *outgoing) build(rec *DialogRecord) (*sipmsg.Request, error) {
 	}
 	req.AppendHeader(sipmsg.NewHeader("Contact", rec.Contact))
 	req.AppendHeader(sipmsg.NewHeader("Allow", allowed))
+	for _, h := range askFor(sessionInterval, o.minSE, "") {
+		req.AppendHeader(h)
+	}
 	if o.asserted != "" {
 		req.AppendHeader(sipmsg.NewHeader("P-Asserted-Identity", o.asserted))
 	}
@@ -169,6 +173,18 @@ func (o *outgoing) build(rec *DialogRecord) (*sipmsg.Request, error) {
 	req.AppendHeader(&kind)
 	req.SetBody(o.offer)
 	return req, o.login.sign(req)
+}
+
+// lengthen takes a 422 that asks for longer sessions, once, and reports whether
+// to try again with what it asks for (RFC 4028 section 7.3).
+func (o *outgoing) lengthen(res *sipmsg.Response) bool {
+	least := termsOf(res).min
+	if res.StatusCode != tooSmall || o.minSE > 0 || least <= sessionInterval {
+		return false
+	}
+	o.minSE = least
+	o.d.allow(least)
+	return true
 }
 
 // await returns the final response, or the failure that stands for none.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"slices"
 	"strings"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -144,10 +145,15 @@ func compactName(name string) string {
 	return ""
 }
 
-// optionTags reads a list of option tags, as in Require.
+// optionTags reads a list of option tags, as in Require, by the header's long
+// name and by its compact one.
 func optionTags(m sipmsg.Message, name string) []string {
+	hs := m.GetHeaders(name)
+	if short := compactName(name); short != "" {
+		hs = append(slices.Clone(hs), m.GetHeaders(short)...)
+	}
 	var tags []string
-	for _, h := range m.GetHeaders(name) {
+	for _, h := range hs {
 		for tag := range strings.SplitSeq(h.Value(), ",") {
 			if tag = strings.TrimSpace(tag); tag != "" {
 				tags = append(tags, tag)

@@ -1,6 +1,8 @@
 package sip
 
 import (
+	"net/netip"
+
 	sipmsg "github.com/emiago/sipgo/sip"
 )
 
@@ -8,20 +10,16 @@ import (
 // another address. Without an offer it makes one, and the ACK brings the
 // answer.
 func (d *Dialog) serveReinvite(req *sipmsg.Request, tx *sipmsg.ServerTx) {
+	if d.refuseBrief(req, tx) {
+		return
+	}
 	d.mu.Lock()
 	var refuse func()
-	switch {
-	case d.over:
+	if d.over {
 		refuse = func() {
 			d.a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		}
-	case d.busy, d.in != nil: // RFC 3261 14.2
-		refuse = func() {
-			d.a.respond(req, tx, sipmsg.StatusInternalServerError, "Server Internal Error", retryAfter(2))
-		}
-	case d.rec.State != StateConfirmed, d.pending != nil: // our INVITE, or our 200, is not settled
-		refuse = func() { d.a.respond(req, tx, sipmsg.StatusRequestPending, "Request Pending") }
-	default:
+	} else if refuse = d.collides(req, tx); refuse == nil {
 		d.busy = true
 	}
 	d.mu.Unlock()
@@ -40,45 +38,20 @@ func (d *Dialog) serveReinvite(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 	if !ok {
 		return
 	}
-	d.retarget(req)
-	res := d.okay(req, body)
+	d.retarget(contactOf(req), sourceOf(req))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.over {
 		return // a BYE was faster: without a response the transaction just ends
 	}
+	res, g := d.okay(req, body)
 	p := &acking{tx: tx, res: res, seq: req.CSeq().SeqNo, offered: offer == nil}
 	if err := d.sendOK(p); err != nil {
 		d.a.log.Info("sip: answer to a re-INVITE", "call_id", d.callID, "error", err)
-	}
-}
-
-// serveUpdate answers an UPDATE (RFC 3311): with an offer as a re-INVITE,
-// without one as a refresh.
-func (d *Dialog) serveUpdate(req *sipmsg.Request, tx *sipmsg.ServerTx) {
-	offer := sdpBody(req)
-	d.mu.Lock()
-	over, early, busy := d.over, d.rec.State != StateConfirmed, d.busy || d.pending != nil
-	d.mu.Unlock()
-	switch {
-	case over:
-		d.a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-		return
-	case offer != nil && (early || busy):
-		d.a.respond(req, tx, sipmsg.StatusRequestPending, "Request Pending")
 		return
 	}
-	var body []byte
-	if offer != nil {
-		var ok bool
-		if body, ok = d.negotiate(req, tx, offer); !ok {
-			return
-		}
-	}
-	d.retarget(req)
-	if err := tx.Respond(d.okay(req, body)); err != nil {
-		d.a.log.Info("sip: answer to an UPDATE", "call_id", d.callID, "error", err)
-	}
+	d.learn(req)
+	d.hold(g)
 }
 
 // negotiate asks the Negotiator; where it refuses, the peer gets 488 and the
@@ -102,15 +75,16 @@ func (d *Dialog) negotiate(req *sipmsg.Request, tx *sipmsg.ServerTx, offer []byt
 	return body, true
 }
 
-// retarget is the target refresh of RFC 3261 12.2.2.
-func (d *Dialog) retarget(req *sipmsg.Request) {
-	contact := contactOf(req)
+// retarget is the target refresh of RFC 3261 12.2: a request or a 2xx of the
+// peer may bring a new Contact. Before our INVITE is answered there is nothing
+// to refresh: its 2xx says where the target is.
+func (d *Dialog) retarget(contact string, source netip.AddrPort) {
 	rec := d.record()
-	if contact == "" || contact == rec.Target {
+	if contact == "" || contact == rec.Target || rec.Role == RoleUAC && rec.State != StateConfirmed {
 		return
 	}
 	rec.Target = contact
-	if err := d.a.aim(d.a.base, &rec, sourceOf(req)); err != nil {
+	if err := d.a.aim(d.a.base, &rec, source); err != nil {
 		d.a.log.Info("sip: new contact is not usable", "call_id", d.callID, "error", err)
 		return
 	}
@@ -119,7 +93,23 @@ func (d *Dialog) retarget(req *sipmsg.Request) {
 	d.a.journal.SaveDialog(rec)
 }
 
-func (d *Dialog) okay(req *sipmsg.Request, body []byte) *sipmsg.Response {
-	return d.a.response(req, sipmsg.StatusOK, "OK", body,
-		sipmsg.NewHeader("Contact", d.record().Contact), sipmsg.NewHeader("Allow", allowed))
+// okay is the 2xx to an INVITE or UPDATE of the peer, and what it agrees to
+// about the session. d.mu is held.
+func (d *Dialog) okay(req *sipmsg.Request, body []byte) (*sipmsg.Response, agreement) {
+	var g agreement
+	if req.Method == sipmsg.INVITE || d.rec.State == StateConfirmed { // an early session does not expire
+		g = termsOf(req).answer(d.agreed())
+	}
+	headers := append([]sipmsg.Header{sipmsg.NewHeader("Contact", d.rec.Contact), sipmsg.NewHeader("Allow", allowed)}, g.headers()...)
+	return d.a.response(req, sipmsg.StatusOK, "OK", body, headers...), g
+}
+
+// refuseBrief answers 422 where the peer asks for a session that is shorter
+// than we allow (RFC 4028 section 9).
+func (d *Dialog) refuseBrief(req *sipmsg.Request, tx *sipmsg.ServerTx) bool {
+	if !termsOf(req).tooBrief() {
+		return false
+	}
+	d.a.respond(req, tx, tooSmall, "Session Interval Too Small", minSE(minSession))
+	return true
 }

@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"slices"
 	"strings"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -38,7 +39,9 @@ func (a *Agent) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 		}
 	}
 	if d := a.dialogOf(req); d != nil {
-		d.serve(req, tx)
+		if !a.refuseForeign(d, req, tx) {
+			d.serve(req, tx)
+		}
 		return
 	}
 	a.serveOther(req, tx)
@@ -77,13 +80,13 @@ func (a *Agent) serveOther(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 		a.respond(req, tx, sipmsg.StatusServiceUnavailable, "Service Unavailable", retryAfter(closingRetry))
 		return
 	}
-	a.respond(req, tx, sipmsg.StatusOK, "OK", allow, sipmsg.NewHeader("Accept", sdpType))
+	a.respond(req, tx, sipmsg.StatusOK, "OK", allow, sipmsg.NewHeader("Accept", sdpType), sipmsg.NewHeader("Supported", timerTag))
 }
 
-// refuseRequired answers 420 where the peer insists on an extension: we have
-// none (RFC 3261 8.2.2.3).
+// refuseRequired answers 420 where the peer insists on an extension that we do
+// not have: any but session timers (RFC 3261 8.2.2.3).
 func (a *Agent) refuseRequired(req *sipmsg.Request, tx *sipmsg.ServerTx) bool {
-	tags := optionTags(req, "require")
+	tags := slices.DeleteFunc(optionTags(req, "require"), func(tag string) bool { return strings.EqualFold(tag, timerTag) })
 	if len(tags) == 0 {
 		return false
 	}
@@ -122,7 +125,10 @@ func (d *Dialog) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 			tell(contentType(req), req.Body())
 		}
 	case sipmsg.OPTIONS:
-		d.a.respond(req, tx, sipmsg.StatusOK, "OK", sipmsg.NewHeader("Allow", allowed), sipmsg.NewHeader("Accept", sdpType))
+		d.a.respond(req, tx, sipmsg.StatusOK, "OK", sipmsg.NewHeader("Allow", allowed), sipmsg.NewHeader("Accept", sdpType),
+			sipmsg.NewHeader("Supported", timerTag))
+	case sipmsg.PRACK: // no 18x of ours is reliable (RFC 3262 section 3)
+		d.a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 	default:
 		d.a.respond(req, tx, sipmsg.StatusMethodNotAllowed, "Method Not Allowed", sipmsg.NewHeader("Allow", allowed))
 	}

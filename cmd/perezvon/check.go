@@ -11,13 +11,19 @@ import (
 )
 
 // CheckCmd validates a configuration.
-type CheckCmd struct{}
+type CheckCmd struct {
+	Online bool `help:"Also try the speech engines and every trunk, while the server does not run."`
+}
 
 // Run prints what the configuration sets up, or everything that is wrong.
 func (cmd *CheckCmd) Run(c *CLI) error {
 	cfg, note, err := loadConfig(c.Config)
+	var tries []try
 	if c.JSON {
-		return printChecked(cmp.Or(c.Config, defaultConfig), cfg, note, err)
+		if err == nil && cmd.Online {
+			tries = tryAll(cfg)
+		}
+		return printChecked(cmp.Or(c.Config, defaultConfig), cfg, note, err, tries)
 	}
 	if err != nil {
 		return err
@@ -29,7 +35,20 @@ func (cmd *CheckCmd) Run(c *CLI) error {
 		fmt.Fprintln(os.Stderr, "warning:", w)
 	}
 	fmt.Print(cfg.Summary())
-	return nil
+	if !cmd.Online {
+		return nil
+	}
+	out := newConsole(os.Stdout)
+	out.progress("trying speech and trunks …")
+	tries = tryAll(cfg)
+	for _, t := range tries {
+		if t.OK {
+			out.line(good, "✓ %s: %s", t.Part, t.Detail)
+		} else {
+			out.line(bad, "✗ %s: %s", t.Part, t.Detail)
+		}
+	}
+	return failedTries(tries)
 }
 
 // warnings are about single values and about what routes make of them.
@@ -40,12 +59,13 @@ type checked struct {
 	OK       bool            `json:"ok"`
 	Errors   []configs.Error `json:"errors"`
 	Warnings []string        `json:"warnings"`
+	Online   []try           `json:"online,omitempty"`
 }
 
 // printChecked prints the outcome for programs. A file that cannot be read is
 // a mistake in line 0.
-func printChecked(file string, cfg *configs.Config, note string, err error) error {
-	out := checked{OK: err == nil, Errors: []configs.Error{}, Warnings: []string{}}
+func printChecked(file string, cfg *configs.Config, note string, err error, online []try) error {
+	out := checked{OK: err == nil && failedTries(online) == nil, Errors: []configs.Error{}, Warnings: []string{}, Online: online}
 	var mistakes configs.Errors
 	switch {
 	case errors.As(err, &mistakes):

@@ -64,7 +64,7 @@ var (
 		"Hosts of trunks and phones that are names without an address; calls to or from them fail.", nil, nil)
 	descDropped = prometheus.NewDesc("perezvon_sip_dropped_total",
 		"SIP packets that were dropped: from an address of no trunk and no phone (stranger), not SIP (garbage), "+
-			"a response that does not fit the request it names (astray).", []string{"reason"}, nil)
+			"a response that does not fit the request it names (astray), a request of a call from somebody else (foreign).", []string{"reason"}, nil)
 	descReordered = prometheus.NewDesc("perezvon_sip_reordered_total",
 		"SIP packets held back for a millisecond to keep the order of their call.", nil, nil)
 	descPanics = prometheus.NewDesc("perezvon_sip_panics_total",
@@ -114,6 +114,7 @@ func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {
 	counter(descDropped, st.Strangers, "stranger")
 	counter(descDropped, st.Garbage, "garbage")
 	counter(descDropped, st.Astray, "astray")
+	counter(descDropped, st.Foreign, "foreign")
 	counter(descReordered, st.Reordered)
 	counter(descPanics, st.Panics)
 }

@@ -91,14 +91,14 @@ func scrape(t *testing.T, r *prometheus.Registry) string {
 func TestSIPCountersAreMetrics(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(sipMetrics{sip.Stats{
-		Inviting: 1, Incoming: 3, Dialogs: 4, Confirmed: 5, Peers: 6, Strangers: 7, Garbage: 8, Reordered: 9, Astray: 10, Panics: 11,
+		Inviting: 1, Incoming: 3, Dialogs: 4, Confirmed: 5, Peers: 6, Strangers: 7, Garbage: 8, Reordered: 9, Astray: 10, Foreign: 12, Panics: 11,
 	}})
 	out := scrape(t, r)
 	for _, line := range []string{
 		`perezvon_sip_invites{direction="out"} 1`, `perezvon_sip_invites{direction="in"} 3`,
 		"perezvon_sip_dialogs 4", "perezvon_sip_dialogs_confirmed_total 5", "perezvon_sip_peers 6",
 		`perezvon_sip_dropped_total{reason="stranger"} 7`, `perezvon_sip_dropped_total{reason="garbage"} 8`,
-		`perezvon_sip_dropped_total{reason="astray"} 10`, "perezvon_sip_reordered_total 9",
+		`perezvon_sip_dropped_total{reason="astray"} 10`, `perezvon_sip_dropped_total{reason="foreign"} 12`, "perezvon_sip_reordered_total 9",
 		"perezvon_sip_panics_total 11", "perezvon_sip_unresolved_hosts 2",
 	} {
 		name, _, _ := strings.Cut(strings.Fields(line)[0], "{")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 
@@ -13,8 +14,11 @@ import (
 
 // openSIP listens, settles what the last run left and begins to take calls.
 func (s *server) openSIP(ctx context.Context) error {
-	cfg := s.sipConfig()
-	if err := s.listenSIP(ctx, &cfg); err != nil {
+	cfg := sipConfig(s.cfg, s.log)
+	cfg.Journal = call.NewJournal(s.db)
+	cfg.Handle = func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) }
+	cfg.OnTrunk = func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) }
+	if err := listenSIP(ctx, s.cfg.SIP.Listen, &cfg); err != nil {
 		return err
 	}
 	agent, err := sip.New(cfg)
@@ -37,29 +41,25 @@ func (s *server) openSIP(ctx context.Context) error {
 	return nil
 }
 
-func (s *server) sipConfig() sip.Config {
-	public, err := netip.ParseAddr(s.cfg.SIP.PublicIP)
+// sipConfig is what signalling takes from the configuration.
+func sipConfig(cfg *configs.Config, log *slog.Logger) sip.Config {
+	public, err := netip.ParseAddr(cfg.SIP.PublicIP)
 	if err != nil {
 		public = netip.Addr{} // auto: the address that faces the destination
 	}
-	c := sip.Config{
-		PublicIP: public, UserAgent: "Perezvon/" + version(),
-		Journal: call.NewJournal(s.db), Logger: s.log,
-		Handle:  func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) },
-		OnTrunk: func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) },
+	c := sip.Config{PublicIP: public, UserAgent: "Perezvon/" + version(), Logger: log}
+	for i := range cfg.Trunks {
+		c.Trunks = append(c.Trunks, sipTrunk(&cfg.Trunks[i]))
 	}
-	for i := range s.cfg.Trunks {
-		c.Trunks = append(c.Trunks, sipTrunk(&s.cfg.Trunks[i]))
-	}
-	for _, e := range s.cfg.Extensions {
+	for _, e := range cfg.Extensions {
 		c.Extensions = append(c.Extensions, sip.Extension{Number: e.Number, Contact: e.Contact})
 	}
 	return c
 }
 
 // listenSIP opens the sockets of sip.listen.
-func (s *server) listenSIP(ctx context.Context, c *sip.Config) error {
-	for _, l := range s.cfg.SIP.Listen {
+func listenSIP(ctx context.Context, at []configs.Listen, c *sip.Config) error {
+	for _, l := range at {
 		socket, err := listenAt(ctx, l)
 		if err != nil {
 			for _, open := range c.Listen {

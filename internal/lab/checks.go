@@ -51,6 +51,7 @@ func (c *Carrier) checkRequest(m *Message, from netip.AddrPort) {
 	if !strings.HasPrefix(m.URI, "sip:") {
 		c.blame(m, "Request-URI %q", m.URI)
 	}
+	c.checkSession(m)
 }
 
 // checkContact wants exactly one Contact that can be sent to.
@@ -85,6 +86,7 @@ func (c *Carrier) checkResponse(tx *clientTx, m *Message) {
 	if tx.status >= 200 && m.Status < 200 {
 		c.blame(m, "provisional response after the final %d", tx.status)
 	}
+	c.checkSessionAnswer(tx.req, m)
 	if _, method := m.cseq(); method == "INVITE" && m.Status/100 == 2 {
 		c.checkContact(m)
 	}
@@ -124,7 +126,10 @@ func (c *Carrier) checkDialog(p *Party, m *Message) {
 	if want := p.recordRoute(); !slices.Equal(routes, want) {
 		c.blame(m, "Route is %q, the route set %q", routes, want)
 	}
-	if !slices.Contains([]string{"ACK", "BYE", "INVITE", "UPDATE", "INFO", "OPTIONS"}, m.Method) {
+	if m.Method == "INVITE" || m.Method == "UPDATE" {
+		c.checkContact(m)
+	}
+	if !slices.Contains(strings.Split(p.allow(), ", "), m.Method) {
 		c.blame(m, "method was not in Allow")
 	}
 }

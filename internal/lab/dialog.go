@@ -186,6 +186,9 @@ func (p *Party) takeINFO(m *Message) {
 // other side made none.
 func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 	tx := c.begin(m, from, p)
+	if c.refuseBrief(tx, p.set.timing.least, p.localTag) || c.refuseReinvite(p, tx) {
+		return
+	}
 	if uri := uriOf(m.Get("Contact")); uri != "" {
 		p.target = uri
 	}
@@ -201,6 +204,8 @@ func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 	}
 	res := tx.response(200, "OK", p.localTag)
 	res.add("Contact", "<"+p.contact()+">")
+	res.add("Allow", p.allow())
+	p.grantSession(m, res)
 	switch {
 	case offered:
 		res.setBody("application/sdp", []byte(p.describe()))
@@ -250,9 +255,9 @@ func (p *Party) composeWith(method string, seq uint32) (*Message, netip.AddrPort
 	m.add("To", p.remoteParty+";tag="+p.remoteTag)
 	m.add("Call-ID", p.callID)
 	m.add("CSeq", fmt.Sprintf("%d %s", seq, method))
-	if method == "INVITE" {
+	if method == "INVITE" || method == "UPDATE" {
 		m.add("Contact", "<"+p.contact()+">")
-		m.add("Allow", allow)
+		m.add("Allow", p.allow())
 	}
 	return m, to
 }

@@ -28,6 +28,7 @@ const (
 	ByeReceived  Kind = "bye received"  // of the system under test
 	ByeSent      Kind = "bye sent"      // of the party
 	Reinvited    Kind = "reinvited"     // re-INVITE answered 2xx, of either side; Detail is the direction it left us with
+	Updated      Kind = "updated"       // UPDATE of the party answered 2xx
 	InfoReceived Kind = "info received" // SIP INFO, of the system under test; Detail is its body
 	ForkAcked    Kind = "fork acked"    // ACK to the 200 of a losing fork
 	ForkEnded    Kind = "fork ended"    // BYE to it
@@ -97,9 +98,13 @@ type Party struct {
 	session, version          uint64
 	remote                    *Description
 	codec                     Codec
-	direction                 string // what we want: sendrecv, or sendonly while we hold
-	earlyMedia                bool   // sound goes out before the answer
-	cancelling                bool   // our CANCEL is out
+	direction                 string    // what we want: sendrecv, or sendonly while we hold
+	earlyMedia                bool      // sound goes out before the answer
+	cancelling                bool      // our CANCEL is out
+	offering                  bool      // an offer of ours in the dialog waits for its answer
+	updates                   bool      // the other side takes UPDATE
+	pending491                time.Time // when we refused with 491 what is not repeated yet
+	lease                     *lease    // nil: the session does not expire
 	events                    []Event
 	pressed                   []rune
 	acks, byes, invites, okay int

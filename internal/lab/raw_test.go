@@ -241,7 +241,12 @@ func messageCases() []violation {
 }
 
 func TestViolationsAreNoticed(t *testing.T) {
-	for _, tc := range slices.Concat(ackCases(), endCases(), messageCases()) {
+	judge(t, slices.Concat(ackCases(), endCases(), messageCases()))
+}
+
+func judge(t *testing.T, cases []violation) {
+	t.Helper()
+	for _, tc := range cases {
 		t.Run(tc.name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				w.b.Number("*", tc.script)

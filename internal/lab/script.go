@@ -36,6 +36,10 @@ type settings struct {
 	recordRoute    bool
 	answerOnCancel bool
 	deafToCancel   bool
+	noUpdate       bool
+	glare          bool
+	timing         timing
+	refusal        refusal
 }
 
 func (s Script) settings() settings {

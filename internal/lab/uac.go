@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/netip"
-	"strings"
 	"time"
 )
 
@@ -54,6 +52,7 @@ func (c *Carrier) Call(ctx context.Context, o CallOptions) (*Party, error) {
 	if o.Asserted != "" {
 		m.add("P-Asserted-Identity", fmt.Sprintf("<sip:%s@%s>", o.Asserted, c.addr))
 	}
+	p.askSession(m)
 	m.addLines(p.set.headers)
 	m.addLines(o.Headers)
 	if !o.NoOffer {
@@ -135,6 +134,7 @@ func (p *Party) takeAnswer(m *Message) {
 	p.stage = confirmed
 	p.note(Event{Kind: Answered, Status: m.Status})
 	close(p.answered)
+	p.takeSession(m)
 	offerless := len(p.invite.Body) == 0
 	ok := len(m.Body) > 0 && p.learn(m)
 	if !ok && (offerless || p.remote == nil) {
@@ -274,28 +274,7 @@ func (p *Party) Reinvite(ctx context.Context, offer bool) error { return p.reinv
 // reinvite offers a direction, an empty one leaves it as it is. It waits for
 // the answer and its ACK; glare is tried once more (RFC 3261 section 14.1).
 func (p *Party) reinvite(ctx context.Context, direction string, offer bool) error {
-	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	for try := 0; ; try++ {
-		res, err := p.reinviteOnce(ctx, direction, offer)
-		if err != nil || res.Status < 300 {
-			return err
-		}
-		if res.Status != 491 || try > 0 {
-			return fmt.Errorf("lab: re-INVITE: %d %s", res.Status, strings.TrimSpace(res.Phrase))
-		}
-		wait := time.Duration(rand.IntN(200)) * 10 * time.Millisecond
-		if p.sent != nil {
-			wait += 2100 * time.Millisecond
-		}
-		if err := sleep(ctx, wait); err != nil {
-			return err
-		}
-	}
+	return p.inTurn(ctx, "re-INVITE", func() (*Message, error) { return p.reinviteOnce(ctx, direction, offer) })
 }
 
 func (p *Party) reinviteOnce(ctx context.Context, direction string, offer bool) (*Message, error) {
@@ -304,10 +283,21 @@ func (p *Party) reinviteOnce(ctx context.Context, direction string, offer bool) 
 		p.c.mu.Unlock()
 		return nil, errOver
 	}
+	tx := p.sendReinvite(direction, offer)
+	p.c.mu.Unlock()
+	res, err := p.outcome(ctx, tx)
+	if err != nil {
+		return nil, fmt.Errorf("lab: re-INVITE: %w", err)
+	}
+	return res, nil
+}
+
+func (p *Party) sendReinvite(direction string, offer bool) *clientTx {
 	if direction != "" {
 		p.direction = direction
 	}
 	m, to := p.compose("INVITE")
+	p.askSession(m)
 	if offer {
 		m.setBody("application/sdp", []byte(p.offer()))
 	}
@@ -316,18 +306,17 @@ func (p *Party) reinviteOnce(ctx context.Context, direction string, offer bool) 
 	} else {
 		p.audio.mute()
 	}
+	p.offering = true
 	var tx *clientTx
 	tx = p.c.request(p, m, to, func(res *Message) {
+		if res.Status >= 200 {
+			p.offering = false
+		}
 		if res.Status/100 == 2 {
 			p.takeReinviteAnswer(tx, res, offer)
 		}
 	})
-	p.c.mu.Unlock()
-	res, err := p.outcome(ctx, tx)
-	if err != nil {
-		return nil, fmt.Errorf("lab: re-INVITE: %w", err)
-	}
-	return res, nil
+	return tx
 }
 
 func (p *Party) takeReinviteAnswer(tx *clientTx, res *Message, offer bool) {
@@ -346,6 +335,7 @@ func (p *Party) takeReinviteAnswer(tx *clientTx, res *Message, offer bool) {
 		body = p.describe()
 	}
 	p.ackAnswer(tx, res, body)
+	p.takeSession(res)
 	p.note(Event{Kind: Reinvited, Status: res.Status, Detail: p.own.direction})
 	p.listen()
 }

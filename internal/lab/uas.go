@@ -77,6 +77,10 @@ func (c *Carrier) takeINVITE(m *Message, from netip.AddrPort) {
 		c.refuse(m, from, 404, "Not Found")
 		return
 	}
+	if least := script.settings().timing.least; sessionTooBrief(m, least) {
+		c.refuseBrief(c.begin(m, from, nil), least, newTag())
+		return
+	}
 	p, err := c.newParty(context.WithoutCancel(c.ctx), number, m.callID(), script)
 	if err != nil {
 		c.notes.blame("lab: %v", err)
@@ -88,6 +92,7 @@ func (c *Carrier) takeINVITE(m *Message, from netip.AddrPort) {
 	p.target = uriOf(m.Get("Contact"))
 	p.routes = m.All("Record-Route")
 	p.remoteSeq, _ = m.cseq()
+	p.updates = lists(m, "Allow", "UPDATE")
 	p.tx = c.begin(m, from, p)
 	p.note(Event{Kind: Invited})
 	if len(m.Body) > 0 && !p.learn(m) {
@@ -228,7 +233,7 @@ func (p *Party) decorate(res *Message, sdp bool) {
 		res.add("Record-Route", "<"+r+">")
 	}
 	res.add("Contact", "<"+p.contact()+">")
-	res.add("Allow", allow)
+	res.add("Allow", p.allow())
 	res.addLines(p.set.headers)
 	if sdp {
 		res.setBody("application/sdp", []byte(p.describe()))
@@ -243,6 +248,7 @@ func (p *Party) answer() error {
 	res := p.tx.response(200, "OK", p.localTag)
 	p.decorate(res, !p.set.bareAnswer)
 	p.stage = confirmed
+	p.grantSession(p.tx.req, res)
 	p.note(Event{Kind: Answered, Status: 200})
 	p.c.respondINVITE(p.tx, res, &final{deaf: p.set.deafToACKs, onACK: p.takeAnswerACK, onLost: func() {
 		p.note(Event{Kind: Lost, Detail: "ACK"})

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/sip"
+)
+
+// try is what came of trying one part.
+type try struct {
+	Part   string `json:"part"`
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"`
+}
+
+// failedTries is the error of tries that were told already.
+func failedTries(tries []try) error {
+	for _, t := range tries {
+		if !t.OK {
+			return errTold
+		}
+	}
+	return nil
+}
+
+// mostTrying is how long trunks are tried. A trunk is down after two OPTIONS
+// or one REGISTER that nobody answers.
+const mostTrying = 15 * time.Second
+
+// tryAll tries speech and every trunk.
+func tryAll(cfg *configs.Config) []try {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return append([]try{trySpeech(ctx, cfg)}, tryTrunks(ctx, cfg)...)
+}
+
+func trySpeech(ctx context.Context, cfg *configs.Config) try {
+	speech, err := newSpeech(cfg, "", slog.New(slog.DiscardHandler))
+	if err == nil {
+		err = errors.Join(speech.Check(ctx), speech.Close())
+	}
+	if err != nil {
+		return try{"speech", false, err.Error()}
+	}
+	return try{"speech", true, fmt.Sprintf("all of %d voices are there", len(cfg.TTS.Voices))}
+}
+
+// tryTrunks does with the trunks what a server does, at the addresses of a
+// server: providers shall see the same contact. Calls that come in meanwhile
+// are asked to come again.
+func tryTrunks(ctx context.Context, cfg *configs.Config) []try {
+	if len(cfg.Trunks) == 0 {
+		return nil
+	}
+	failed := func(err error) []try { return []try{{"trunks", false, err.Error()}} }
+	c := sipConfig(cfg, slog.New(slog.DiscardHandler))
+	c.Handle = func(_ context.Context, in *sip.Incoming) {
+		_ = in.RejectRetry(503, "", mostTrying) // the caller has gone, or goes on trying
+	}
+	err := listenSIP(ctx, cfg.SIP.Listen, &c)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return failed(fmt.Errorf("%w; if that is the server, it knows how its trunks are: perezvon trunks", err))
+	}
+	if err != nil {
+		return failed(err)
+	}
+	agent, err := sip.New(c)
+	if err != nil {
+		return failed(err)
+	}
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		_ = agent.Close(ctx) // what it leaves expires
+	}()
+	if err := agent.Start(ctx); err != nil {
+		return failed(err)
+	}
+	return judgeTrunks(waitForTrunks(ctx, cfg, agent), cfg)
+}
+
+// waitForTrunks returns the states when all that are asked are known, or when
+// the time is over.
+func waitForTrunks(ctx context.Context, cfg *configs.Config, agent *sip.Agent) []sip.TrunkState {
+	ctx, cancel := context.WithTimeout(ctx, mostTrying)
+	defer cancel()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		states := agent.Trunks()
+		waiting := false
+		for i := range states {
+			s, t := &states[i], &cfg.Trunks[i]
+			asked := t.Register || t.OptionsEvery() > 0
+			waiting = waiting || !s.Known && (asked || s.Address == "")
+		}
+		if !waiting {
+			return states
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return states
+		}
+	}
+}
+
+func judgeTrunks(states []sip.TrunkState, cfg *configs.Config) []try {
+	tries := make([]try, 0, len(states))
+	for i := range states {
+		tries = append(tries, judgeTrunk(&states[i], &cfg.Trunks[i]))
+	}
+	return tries
+}
+
+// judgeTrunk says in words what was found.
+func judgeTrunk(s *sip.TrunkState, t *configs.Trunk) try {
+	out := try{Part: "trunk " + s.Name, OK: s.Up}
+	at := s.Address + " over " + s.Transport
+	switch {
+	case !s.Up:
+		out.Detail = s.Reason
+	case s.Registered && s.RoundTrip != nil:
+		out.Detail = fmt.Sprintf("registered as %s at %s, answers in %d ms", t.Username, at, s.RoundTrip.Milliseconds())
+	case s.Registered:
+		out.Detail = fmt.Sprintf("registered as %s at %s", t.Username, at)
+	case s.RoundTrip != nil:
+		out.Detail = fmt.Sprintf("%s answers in %d ms", at, s.RoundTrip.Milliseconds())
+	case s.Known:
+		out.Detail = at + " is there"
+	case !t.Register && t.OptionsEvery() == 0:
+		out.Detail = at + " was not asked, for options is off"
+	default:
+		out.OK = false
+		out.Detail = fmt.Sprintf("%s has not answered within %s", at, mostTrying)
+	}
+	return out
+}
