@@ -19,10 +19,15 @@ func newCarrier(t *testing.T, tolerated ...string) *lab.Carrier {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		told := map[string]bool{} // Call-IDs
 		for _, v := range c.Violations() {
 			if !slices.ContainsFunc(tolerated, func(s string) bool { return strings.Contains(v, s) }) {
 				t.Errorf("a rule of SIP or RTP was broken: %s", v)
+				told[idIn(v)] = true
 			}
+		}
+		for id := range told {
+			t.Logf("SIP of %s:\n%s", id, ladder(c, id))
 		}
 		if t.Failed() {
 			t.Logf("SIP at %s:\n%s", c.Addr(), tail(c.Ladder(), 80))
@@ -30,6 +35,24 @@ func newCarrier(t *testing.T, tolerated ...string) *lab.Carrier {
 		_ = c.Close()
 	})
 	return c
+}
+
+// idIn is the Call-ID that a violation names.
+func idIn(violation string) string {
+	_, id, _ := strings.Cut(violation, "[")
+	id, _, _ = strings.Cut(id, "]")
+	return id
+}
+
+// ladder is what was sent and received in one call.
+func ladder(c *lab.Carrier, id string) string {
+	var lines []string
+	for line := range strings.Lines(c.Ladder()) {
+		if strings.Contains(line, "["+id+",") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 // newPhone is the manager's phone, which answers after a time.

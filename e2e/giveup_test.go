@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -69,38 +68,6 @@ func hangUpRinging(s *server, c api.Call) {
 	if _, err := s.Hangup(within(s.t, 10*time.Second), c.ID); err != nil {
 		s.t.Errorf("hang up: %v", err)
 	}
-}
-
-// After many calls of all kinds nothing is left in the server: no call, no
-// port, no goroutine, no socket.
-func TestNothingIsLeftAfterCalls(t *testing.T) {
-	t.Parallel()
-	manager, customers := newPhone(t, 100*time.Millisecond), newCarrier(t)
-	for i := range stormCalls {
-		customers.Number(stormNumber(i), kinds[i%len(kinds)].script)
-	}
-	s := serve(t, setup{trunk: customers.Addr().String(), manager: manager.Addr().String(), callback: quick, ports: 400})
-	one := func(i int) {
-		s.ended(s.place(api.CallbackBody{Number: stormNumber(i), Text: announcement}).ID, 60*time.Second)
-	}
-	one(0) // what stays after the first call, stays
-	s.clean()
-	goroutines, open := s.gauge("go_goroutines"), s.sockets()
-	var calls sync.WaitGroup
-	for i := 1; i < stormCalls; i++ {
-		calls.Go(func() { one(i) })
-	}
-	calls.Wait()
-	atRest(t, manager, customers)
-	s.clean()
-	s.Close() // its connections are sockets too
-	var g, o int
-	defer func() { t.Logf("%d goroutines before, %d after; %d sockets before, %d after", goroutines, g, open, o) }()
-	eventually(t, 60*time.Second, "as many goroutines and sockets as before", func() bool {
-		g, o = s.gauge("go_goroutines"), s.sockets()
-		return g <= goroutines && o <= open
-	})
-	s.stop()
 }
 
 // gauge reads a value of GET /metrics.

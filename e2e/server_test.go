@@ -25,11 +25,13 @@ type setup struct {
 	manager   string   // host:port of extension 101
 	codecs    string   // default "PCMA, PCMU"
 	callback  string   // more keys of callback: ", ring: 2s"
-	ports     int      // media ports, default 60
-	data      string   // data_dir, default a new folder
-	drain     string   // default 30s
-	more      string   // more lines of YAML
-	env       []string // in addition to the test's own
+	// More entries of the lists, as YAML.
+	extensions, lines string
+	ports             int      // media ports, default 60
+	data              string   // data_dir, default a new folder
+	drain             string   // default 30s
+	more              string   // more lines of YAML
+	env               []string // in addition to the test's own
 }
 
 const (
@@ -96,13 +98,18 @@ func newServer(t *testing.T, s setup) *server {
 		_, ext := other(i)
 		fmt.Fprintf(&b, "  - {number: %q, contact: \"sip:%s@%s\"}\n", ext, ext, s.manager)
 	}
+	b.WriteString(s.extensions)
 	fmt.Fprintf(&b, "lines:\n  - id: %s\n    name: Main office\n    number: %q\n    trunks: [%s]\n    record: true\n", line, lineNumber, trunks)
 	fmt.Fprintf(&b, "    route:\n      - extension: {number: %q}\n", managerPort)
 	for i := range s.others {
 		id, ext := other(i)
 		fmt.Fprintf(&b, "  - {id: %s, number: \"+7495000%04d\", trunks: [other-%d], route: [{extension: {number: %q}}]}\n", id, 1000+i, i, ext)
 	}
-	fmt.Fprintf(&b, "callback: {attempts: 1%s}\n%s", s.callback, s.more)
+	b.WriteString(s.lines)
+	if !strings.Contains(s.callback, "attempts:") {
+		s.callback += ", attempts: 1"
+	}
+	fmt.Fprintf(&b, "callback: {%s}\n%s", strings.TrimPrefix(s.callback, ", "), s.more)
 	srv.write(b.String())
 	return srv
 }
