@@ -25,8 +25,8 @@ type CLI struct {
 	Demo       DemoCmd       `cmd:"" help:"Show a whole callback on this machine, with nothing to sign up for."`
 	Check      CheckCmd      `cmd:"" help:"Validate the configuration."`
 	Callback   CallbackCmd   `cmd:"" help:"Place a callback and follow it until it ends."`
-	Calls      CallsCmd      `cmd:"" help:"List calls, newest first, or follow them with -f."`
-	Call       CallCmd       `cmd:"" help:"Show a call and its timeline, or tell it as a story with --explain."`
+	Calls      CallsCmd      `cmd:"" help:"List calls, newest first; -f follows them."`
+	Call       CallCmd       `cmd:"" help:"Show a call; --explain tells it as a story."`
 	Hangup     HangupCmd     `cmd:"" help:"Cancel or hang up a call."`
 	Trunks     TrunksCmd     `cmd:"" help:"List the trunks and how they are."`
 	Lines      LinesCmd      `cmd:"" help:"List the lines."`

@@ -198,7 +198,8 @@ func (t *timeline) describeState(d *eventData) string {
 	if d.Attempt > 1 {
 		text += fmt.Sprintf(" (try %d)", d.Attempt)
 	}
-	if d.NextAt != nil {
+	waits := d.State == string(store.StateScheduled) || d.State == string(store.StateWaitingRetry)
+	if d.NextAt != nil && waits {
 		write := t.clock
 		if write == nil {
 			write = clock
