@@ -137,7 +137,7 @@ func (a *API) Handler() http.Handler { return a.handler }
 // routes registers every endpoint.
 func (a *API) routes() {
 	h := humago.New(a.mux, a.humaConfig())
-	h.UseMiddleware(a.authenticate)
+	h.UseMiddleware(ignoreAccept, a.authenticate)
 	a.routeCallbacks(h)
 	a.routeCalls(h)
 	a.routeEvents(h)

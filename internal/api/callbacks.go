@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"reflect"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -21,6 +22,9 @@ type CallbackBody struct {
 	Text    string `json:"text,omitempty" nullable:"true" doc:"Spoken to the manager before the customer is dialled" example:"A call from the site"`
 	Voice   string `json:"voice,omitempty" nullable:"true" doc:"Voice of the text; left out: the default voice" example:"ruinternalfemale"`
 	Manager string `json:"manager,omitempty" nullable:"true" doc:"An extension or a number to ring instead of the line's route; needs the scope calls"`
+	Mode    string `json:"mode,omitempty" nullable:"true" doc:"Who is called first: manager_first or customer_first; left out: what the configuration says" example:"manager_first"`
+
+	NotBefore string `json:"not_before,omitempty" format:"date-time" nullable:"true" doc:"Nobody is called before this time, which is at most 30 days ahead; left out or past: at once, or when the line opens"`
 }
 
 type callbackInput struct {
@@ -47,8 +51,8 @@ func (a *API) routeCallbacks(h huma.API) {
 		Method:      http.MethodPost,
 		Path:        "/api/v1/callbacks",
 		Summary:     "Place a callback",
-		Description: "Answers when the call is stored, before anybody is rung. 202: placed. 200 with duplicate: " +
-			"the request repeats an open call, which is returned.",
+		Description: "Answers when the call is stored, before anybody is rung. 202: placed; where `state` is `scheduled` the line is closed " +
+			"or the call was ordered for later, and `next_at` is when it is made. 200 with `duplicate`: the request repeats an open call, which is returned.",
 		DefaultStatus: http.StatusAccepted,
 		MaxBodyBytes:  maxBody + 1, // huma refuses a body of exactly its limit
 		Tags:          []string{tagCallbacks},
@@ -56,8 +60,8 @@ func (a *API) routeCallbacks(h huma.API) {
 			"200": {Description: "The open call that this request repeats", Content: example(repeated)},
 			"202": {Description: "The new call", Content: example(exampleCall(store.StateQueued))},
 		},
-		Metadata: failsWithBody(CodeLineNotAllowed, call.CodeUnknownLine, call.CodeInvalidNumber, call.CodeNotAllowed, call.CodeInvalidText,
-			call.CodeUnknownVoice, call.CodeInvalidManager, call.CodeTooMany, CodeDraining, CodeNotReady),
+		Metadata: failsWithBody(CodeLineNotAllowed, call.CodeUnknownLine, call.CodeLineClosed, call.CodeInvalidNumber, call.CodeNotAllowed, call.CodeInvalidText,
+			call.CodeUnknownVoice, call.CodeInvalidManager, call.CodeInvalidMode, call.CodeInvalidTime, call.CodeTooMany, CodeDraining, CodeNotReady),
 		Middlewares: huma.Middlewares{a.oneIdempotencyKey, a.withChecker},
 	}, ScopeCallback), a.placeCallback)
 }
@@ -109,7 +113,10 @@ func moreProblems(ctx context.Context, errs []FieldError) []FieldError {
 
 func (in *callbackInput) request() call.CallbackRequest {
 	b := in.Body
-	return call.CallbackRequest{Line: b.Line, Number: b.Number, Text: b.Text, Voice: b.Voice, Manager: b.Manager}
+	notBefore, _ := time.Parse(time.RFC3339, b.NotBefore) // the form was checked; empty: at once
+	return call.CallbackRequest{
+		Line: b.Line, Number: b.Number, Text: b.Text, Voice: b.Voice, Manager: b.Manager, Mode: b.Mode, NotBefore: notBefore,
+	}
 }
 
 func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOutput, error) {

@@ -52,6 +52,34 @@ func TestDuplicateCallbackIsAnsweredWith200(t *testing.T) {
 	}
 }
 
+func TestCallbackIsOrderedForLater(t *testing.T) {
+	f := newFixture(t, nil)
+	promised := time.Date(2027, 1, 12, 6, 0, 0, 0, time.UTC)
+	f.calls.answer.State, f.calls.answer.NextAt = store.StateScheduled, &promised
+	f.calls.answer.Request = store.Request{Mode: call.CustomerFirst, NotBefore: new(promised.Add(-time.Hour))}
+	a := f.post(t, `{"line":"main","number":"1","mode":"customer_first","not_before":"2027-01-12T08:00:00+03:00"}`)
+	if a.status != http.StatusAccepted {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	for _, want := range []string{`"state":"scheduled"`, `"next_at":"2027-01-12T09:00:00+03:00"`, `"mode":"customer_first"`, `"not_before":"2027-01-12T08:00:00+03:00"`} {
+		if !strings.Contains(a.body, want) {
+			t.Errorf("no %s in %s", want, a.body)
+		}
+	}
+	req, _ := f.calls.last()
+	if req.Mode != call.CustomerFirst || !req.NotBefore.Equal(promised.Add(-time.Hour)) {
+		t.Errorf("asked for %+v", req)
+	}
+	for _, at := range []string{`null`, `"2001-01-01T00:00:00Z"`} {
+		if a := f.post(t, `{"line":"main","number":"1","not_before":`+at+`}`); a.status != http.StatusAccepted {
+			t.Errorf("%s: %s", at, a.body)
+		}
+	}
+	for _, at := range []string{`"tomorrow"`, `"2027-01-12"`, `"2027-01-12T08:00:00"`, `5`, `""`} {
+		wantProblem(t, f.post(t, `{"line":"main","number":"1","not_before":`+at+`}`), 422, "invalid_request", "not_before")
+	}
+}
+
 func TestIdempotencyKeyBelongsToTheClientAndTheRequest(t *testing.T) {
 	f := newFixture(t, testKeys())
 	ask := func(client, body string) store.Key {

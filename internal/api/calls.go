@@ -67,7 +67,8 @@ func results() []string {
 		store.ResultCustomerBusy, store.ResultCustomerNoAnswer, store.ResultCustomerDeclined,
 		store.ResultCustomerUnavailable, store.ResultInvalidNumber, store.ResultDirection, store.ResultTrunkFailed,
 		store.ResultNoAudio, store.ResultSpeechFailed, store.ResultExpired, store.ResultInterrupted,
-		store.ResultCancelled, store.ResultNotAllowed, store.ResultMissed, store.ResultAbandoned, store.ResultBusy)
+		store.ResultCancelled, store.ResultNotAllowed, store.ResultMissed, store.ResultAbandoned, store.ResultBusy,
+		store.ResultOutOfHours, store.ResultCustomerCalled)
 }
 
 func words[T ~string](values ...T) []string {

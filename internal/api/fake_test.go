@@ -125,7 +125,7 @@ func (f *fakeRecords) LastEvent(context.Context) (string, error) {
 	return f.events[len(f.events)-1].ID, f.err
 }
 
-func (f *fakeRecords) EventsChanged() <-chan struct{} { return nil } // they never do
+func (f *fakeRecords) EventsChanged() <-chan struct{} { return make(chan struct{}) } // they never do
 
 type fakeHealth struct {
 	reasons  []Reason

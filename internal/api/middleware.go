@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -135,6 +136,27 @@ func (a *API) dispatch() http.Handler {
 		newProblem(http.StatusNotFound, CodeNotFound, "there is nothing at this path; /docs and /openapi.json tell what there is").write(w, a.Logger)
 	})
 }
+
+// ignoreAccept keeps the Accept header from huma, which would choose between
+// forms of an answer by it. There is one form of each, and huma panics over
+// headers that are malformed. Who offers several forms looks at the request.
+func ignoreAccept(ctx huma.Context, next func(huma.Context)) { next(anyForm{ctx}) }
+
+// anyForm is a request that takes what it gets.
+type anyForm struct{ humaContext }
+
+type humaContext = huma.Context // a name under which it can be embedded beside its method Context
+
+// Header returns a header of the request.
+func (c anyForm) Header(name string) string {
+	if strings.EqualFold(name, "Accept") {
+		return ""
+	}
+	return c.humaContext.Header(name)
+}
+
+// Unwrap returns the request as it is.
+func (c anyForm) Unwrap() huma.Context { return c.humaContext }
 
 // unrouted takes the mux's own answer, of which only status and header
 // matter.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"perezvon/internal/call"
 	"perezvon/internal/store"
 )
 
@@ -187,7 +188,7 @@ func exampleCall(state store.State) Call {
 	}
 	c := Call{
 		ID: "0199a1b2c3d47e5f8091a2b3c4d5e6f7", Kind: string(store.KindCallback), State: string(state), Line: "main", Number: "+74950000001",
-		Text: "A call from the site", Voice: "ruinternalfemale", CreatedAt: at(0), Attempts: []Attempt{}, Legs: []Leg{},
+		Text: "A call from the site", Voice: "ruinternalfemale", Mode: call.ManagerFirst, CreatedAt: at(0), Attempts: []Attempt{}, Legs: []Leg{},
 	}
 	if state != store.StateEnded {
 		return c

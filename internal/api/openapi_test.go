@@ -150,19 +150,24 @@ func TestEveryCodeIsListed(t *testing.T) {
 	}
 }
 
-// TestEveryTypeOfEventIsKnown reads the store's source for types of events.
-func TestEveryTypeOfEventIsKnown(t *testing.T) {
+// TestEveryWordOfTheStoreCanBeAskedFor reads the store's source for types of
+// events, kinds, states and results.
+func TestEveryWordOfTheStoreCanBeAskedFor(t *testing.T) {
 	src, err := os.ReadFile("../store/store.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	declared := regexp.MustCompile(`(?m)^\tEvent\w+\s+= "([\w.]+)"`).FindAllSubmatch(src, -1)
-	if len(declared) < 12 {
-		t.Fatalf("%q", declared)
-	}
-	for _, m := range declared {
-		if !slices.Contains(eventTypes(), string(m[1])) {
-			t.Errorf("%s cannot be asked for", m[1])
+	for name, known := range map[string][]string{
+		`Event\w+`: eventTypes(), `Kind\w+\s+Kind`: kinds(), `State\w+\s+State`: states(), `Result\w+\s+Result`: results(),
+	} {
+		declared := regexp.MustCompile(`(?m)^\t`+name+`\s+= "([\w.]+)"`).FindAllSubmatch(src, -1)
+		for _, m := range declared {
+			if !slices.Contains(known, string(m[1])) {
+				t.Errorf("%s cannot be asked for", m[1])
+			}
+		}
+		if len(declared) != len(known) {
+			t.Errorf("%d of %s are declared, %d known", len(declared), name, len(known))
 		}
 	}
 }

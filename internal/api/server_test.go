@@ -29,6 +29,16 @@ func TestWrongPathsAndMethodsAreProblems(t *testing.T) {
 	}
 }
 
+func TestMalformedAcceptHeadersDoNoHarm(t *testing.T) {
+	f := newFixture(t, nil)
+	for _, accept := range []string{";;,,q=", ";q", "a;,", "image/png", strings.Repeat(";,", 1000)} {
+		if a := f.do(t, "GET", "/api/v1/lines", "", "Accept: "+accept); a.status != 200 || a.header.Get("Content-Type") != "application/json" {
+			t.Errorf("%q: status %d: %s", accept, a.status, a.body)
+		}
+		wantProblem(t, f.do(t, "GET", "/api/v1/lines?x=1", "", "Accept: "+accept), 422, "invalid_request", "x")
+	}
+}
+
 func TestReadinessGivesReasons(t *testing.T) {
 	f := newFixture(t, nil)
 	if a := f.do(t, "GET", "/readyz", ""); a.status != 200 {

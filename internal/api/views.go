@@ -26,10 +26,12 @@ type Call struct {
 	Customer    *Endpoint        `json:"customer,omitempty"`
 	Text        string           `json:"text,omitempty" doc:"What the manager is told" example:"A call from the site"`
 	Voice       string           `json:"voice,omitempty" example:"ruinternalfemale"`
+	Mode        string           `json:"mode,omitempty" doc:"Who is called first: manager_first or customer_first" example:"manager_first"`
+	NotBefore   *time.Time       `json:"not_before,omitempty" doc:"When it was ordered for"`
 	CreatedAt   time.Time        `json:"created_at"`
 	AnsweredAt  *time.Time       `json:"answered_at" doc:"When the two could hear each other"`
 	EndedAt     *time.Time       `json:"ended_at"`
-	NextAt      *time.Time       `json:"next_at,omitempty" doc:"When the next attempt is due"`
+	NextAt      *time.Time       `json:"next_at,omitempty" doc:"When the next attempt is due; of a scheduled call the promised time"`
 	TalkMS      int64            `json:"talk_ms" doc:"How long the two talked, milliseconds" example:"61500"`
 	RingMS      int64            `json:"ring_ms" doc:"How long the customer's phone rang, milliseconds" example:"6200"`
 	Attempts    []Attempt        `json:"attempts" nullable:"false"`
@@ -148,7 +150,7 @@ func (v viewer) call(c store.Call) Call {
 		Result: orNull(c.Result), Code: orNull(c.Code), Reason: orNull(c.Reason),
 		ReasonOwner: orNull(c.ReasonOwner), HangupBy: orNull(c.HangupBy),
 		Line: c.Line, Number: c.Number, Manager: (*Endpoint)(c.Manager), Customer: (*Endpoint)(c.Customer),
-		Text: c.Request.Text, Voice: c.Request.Voice,
+		Text: c.Request.Text, Voice: c.Request.Voice, Mode: c.Request.Mode, NotBefore: v.timeOrNull(c.Request.NotBefore),
 		CreatedAt: v.time(c.CreatedAt), AnsweredAt: v.timeOrNull(c.AnsweredAt), EndedAt: v.timeOrNull(c.EndedAt),
 		NextAt: v.timeOrNull(c.NextAt), TalkMS: c.TalkMS, RingMS: c.RingMS,
 		Attempts: make([]Attempt, 0, len(c.Attempts)), Legs: make([]Leg, 0, len(c.Legs)),

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -184,4 +185,22 @@ func TestFollowerAsksForWhatIsWanted(t *testing.T) {
 		got.Header.Get("Accept") != "text/event-stream" || got.Header.Get("Authorization") != "Bearer sekret" {
 		t.Errorf("%s %v", got.RequestURI, got.Header)
 	}
+}
+
+// FuzzFollow reads whatever a server may send.
+func FuzzFollow(f *testing.F) {
+	f.Add(eventOf("1") + ": alive\nid: 2\n\n" + eventOf("3"))
+	f.Add("data: {}\ndata\n\nid\n\n:\n\n\r\n")
+	f.Add("id: 1\ndata: {\"id\":\n\n")
+	f.Fuzz(func(t *testing.T, stream string) {
+		var ids []string
+		s := &follower{do: until(-1, &ids)}
+		err := s.read(strings.NewReader(stream), func() {})
+		if _, ok := errors.AsType[*stopError](err); err != nil && !ok && !errors.Is(err, bufio.ErrTooLong) {
+			t.Errorf("error %v", err)
+		}
+		if strings.ContainsAny(s.After, "\r\n") {
+			t.Errorf("an id of several lines: %q", s.After)
+		}
+	})
 }

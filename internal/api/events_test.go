@@ -1,0 +1,128 @@
+package api
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// TestPagesOfSelectedEventsAreWhole reads with filters of which few events, or
+// none for long, are the client's.
+func TestPagesOfSelectedEventsAreWhole(t *testing.T) {
+	l := newLive(t, testKeys())
+	var types []string
+	for n := range 2500 {
+		typ := store.EventCallState
+		if n%700 == 0 {
+			typ = store.EventCallEnded
+		}
+		types = append(types, typ)
+	}
+	l.happen(t, "other", idOther, types...)
+	l.happen(t, "main", idMain, types...)
+	for _, tc := range []struct {
+		key, query string
+		want       int
+	}{
+		{"reader", "?limit=1000", 5000},
+		{"reader", "?limit=3&type=call.ended", 8},
+		{"reader", "?limit=4&type=call.ended", 8},
+		{"branch", "?limit=999", 2500},
+		{"branch", "?limit=3&type=call.ended", 4},
+		{"branch", "?type=trunk.up", 0},
+		{"reader", "?limit=2&type=call.ended&call=" + idMain, 4},
+		{"branch", "?limit=1000&call=" + idMain, 2500},
+	} {
+		var got []string
+		for after := ""; ; {
+			a := l.do(t, "GET", "/api/v1/events"+tc.query+"&after="+after, "", bearer(tc.key))
+			page := decode[EventList](t, a)
+			if a.status != 200 {
+				t.Fatalf("%+v: %s", tc, a.body)
+			}
+			for _, e := range page.Events {
+				got = append(got, e.ID)
+			}
+			if after = page.Next; after == "" {
+				break
+			}
+		}
+		if len(got) != tc.want || !slices.IsSorted(got) || len(slices.Compact(got)) != tc.want {
+			t.Errorf("%+v: %d events", tc, len(got))
+		}
+	}
+}
+
+func TestTailKeepsAtLeastWhatItShould(t *testing.T) {
+	f := newFixture(t, nil)
+	f.tail.keep = 3
+	if _, err := f.tail.since(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	for n := range 20 {
+		f.tail.add([]store.Event{{ID: string(rune('a' + n)), Type: "x", At: time.Now()}})
+		kept := f.tail.frames
+		if len(kept) > 2*3 || (n >= 3 && len(kept) < 3) {
+			t.Fatalf("%d frames after %d events", len(kept), n+1)
+		}
+		for i := range kept {
+			if kept[i].id != string(rune('a'+n-len(kept)+1+i)) {
+				t.Fatalf("frame %d of %d is %s", i, len(kept), kept[i].id)
+			}
+		}
+	}
+	all, err := f.tail.since(t.Context(), f.tail.floor)
+	if err != nil || !all.covered || len(all.frames) != len(f.tail.frames) {
+		t.Errorf("after the floor: %+v, %v", all, err)
+	}
+	if early, err := f.tail.since(t.Context(), "a"); err != nil || early.covered {
+		t.Errorf("what was dropped is covered: %+v, %v", early, err)
+	}
+}
+
+func TestWhatTheStoreCannotReadIsAProblem(t *testing.T) {
+	f := newFixture(t, nil)
+	f.records.err = store.ErrClosed
+	for _, accept := range []string{"application/json", "text/event-stream"} {
+		wantProblem(t, f.do(t, "GET", "/api/v1/events", "", "Accept: "+accept), 503, "not_ready")
+	}
+}
+
+// FuzzEvents asks for events in any way; a stream only for its head.
+func FuzzEvents(f *testing.F) {
+	f.Add("after=1&limit=5", "text/event-stream", "")
+	f.Add("type=call.ended&type=call.state", "application/json", "3")
+	f.Add("call="+idMain+"&limit=0", "text/event-stream;q=0.1, */*", "bad")
+	f.Add("after=%zz&x[]=1", ";;,,q=", "\x00")
+	fix := newFixture(f, nil)
+	for _, id := range []string{"1", "2", "3"} {
+		fix.records.events = append(fix.records.events, store.Event{ID: id, Type: store.EventCallState, CallID: idMain})
+	}
+	f.Fuzz(func(t *testing.T, query, accept, last string) {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			if method == http.MethodGet && wantsStream([]string{accept}) {
+				continue
+			}
+			req := httptest.NewRequestWithContext(t.Context(), method, "/api/v1/events", nil)
+			req.RemoteAddr, req.Host = "127.0.0.1:40000", "127.0.0.1:8080"
+			req.URL = &url.URL{Path: "/api/v1/events", RawQuery: query}
+			req.Header.Set("Accept", accept)
+			req.Header.Set("Last-Event-ID", last)
+			w := httptest.NewRecorder()
+			fix.Handler().ServeHTTP(w, req)
+			kind := w.Header().Get("Content-Type")
+			switch {
+			case w.Code == 200 && (kind == "application/json" || kind == eventStream):
+			case (w.Code == 404 || w.Code == 422) && strings.HasPrefix(kind, problemType):
+			default:
+				t.Errorf("%s ?%s: status %d, %s: %s", method, query, w.Code, kind, w.Body)
+			}
+		}
+	})
+}
