@@ -41,20 +41,12 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		return
 	}
 	defer free()
-	rec, err := s.storeInbound(ctx, line, in)
-	if err != nil {
-		s.log.Error("an inbound call could not be stored", "line", line.ID, "err", err)
-		s.refuse(in, 503, "the store does not answer")
-		return
-	}
-	c := newCall(s, line, rec)
-	if !s.adopt(c) {
-		s.refuse(in, 503, "the server shuts down")
-		c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: errShutdown})
+	c := s.admitInbound(ctx, line, in)
+	if c == nil {
 		return
 	}
 	s.run(c, func(c *Call) {
-		defer s.callsIn.begin(rec.Number)()
+		defer s.callsIn.begin(c.rec.Number)()
 		if !open {
 			c.decide("the line is closed: calls take its otherwise route")
 		}
@@ -64,6 +56,25 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		}
 		c.finish(o)
 	})
+}
+
+// admitInbound stores the call and takes it into the service's care; nil means
+// that the caller was refused. It is no part of Incoming, whose stack stays as
+// long as the call.
+func (s *Service) admitInbound(ctx context.Context, line *configs.Line, in *sip.Incoming) *Call {
+	rec, err := s.storeInbound(ctx, line, in)
+	if err != nil {
+		s.log.Error("an inbound call could not be stored", "line", line.ID, "err", err)
+		s.refuse(in, 503, "the store does not answer")
+		return nil
+	}
+	c := newCall(s, line, rec)
+	if !s.adopt(c) {
+		s.refuse(in, 503, "the server shuts down")
+		c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: errShutdown})
+		return nil
+	}
+	return c
 }
 
 // refuse answers an INVITE that makes no call.
@@ -79,8 +90,10 @@ func (s *Service) refuse(in *sip.Incoming, status int, why string) {
 // storeInbound makes the record. Rule: journal before effect.
 func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.Incoming) (store.Call, error) {
 	number := in.From
-	if e164, err := s.numbers.Parse(in.From); err == nil && !s.set.AllRaw(line) {
-		number = e164
+	if !s.set.AllRaw(line) {
+		if e164, err := s.numbers.Parse(in.From); err == nil {
+			number = e164
+		}
 	}
 	now := time.Now()
 	rec := store.Call{
@@ -94,13 +107,27 @@ func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.
 }
 
 // serveInbound rings the line's route and bridges the caller with whoever
-// accepts.
+// accepts. What comes before the talk is done elsewhere: this stack stays as
+// long as the call.
 func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, trunk string, plan route.Plan) outcome {
 	ctx, done := joined(ctx, c.ctx)
 	defer done()
+	callerLeg, callee, failed := c.connectInbound(ctx, in, trunk, plan)
+	if failed != nil {
+		return *failed
+	}
+	defer callee.hangup(errOver)
+	defer callerLeg.hangup(errOver)
+	return c.talk(callee, callerLeg)
+}
+
+// connectInbound answers the caller once somebody has accepted. Without an
+// outcome both legs are up.
+func (c *Call) connectInbound(ctx context.Context, in *sip.Incoming, trunk string, plan route.Plan) (callerLeg, callee *leg, failed *outcome) {
 	callerLeg, err := c.callerLeg(ctx, in, trunk)
 	if err != nil {
-		return c.unservable(in, err)
+		o := c.unservable(in, err)
+		return nil, nil, &o
 	}
 	tone := &callerTone{call: c, in: in, caller: callerLeg}
 	defer tone.stop()
@@ -114,27 +141,27 @@ func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, t
 		life:     c.ctx,
 	})
 	if callee == nil {
-		return c.turnAway(ctx, in, callerLeg, why)
+		o := c.turnAway(ctx, in, callerLeg, why)
+		return nil, nil, &o
 	}
-	defer callee.hangup(errOver)
-
 	tone.stop()
 	dialog, err := in.Answer(ctx, callerLeg.media, sip.DialogRef{Call: c.rec.ID, Leg: callerLeg.id})
 	if err != nil {
+		o := outcome{result: store.ResultAbandoned, code: codeMissed, owner: store.PartyTrunk, reason: err.Error()}
 		callerLeg.failed(err)
 		if ctx.Err() != nil {
-			return c.abandoned(ctx)
+			o = c.abandoned(ctx)
 		}
-		return outcome{result: store.ResultAbandoned, code: codeMissed, owner: store.PartyTrunk, reason: err.Error()}
+		callee.hangup(errOver)
+		return nil, nil, &o
 	}
 	callerLeg.up(dialog)
-	s.callsIn.answered(c.Record().Number)
-	defer callerLeg.hangup(errOver)
+	c.svc.callsIn.answered(c.Record().Number)
 	c.change("", nil, func(r *store.Call) {
 		r.Manager, r.Customer = endpointOf(r, callee.id), endpointOf(r, callerLeg.id)
 		r.RingMS = time.Since(r.CreatedAt).Milliseconds()
 	})
-	return c.talk(callee, callerLeg)
+	return callerLeg, callee, nil
 }
 
 // unservable refuses a caller whose leg cannot be opened: for want of a codec
