@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -22,10 +23,17 @@ type CallbackCmd struct {
 	Text    string `placeholder:"TEXT" help:"What the manager is told first."`
 	Voice   string `placeholder:"ID" help:"Voice of the text."`
 	Manager string `placeholder:"WHO" help:"Extension or number to ring instead of the line's route."`
+
+	Mode      string `placeholder:"MODE" help:"Who is called first: manager_first or customer_first; without it what the configuration says."`
+	NotBefore string `placeholder:"TIME" help:"Nobody is called before: 15:30, 2027-01-11 15:30, or RFC 3339."`
 }
 
 // Run succeeds only if the two have talked.
 func (cmd *CallbackCmd) Run(c *CLI) error {
+	body, err := cmd.body(time.Now())
+	if err != nil {
+		return err
+	}
 	server, err := cmd.client(c)
 	if err != nil {
 		return err
@@ -35,9 +43,7 @@ func (cmd *CallbackCmd) Run(c *CLI) error {
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next Ctrl-C is not caught
 
-	call, err := server.Callback(ctx, api.CallbackBody{
-		Line: cmd.Line, Number: cmd.Number, Text: cmd.Text, Voice: cmd.Voice, Manager: cmd.Manager,
-	})
+	call, err := server.Callback(ctx, body)
 	if ctx.Err() != nil {
 		return errors.New("interrupted before the server answered; see perezvon calls whether the call is placed")
 	}
@@ -82,6 +88,22 @@ func (cmd *CallbackCmd) Run(c *CLI) error {
 		return errTold
 	}
 	return nil
+}
+
+// body is what is asked for.
+func (cmd *CallbackCmd) body(now time.Time) (api.CallbackBody, error) {
+	body := api.CallbackBody{
+		Line: cmd.Line, Number: cmd.Number, Text: cmd.Text, Voice: cmd.Voice, Manager: cmd.Manager, Mode: cmd.Mode,
+	}
+	if cmd.NotBefore == "" {
+		return body, nil
+	}
+	at, err := parseMoment(cmd.NotBefore, now)
+	if err != nil {
+		return body, &usageError{fmt.Errorf("--not-before: %w", err)}
+	}
+	body.NotBefore = at.Format(time.RFC3339)
+	return body, nil
 }
 
 const (

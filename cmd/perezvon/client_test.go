@@ -124,7 +124,10 @@ func (s *actors) Callback(_ context.Context, req call.CallbackRequest) (store.Ca
 	id := fmt.Sprintf("%02x99a1b2c3d47e5f8091a2b3c4d5e6f7", len(s.calls)+1)
 	c := store.Call{
 		ID: id, Kind: store.KindCallback, State: store.StateQueued, Line: req.Line, Number: req.Number,
-		CreatedAt: time.Now(), Request: store.Request{Text: req.Text},
+		CreatedAt: time.Now(), Request: store.Request{Text: req.Text, Mode: req.Mode},
+	}
+	if req.NotBefore.After(time.Now()) {
+		c.State, c.NextAt, c.Request.NotBefore = store.StateScheduled, &req.NotBefore, &req.NotBefore
 	}
 	s.calls = append([]store.Call{c}, s.calls...)
 	s.scenes[id] = scene(id, req.Number)

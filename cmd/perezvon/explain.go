@@ -52,10 +52,8 @@ func (s *story) date(t time.Time) string { return t.In(s.zone).Format(time.DateT
 
 // order is what a call.created event says about the request.
 type order struct {
-	Key       string     `json:"key"`
-	Mode      string     `json:"mode"`
-	Manager   string     `json:"manager"`
-	NotBefore *time.Time `json:"not_before"`
+	Key     string `json:"key"`
+	Manager string `json:"manager"`
 }
 
 // asked tells what was asked for, and by whom.
@@ -85,11 +83,11 @@ func (s *story) asked() {
 	if o.Manager != "" {
 		s.line(plain, 0, "The manager is %s, instead of the line's route.", o.Manager)
 	}
-	if o.Mode == "customer_first" {
+	if c.Mode == "customer_first" {
 		s.line(plain, 0, "The customer is called before the manager.")
 	}
-	if o.NotBefore != nil {
-		s.line(plain, 0, "Not to be dialled before %s.", s.date(*o.NotBefore))
+	if c.NotBefore != nil {
+		s.line(plain, 0, "Not to be dialled before %s.", s.date(*c.NotBefore))
 	}
 }
 
