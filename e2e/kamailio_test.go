@@ -22,7 +22,13 @@ type kamailio struct {
 	dir     string
 	port    int
 	network netip.AddrPort
-	digest  string
+	habits
+}
+
+// habits are in what providers differ.
+type habits struct {
+	digest      string // how it asks for the password: MD5 or SHA-256
+	numberInURI bool   // calls to the account have the number dialled in the Request-URI, not only in To
 }
 
 const (
@@ -31,12 +37,11 @@ const (
 	kamailioRealm = "127.0.0.1"
 )
 
-// newKamailio starts a provider whose numbers are at network. It asks for the
-// password with digest, which is MD5 or SHA-256.
-func newKamailio(t *testing.T, network netip.AddrPort, digest string) *kamailio {
+// newKamailio starts a provider whose numbers are at network.
+func newKamailio(t *testing.T, network netip.AddrPort, h habits) *kamailio {
 	t.Helper()
 	need(t, "kamailio")
-	k := &kamailio{t: t, dir: t.TempDir(), port: freePort(t), network: network, digest: digest}
+	k := &kamailio{t: t, dir: t.TempDir(), port: freePort(t), network: network, habits: h}
 	k.start()
 	return k
 }
@@ -63,6 +68,9 @@ func (k *kamailio) start() {
 		{"NETWORK", k.network.String()},
 	} {
 		args = append(args, "-A", fmt.Sprintf("%s=%q", name[0], name[1]))
+	}
+	if k.numberInURI {
+		args = append(args, "-A", "NUMBER_IN_URI")
 	}
 	k.process = launch(k.t, "kamailio", k.dir, os.Environ(), "kamailio", args...)
 	eventually(k.t, 20*time.Second, "Kamailio takes requests", func() bool {

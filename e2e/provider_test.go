@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -10,27 +11,99 @@ import (
 	"perezvon/internal/store"
 )
 
-// A provider with a proxy of its own between us and everybody outside.
-func TestCallsThroughAProvidersProxy(t *testing.T) {
-	for _, digest := range []string{"MD5", "SHA-256"} {
-		t.Run(digest, func(t *testing.T) {
+// A provider with a registrar and a proxy between us and everybody outside: we
+// register there, call and are called, stay so when it loses all its memory,
+// and take our own binding back at the end.
+func TestProviderWithARegistrar(t *testing.T) {
+	tests := []struct {
+		name, transport string
+		habits
+	}{
+		{"UDP, MD5", "udp", habits{digest: "MD5", numberInURI: true}},
+		{"UDP, SHA-256", "udp", habits{digest: "SHA-256", numberInURI: true}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			network, manager := newCarrier(t), newPhone(t, 200*time.Millisecond)
-			k := newKamailio(t, network.Addr(), digest)
+			k := newKamailio(t, network.Addr(), tt.habits)
 			s := serve(t, setup{
 				trunk: k.addr().String(), manager: manager.Addr().String(), callback: quick,
-				trunkMore: fmt.Sprintf(", username: %s, password: %q", account, trunkPassword),
+				trunkMore: fmt.Sprintf(", transport: %s, register: true, expires: 60s, options: 5s, try: 1s, username: %s, password: %q",
+					tt.transport, account, trunkPassword),
 			})
+			s.awaitTrunk("up")
+			if !k.binds(s.sipAddr()) {
+				t.Fatalf("the trunk is registered, Kamailio has %q", k.bindings())
+			}
 			callOut(t, s, network, "+79160000040")
-			if digest == "MD5" { // SIPp knows no other
-				k.bind(s.sipAddr())
-				callIn(t, s, k, network)
+			callIn(t, s, k, network)
+
+			k.kill()
+			s.awaitEvent(store.EventTrunkDown)
+			s.awaitTrunk("down")
+			const patient = "+79160000042"
+			network.Number(patient, append(lab.Customer(0), lab.Talk(300*time.Millisecond), lab.Bye()))
+			rung, waiting := len(manager.Parties()), s.place(api.CallbackBody{Number: patient})
+			k.start()
+			s.awaitEvent(store.EventTrunkUp)
+			s.awaitTrunk("up")
+			if !k.binds(s.sipAddr()) {
+				t.Fatalf("the trunk is up again, Kamailio has %q", k.bindings())
+			}
+			wantResult(t, s.ended(waiting.ID, 20*time.Second), store.ResultCompleted, "200")
+			if n := len(manager.Parties()) - rung; n != 1 {
+				t.Errorf("the manager was rung %d times for a callback that had to wait for the trunk, want once", n)
+			}
+			callOut(t, s, network, "+79160000043")
+			callIn(t, s, k, network)
+
+			const other = "127.0.0.1:9" // a device of the same account
+			if tt.digest == "MD5" {     // SIPp knows no other
+				k.bind(other)
 			}
 			atRest(t, network, manager)
 			s.clean()
 			s.stop()
+			if k.binds(s.sipAddr()) {
+				t.Errorf("after the end Kamailio still has %q", k.bindings())
+			}
+			if tt.digest == "MD5" && !k.binds(other) {
+				t.Errorf("the end took the binding of another device back, too: Kamailio has %q", k.bindings())
+			}
 		})
 	}
+}
+
+// awaitTrunk waits until the trunk is down, or up and registered.
+func (s *server) awaitTrunk(state string) {
+	s.t.Helper()
+	var trunk api.Trunk
+	defer func() {
+		if s.t.Failed() {
+			s.t.Logf("the trunk: %+v, %s", trunk, value(trunk.Reason))
+		}
+	}()
+	eventually(s.t, 30*time.Second, "the trunk is "+state, func() bool {
+		list, err := s.Trunks(within(s.t, 10*time.Second))
+		if err != nil || len(list.Trunks) == 0 {
+			s.t.Fatalf("list the trunks: %v", err)
+		}
+		trunk = list.Trunks[0]
+		return trunk.State == state && (state == "down" || trunk.Registered)
+	})
+}
+
+// awaitEvent waits for the first event of a type.
+func (s *server) awaitEvent(kind string) {
+	s.t.Helper()
+	eventually(s.t, 30*time.Second, "there is an event "+kind, func() bool {
+		var page api.EventList
+		if err := json.Unmarshal([]byte(s.get("/api/v1/events?limit=1000&type="+kind)), &page); err != nil {
+			s.t.Fatal(err)
+		}
+		return len(page.Events) > 0
+	})
 }
 
 // callOut calls a customer back through the provider.
