@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -96,6 +97,8 @@ func FuzzPackets(f *testing.F) {
 	for _, s := range []string{
 		p.initial("1", "body:"+testSDP), p.cancelOf("1"), p.request("BYE", "sip:a@b", "b", "<sip:a@b>;TAG=x", "<sip:c@d>;tag=y", "id", 1),
 		"SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bKx\r\nFrom: <sip:a@b>;tag=x\r\nTo: <sip:c@d>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\r\n",
+		p.request("UPDATE", "sip:a@b", "u", "<sip:a@b>;tag=x", "<sip:c@d>;tag=y", "id", 2, "x: 90;refresher=uac", "Min-SE: 90", "k: timer", "Allow: UPDATE"),
+		p.request("PRACK", "sip:a@b", "p", "<sip:a@b>;tag=x", "<sip:c@d>;tag=y", "id", 3, "RAck: 1 1 INVITE", "Require: 100rel"),
 		p.request("OPTIONS", "tel:+7", "o", "<tel:+7>;tag=1", "<sip:y@z>", "o", 1, "Require: a", "Record-Route: <sip:x>"),
 	} {
 		f.Add([]byte(s))
@@ -130,8 +133,56 @@ func FuzzPackets(f *testing.F) {
 			_, _ = a.request(&rec, sipmsg.BYE, 1, newBranch())
 		}
 		_, _, _ = messageReasons(m), sdpBody(m), optionTags(m, "require")
+		_ = termsOf(m).answer(agreement{})
 		if s := a.Stats(); s.Panics != 0 {
 			t.Error("a panic was recovered")
+		}
+	})
+}
+
+// FuzzInDialogHeaders reads what a peer may say about sessions, extensions and
+// reliable responses, and holds what we say to it to the rules.
+func FuzzInDialogHeaders(f *testing.F) {
+	for _, s := range [][4]string{
+		{"1800;refresher=uac", "90", "timer, 100rel", "1 2 INVITE"}, {"0", "0", "", ""}, {"99999999999999999999;REFRESHER=uas", "-1", ",,", "x"},
+		{"90 ; refresher = \"uas\"", "1;x=y", "a\tb", "4294967296 1"}, {"\xff", ";;;", "timer;x", "\x00"},
+	} {
+		f.Add(s[0], s[1], s[2], s[3], true)
+	}
+	p := &peer{addr: carrierAddr, tag: "t"}
+	f.Fuzz(func(t *testing.T, expires, least, require, rack string, capable bool) {
+		lines := []string{"Session-Expires: " + expires, "Min-SE: " + least, "Require: " + require, "RAck: " + rack}
+		if capable {
+			lines = append(lines, "Supported: timer")
+		}
+		m, err := sipmsg.ParseMessage([]byte(p.request("UPDATE", "sip:a@b", "u", "<sip:a@b>;tag=x", "<sip:c@d>;tag=y", "id", 2, lines...)))
+		if err != nil {
+			return
+		}
+		said := termsOf(m)
+		if said.interval < 0 || said.min < 0 || said.interval > 0 && said.interval < time.Second {
+			t.Fatalf("%q, %q give %+v", expires, least, said)
+		}
+		for _, g := range []agreement{said.answer(agreement{}), said.answer(agreement{minSession, true}), said.answer(agreement{time.Hour, false}), said.granted()} {
+			if g.interval == 0 {
+				continue
+			}
+			if g.interval < minSession || g.margin() <= 0 || g.margin() >= g.interval/2 || g.interval/2 >= g.interval-g.margin() {
+				t.Errorf("%q gives %+v", expires, g)
+			}
+			res := sipmsg.NewResponse(200, "OK")
+			for _, h := range g.headers() {
+				res.AppendHeader(h)
+			}
+			if again := termsOf(res); again.interval != g.interval || (again.refresher == refresherUAS) != g.ours || !again.capable {
+				t.Errorf("%+v written and read is %+v", g, again)
+			}
+		}
+		if g := said.answer(agreement{}); !g.ours && g.interval > 0 && !said.capable {
+			t.Errorf("%q makes a peer refresh that cannot", expires)
+		}
+		if !clean(plainText(strings.Join(optionTags(m, "require"), ", "))) {
+			t.Errorf("Require %q", require)
 		}
 	})
 }
