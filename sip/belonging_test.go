@@ -114,3 +114,19 @@ func TestCallOfAPhoneIsNotEndedByATrunk(t *testing.T) {
 		b.phone.expect("200")
 	})
 }
+
+func TestEveryAddressOfATrunkMayEndTheCallItPlaced(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		calls, release := make(chan incoming, 1), make(chan struct{})
+		defer close(release)
+		b := testAgent(t, func(c *Config) {
+			accepting(calls, release)(c)
+			c.Trunks[0].Peers = []netip.Prefix{netip.MustParsePrefix("10.0.0.9/32"), netip.MustParsePrefix("10.0.8.0/24")}
+		})
+		d, ok := inbound(t, b, calls, &testMedia{})
+		other := newPeer(t, b.net, "10.0.8.1:5060")
+		other.send(other.of(ok, "BYE", "bye1", 101))
+		other.expect("200")
+		<-d.Done()
+	})
+}

@@ -115,3 +115,22 @@ func TestUnusableAnswerIsAckedAndEnded(t *testing.T) {
 		}
 	})
 }
+
+func TestLateProvisionalAfterTheAnswerChangesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := testAgent(t, nil)
+		media, told := &testMedia{}, 0
+		d, req := b.answered(Invite{Media: media, OnProgress: func(Progress) { told++ }})
+		b.carrier.reply(req, "180 Ringing")
+		late := b.carrier.response(req, "183 Session Progress", "body:"+sdpOf("late"))
+		b.carrier.send(late)
+		b.carrier.send(strings.Replace(late, b.carrier.tag, "fork", 1))
+		b.carrier.silent(time.Minute)
+		if got := media.log(); len(got) != 2 || told != 0 || d.isOver() {
+			t.Errorf("media %q, told %d times, over %v", got, told, d.isOver())
+		}
+		if rec := b.journal.only(t); rec.RemoteTag != b.carrier.tag || rec.State != StateConfirmed {
+			t.Errorf("record %+v", rec)
+		}
+	})
+}

@@ -125,7 +125,7 @@ func (d *Dialog) unheard(s *session, err error) {
 		d.lose("the far side could not be asked whether the call is still up: " + reasonOf(err))
 	default:
 		d.a.log.Info("sip: a session could not be refreshed yet", "call_id", d.callID, "why", reasonOf(err))
-		d.again(s, refreshGap(s))
+		d.again(s, min(refreshGap(s), time.Until(s.expires)-s.margin()))
 	}
 }
 

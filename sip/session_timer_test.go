@@ -323,6 +323,20 @@ func TestRefreshThatNobodyAnswersEndsTheCall(t *testing.T) {
 	})
 }
 
+func TestRefreshThatCannotBeSentIsTriedUntilTheSessionIsLost(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := testAgent(t, nil)
+		d, _ := b.answeredWith(Invite{}, updater, "Session-Expires: 600;refresher=uac")
+		start := time.Now()
+		b.agent.deaf.Store(true)
+		<-d.Done()
+		after(t, "end", start, 568*time.Second)
+		if e := d.Ended(); e.By != ByTimeout || !strings.Contains(e.Error(), "could not be asked") {
+			t.Errorf("ended %v", e)
+		}
+	})
+}
+
 func TestRefreshRefusedWith481Or408EndsTheCall(t *testing.T) {
 	for _, status := range []string{"481 Call/Transaction Does Not Exist", "408 Request Timeout"} {
 		inBubble(t, func(t *testing.T) {

@@ -50,7 +50,7 @@ func TestUpdateBeforeTheAnswerRefreshesTheTarget(t *testing.T) {
 			t.Fatal(err)
 		}
 		ring := b.carrier.expect("180")
-		b.carrier.send(b.carrier.of(ring, "UPDATE", "u1", 101, "Contact: <sip:new@10.0.0.9:5070>"))
+		b.carrier.send(b.carrier.of(ring, "UPDATE", "u1", 101, "Contact: <sip:new@10.0.0.9:5070>", "Supported: timer", "Session-Expires: 600"))
 		if res := b.carrier.expect("200"); res.body != "" || res.get("Contact") == "" || res.get("Session-Expires") != "" {
 			t.Errorf("answer:\n%s", res.raw)
 		}
