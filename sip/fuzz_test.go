@@ -144,8 +144,11 @@ func FuzzPackets(f *testing.F) {
 // reliable responses, and holds what we say to it to the rules.
 func FuzzInDialogHeaders(f *testing.F) {
 	for _, s := range [][4]string{
-		{"1800;refresher=uac", "90", "timer, 100rel", "1 2 INVITE"}, {"0", "0", "", ""}, {"99999999999999999999;REFRESHER=uas", "-1", ",,", "x"},
-		{"90 ; refresher = \"uas\"", "1;x=y", "a\tb", "4294967296 1"}, {"\xff", ";;;", "timer;x", "\x00"},
+		{"1800;refresher=uac", "90", "timer, 100rel", "1 2 INVITE"},
+		{"0", "0", "", ""},
+		{"99999999999999999999;REFRESHER=uas", "-1", ",,", "x"},
+		{"90 ; refresher = \"uas\"", "1;x=y", "a\tb", "4294967296 1"},
+		{"\xff", ";;;", "timer;x", "\x00"},
 	} {
 		f.Add(s[0], s[1], s[2], s[3], true)
 	}
