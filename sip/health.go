@@ -13,6 +13,10 @@ import (
 // is down is to be known soon.
 const askAgain = 5 * time.Second
 
+// askMin is the least time between two questions, where all addresses of a
+// trunk are silent and that takes longer than its Options.
+const askMin = time.Second
+
 // asking asks one trunk with OPTIONS whether it is there, again and again. For
 // a trunk behind NAT that is also what keeps the way to us open. Its fields
 // belong to the goroutine that runs keep.
@@ -32,13 +36,16 @@ func (q *asking) keep() {
 			return
 		case <-timer.C:
 		}
-		timer.Reset(q.round(q.a.base))
+		began := time.Now()
+		pause := q.round(q.a.base)
+		timer.Reset(max(askMin, time.Until(began.Add(pause))))
 	}
 }
 
-// round asks once and says when to ask next. It is never later than Options
-// says: a NAT may forget us then.
+// round asks once and says when to ask next, counted from its beginning. It is
+// never later than Options says: a NAT may forget us then.
 func (q *asking) round(ctx context.Context) time.Duration {
+	began := time.Now()
 	dests, f := q.a.addresses(ctx, q.t, q.t.preferred())
 	if f != nil {
 		return q.t.Options
@@ -62,7 +69,7 @@ func (q *asking) round(ctx context.Context) time.Duration {
 	q.misses++
 	q.a.learn(q.t, func(c *condition) { c.misses, c.unheard = q.misses, why })
 	if q.misses < maxMisses {
-		return min(askAgain, q.t.Options)
+		return min(time.Since(began)+askAgain, q.t.Options)
 	}
 	return q.t.Options
 }

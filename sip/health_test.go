@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -66,13 +67,15 @@ func TestTrunkThatMissesTwiceIsDownUntilItAnswers(t *testing.T) {
 func TestOneMissIsNotDown(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		a := asked(t, nil)
-		lost := map[string]bool{}
-		questions := 0
+		var mu sync.Mutex
+		lost, questions := map[string]bool{}, 0
 		a.net.SetFilter(func(p memnet.Packet) memnet.Fate {
 			m := parseRaw(string(p.Data), p.From)
 			if !m.is("OPTIONS") {
 				return memnet.Fate{}
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			id := m.get("Call-ID")
 			if _, known := lost[id]; !known {
 				lost[id] = questions%2 == 0 // every other one, with its repetitions
@@ -81,6 +84,8 @@ func TestOneMissIsNotDown(t *testing.T) {
 			return memnet.Fate{Drop: lost[id]}
 		})
 		time.Sleep(time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
 		if got := a.told.ups(); got != "" || questions < 100 {
 			t.Errorf("told %q after %d questions", got, questions)
 		}

@@ -7,6 +7,9 @@
 // also calls the system under test ([Carrier.Call]). An office phone with a
 // fixed contact is a carrier of its own that listens at that contact.
 //
+// With a [Registrar] it has an account too, which registers and is called at its
+// Contact.
+//
 // Every call is a [Party]. It sends its own tone, remembers what it was sent,
 // and tells afterwards what happened when and whom it heard.
 //
