@@ -11,12 +11,20 @@ MAKEFLAGS   += --no-print-directory
 # Where Go's own archive puts it, for machines that did not add it to the PATH.
 export PATH := $(PATH):/usr/local/go/bin
 
-# How long each fuzz target runs, how often each benchmark, and which of them.
+# How long each fuzz target runs; how often and how long each benchmark, and
+# which of them.
 FUZZTIME   ?= 3s
-BENCHCOUNT ?= 1
+BENCHCOUNT ?= 6
+BENCHTIME  ?= 200ms
 BENCH      ?= .
-# `make bench OLD=before.out` compares with an earlier bench.out.
-OLD        ?=
+# What `make bench` compares with: any earlier bench.out.
+OLD        ?= bench/baseline.txt
+
+# How many calls a second `make load` begins, how long each is talked, and how
+# long calls are begun.
+RATE       ?= 25
+HOLD       ?= 2s
+DURATION   ?= 10s
 
 PROGRAM := bin/perezvon
 # Tools have a go.mod of their own, so that nothing of theirs reaches the
@@ -62,9 +70,13 @@ fuzz: go-version ## every fuzz target for a moment: make fuzz FUZZTIME=1m
 	@scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: go-version ## benchmarks into bench.out, with benchstat: make bench BENCHCOUNT=6 OLD=before.out
-	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(BENCHCOUNT) $(UNITS) | tee bench.out
+bench: go-version ## benchmarks into bench.out, beside the stored ones: make bench BENCH=Relay OLD=before.out
+	go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem -benchtime $(BENCHTIME) -count $(BENCHCOUNT) $(UNITS) | tee bench.out
 	@$(TOOL) benchstat $(OLD) bench.out
+
+.PHONY: load
+load: build ## what calls cost a whole server: make load RATE=25 HOLD=2s DURATION=10s
+	@go run ./bench/load -server $(PROGRAM) -rate $(RATE) -hold $(HOLD) -duration $(DURATION)
 
 .PHONY: cover
 cover: go-version ## coverage into bin/cover.html

@@ -1,6 +1,7 @@
 package media
 
 import (
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
@@ -90,12 +91,58 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 			t.Errorf("%s: %d packets sent", name, out.writes)
 		}
 	}
+	for name, step := range map[string]func(){"keys": pressed(t), "strangers": strange(t)} {
+		for range 200 {
+			step()
+		}
+		if n := testing.AllocsPerRun(500, step); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
 	step := paced(100)
 	for range 200 {
 		step()
 	}
 	if n := testing.AllocsPerRun(500, step); n != 0 {
 		t.Errorf("pacer: %v allocations in a slot", n)
+	}
+}
+
+// pressed returns a function that relays one packet of a telephone event, every
+// third of which is another key.
+func pressed(tb testing.TB) func() {
+	tb.Helper()
+	a, _ := leg(PCMA)
+	b, _ := leg(PCMA)
+	a.engine.Connect(a, b, PathConfig{DTMF: true})
+	buf := make([]byte, headerLen+eventLen)
+	var n uint16
+	now := time.Second
+	return func() {
+		n++
+		now += 20 * time.Millisecond
+		putHeader(buf, 101, n%3 == 0, n, uint32(n/3)*480, 99)
+		buf[headerLen] = byte(n / 3 % 16)
+		a.handleRTP(buf, peerAddr, now)
+		a.FlushDigits()
+	}
+}
+
+// strange returns a function that takes one packet of somebody who has no part
+// in the call.
+func strange(tb testing.TB) func() {
+	tb.Helper()
+	a, _ := leg(PCMA)
+	a.engine.log = slog.New(slog.DiscardHandler)
+	buf := make([]byte, headerLen+160)
+	putHeader(buf, PCMA.Payload(), false, 1, 160, 99)
+	now := time.Second
+	a.handleRTP(buf, peerAddr, now)
+	from := netip.MustParseAddrPort("198.51.100.1:4000")
+	return func() {
+		now += 20 * time.Millisecond
+		putHeader(buf, PCMA.Payload(), false, 2, 320, 7)
+		a.handleRTP(buf, from, now)
 	}
 }
 
@@ -133,6 +180,29 @@ func BenchmarkTranscode(b *testing.B) {
 	}
 }
 
+func BenchmarkRelayAndRecord(b *testing.B) {
+	rec, err := NewRecorder(b.TempDir() + "/call.wav")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer rec.Close()
+	step, _ := relayed(b, PCMA, PCMA, rec)
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+}
+
+func BenchmarkKeys(b *testing.B) {
+	step := pressed(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		step()
+	}
+}
+
+// BenchmarkPacerSlot plays to 1000 legs; a slot is a millisecond, in which 50
+// of them are due.
 func BenchmarkPacerSlot(b *testing.B) {
 	step := paced(1000)
 	b.ReportAllocs()
