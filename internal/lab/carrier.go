@@ -44,6 +44,7 @@ type Carrier struct {
 	mu      sync.Mutex
 	closed  bool                  // guarded by mu
 	numbers map[string]Script     // guarded by mu
+	turns   map[string][]Script   // guarded by mu; see Turns
 	nonces  map[string]bool       // guarded by mu
 	parties []*Party              // guarded by mu; in order of appearance
 	server  map[string]*serverTx  // guarded by mu; by branch, sent-by and method
@@ -112,12 +113,16 @@ func (c *Carrier) Number(number string, s Script) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.numbers[plain(number)] = s
+	delete(c.turns, plain(number))
 }
 
 func plain(number string) string { return strings.TrimPrefix(number, "+") }
 
 // script is the script of a number. mu is held.
 func (c *Carrier) script(number string) (Script, bool) {
+	if s, ok := c.turn(number); ok {
+		return s, true
+	}
 	s, ok := c.numbers[plain(number)]
 	if !ok {
 		s, ok = c.numbers["*"]
