@@ -23,6 +23,7 @@ type CLI struct {
 
 	Serve      ServeCmd      `cmd:"" help:"Run the server; SIGTERM lets calls finish first."`
 	Demo       DemoCmd       `cmd:"" help:"Show a whole callback on this machine, with nothing to sign up for."`
+	Selftest   SelftestCmd   `cmd:"" help:"Play every branch of the call flows on this machine and compare."`
 	Check      CheckCmd      `cmd:"" help:"Validate the configuration."`
 	Callback   CallbackCmd   `cmd:"" help:"Place a callback and follow it until it ends."`
 	Calls      CallsCmd      `cmd:"" help:"List calls, newest first; -f follows them."`
