@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"perezvon/configs"
@@ -15,7 +16,7 @@ import (
 // Incoming takes one INVITE of a known peer and returns when its call is over.
 // ctx ends when the caller cancels.
 func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
-	line, trunk, ok := route.MatchLine(s.set.Lines, in.Trunks, in.Called)
+	line, trunk, dialled, ok := s.lineOf(in)
 	switch {
 	case s.draining.Err() != nil:
 		s.refuse(in, 503, "the server shuts down")
@@ -31,9 +32,9 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		return
 	}
 	open := route.Open(line.Hours, time.Now())
-	plan := route.PlanFor(s.set, line, in.Called)
+	plan := route.PlanFor(s.set, line, dialled)
 	if !open {
-		plan = route.OtherwisePlan(s.set, line, in.Called)
+		plan = route.OtherwisePlan(s.set, line, dialled)
 	}
 	free, ok := s.ports.tryHold(s.ports.need(plan))
 	if !ok {
@@ -56,6 +57,38 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		}
 		c.finish(o)
 	})
+}
+
+// lineOf finds the line that was called and the number that was dialled. A
+// call to the contact that we registered names our account, and the number
+// dialled in To; an account without any other number has one line.
+func (s *Service) lineOf(in *sip.Incoming) (line *configs.Line, trunk, dialled string, ok bool) {
+	account := slices.IndexFunc(in.Trunks, func(name string) bool {
+		t := s.set.Trunk(name)
+		return t != nil && t.Register && t.Username == in.Called
+	})
+	numbers := []string{in.Called}
+	if account >= 0 {
+		numbers = []string{in.ToUser, in.Called}
+	}
+	for _, dialled = range numbers {
+		if line, trunk, ok = route.MatchLine(s.set.Lines, in.Trunks, dialled); ok {
+			return line, trunk, dialled, true
+		}
+	}
+	if account < 0 {
+		return nil, "", "", false
+	}
+	trunk = in.Trunks[account]
+	for i := range s.set.Lines {
+		if l := &s.set.Lines[i]; slices.Contains(l.Trunks, trunk) {
+			if line != nil {
+				return nil, "", "", false
+			}
+			line = l
+		}
+	}
+	return line, trunk, in.ToUser, line != nil
 }
 
 // admitInbound stores the call and takes it into the service's care; nil means

@@ -224,3 +224,41 @@ func TestCallerWhoNeverAcknowledgesIsNoCompletedCall(t *testing.T) {
 		w.expect(w.onlyCall(), store.ResultTrunkFailed, "503", store.PartyTrunk)
 	})
 }
+
+func TestCallToARegisteredContactBelongsToTheLineThatToNames(t *testing.T) {
+	for name, c := range map[string]struct {
+		to, phone string
+		lines     int
+	}{
+		"a number of the account":                       {"+74950000002", "102", 2},
+		"the account itself":                            {"74950000000", "101", 2},
+		"no number of ours, and the account has a line": {"pbx", "101", 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(cfg *configs.Config) {
+				cfg.Trunks[0].Register, cfg.Trunks[0].Username = true, "74950000000"
+				cfg.Trunks[0].Password = configs.NewSecret("secret")
+				second := cfg.Lines[0]
+				second.ID, second.Number = "second", "+74950000002"
+				second.Route = []configs.Step{{Extension: &configs.ExtensionStep{Number: "102"}}}
+				cfg.Lines = append(cfg.Lines, second)[:c.lines]
+			}, func(w *world) {
+				w.carrier.NewRegistrar(lab.RegistrarOptions{Credentials: lab.Credentials{Username: "74950000000", Password: "secret"}})
+				time.Sleep(time.Minute)
+				w.phone(c.phone, answering(managerTone)...)
+				caller, err := w.carrier.Call(context.Background(), lab.CallOptions{
+					To: netip.MustParseAddrPort("10.0.0.1:5060"), User: c.to, Account: "74950000000", From: "+" + customer,
+					Script: []lab.Step{lab.Tone(customerTone), lab.Talk(3 * time.Second), lab.Bye()},
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				<-caller.Ended()
+				w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+				if w.rung(w.phones[c.phone], c.phone) != 1 {
+					t.Errorf("extension %s was not rung", c.phone)
+				}
+			})
+		})
+	}
+}
