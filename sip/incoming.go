@@ -80,6 +80,9 @@ func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
 	in := a.newIncoming(req, tx)
 	in.Trunks, in.Extension = trunks, ext
 	in.d.kin = kin{trunks: trunks, extension: ext}
+	if len(trunks) == 1 { // its password is for our requests in the call, too
+		in.d.rec.Trunk = trunks[0]
+	}
 	a.calls.add(in.d, phaseIncoming)
 	a.inbox.watch(r, func(f *Failure) { in.abort(f, false) })
 	in.handle()

@@ -405,6 +405,28 @@ func TestRefreshIsSignedWhereAPasswordIsAskedFor(t *testing.T) {
 	})
 }
 
+func TestRefreshOfACallThatWasPlacedToUsIsSignedToo(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		calls, release := make(chan incoming, 1), make(chan struct{})
+		defer close(release)
+		b := testAgent(t, func(c *Config) {
+			accepting(calls, release)(c)
+			c.Trunks[0].Username, c.Trunks[0].Password = "u", "p"
+		})
+		b.carrier.send(b.carrier.initial("1", updater, "Session-Expires: 600", "body:"+testSDP))
+		b.carrier.expect("100")
+		if _, err := (<-calls).in.Answer(t.Context(), &testMedia{}, DialogRef{}); err != nil {
+			t.Fatal(err)
+		}
+		b.carrier.send(b.carrier.of(b.carrier.expect("200"), "ACK", "ack1", 100))
+		up := b.carrier.within(time.Hour, "UPDATE")
+		b.carrier.reply(up, "401 Unauthorized", `WWW-Authenticate: Digest realm="r", nonce="n"`)
+		if signed := b.carrier.within(time.Second, "UPDATE"); signed.get("Authorization") == "" {
+			t.Errorf("UPDATE:\n%s", signed.raw)
+		}
+	})
+}
+
 func TestHangUpEndsTheSessionTimer(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)
