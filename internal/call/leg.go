@@ -139,8 +139,12 @@ func (l *leg) up(dialog *sip.Dialog) {
 		r.State, r.AnsweredAt, r.SIPCode = store.LegAnswered, &now, 200
 	})
 	dialog.OnEnd(func(end sip.Ended) {
-		if end.By == sip.ByNoAck {
+		switch end.By {
+		case sip.ByNoAck:
 			l.cancel(errNoAck)
+			return
+		case sip.ByTimeout: // RFC 4028: the far side is no longer there
+			l.cancel(&EndReason{By: store.PartyTrunk, Q850: causeRecovery, Text: end.Error()})
 			return
 		}
 		l.cancel(&EndReason{By: l.party, Q850: causeNormal, Text: "hung up"})

@@ -59,6 +59,7 @@ const (
 	causeOutOfOrder       = 38
 	causeTemporary        = 41
 	causeCongestion       = 42
+	causeRecovery         = 102
 )
 
 // Codes are Bitrix24's STATUS_CODE values.

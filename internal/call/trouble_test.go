@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -123,6 +124,21 @@ func TestImpatientCustomerDoesNotUseUpTheRetries(t *testing.T) {
 		w.expect(rec, store.ResultCompleted, "200", "")
 		if took := rec.EndedAt.Sub(rec.CreatedAt); took < 2*time.Minute {
 			t.Errorf("the planned retry came after %v", took)
+		}
+	})
+}
+
+func TestSessionThatTheFarSideNoLongerRefreshesEndsTheTalk(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Tone(customerTone), lab.Ring(0), lab.SessionTimer(90*time.Second, "uas"), lab.NeverRefresh(), lab.Answer(time.Second))
+		rec := w.end(w.callback().ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if rec.HangupBy != store.PartyTrunk || !strings.Contains(rec.Reason, "did not refresh the call") {
+			t.Errorf("hung up by %q: %s", rec.HangupBy, rec.Reason)
+		}
+		if rec.TalkMS > 65_000 {
+			t.Errorf("the dead session was kept for %d ms", rec.TalkMS)
 		}
 	})
 }
