@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -83,6 +84,80 @@ func TestTailKeepsAtLeastWhatItShould(t *testing.T) {
 	}
 	if early, err := f.tail.since(t.Context(), "a"); err != nil || early.covered {
 		t.Errorf("what was dropped is covered: %+v, %v", early, err)
+	}
+}
+
+// busyRecords are records in which an event happens at an awkward moment:
+// just before a page is read, and just after.
+type busyRecords struct {
+	*fakeRecords
+	changed       chan struct{}
+	before, after string // ids of the events; empty: none
+}
+
+func (b *busyRecords) EventsChanged() <-chan struct{} { return b.changed }
+
+func (b *busyRecords) happen(id string) {
+	if id == "" {
+		return
+	}
+	b.events = append(b.events, store.Event{ID: id, Type: store.EventCallState, CallID: idMain})
+	close(b.changed)
+	b.changed = make(chan struct{})
+}
+
+func (b *busyRecords) Events(ctx context.Context, f store.EventFilter) ([]store.Event, string, error) {
+	before, after := b.before, b.after
+	b.before, b.after = "", ""
+	b.happen(before)
+	defer b.happen(after)
+	return b.fakeRecords.Events(ctx, f)
+}
+
+func newBusy(t *testing.T) (*API, *busyRecords) {
+	b := &busyRecords{fakeRecords: &fakeRecords{}, changed: make(chan struct{})}
+	b.happen("1")
+	f := newFixture(t, nil, func(o *Options) { o.Records = b })
+	if n, err := f.tail.since(t.Context(), ""); err != nil || n.last != "1" {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	return f.API, b
+}
+
+func TestEventThatHappensWhileTheTailReadsIsNotMissed(t *testing.T) {
+	a, b := newBusy(t)
+	b.happen("2")
+	b.after = "3"
+	n, err := a.tail.since(t.Context(), "1")
+	if err != nil || n.last != "2" {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	select {
+	case <-n.changed:
+	default:
+		t.Error("nobody is told of the event")
+	}
+}
+
+func TestEventThatHappensWhileAStreamCatchesUpComesOnce(t *testing.T) {
+	a, b := newBusy(t)
+	w := httptest.NewRecorder()
+	s := &stream{api: a, eventQuery: eventQuery{who: &client{scopes: []string{ScopeRead}}}, out: newStreamWriter(t.Context(), w)}
+	b.before = "2"
+	if err := s.catchUp(t.Context(), "1"); err != nil {
+		t.Fatal(err)
+	}
+	n, err := a.tail.since(t.Context(), s.after)
+	if err != nil || !n.covered {
+		t.Fatalf("%+v, %v", n, err)
+	}
+	if err := s.send(t.Context(), n.frames, n.last); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"1", "2"} {
+		if count := strings.Count(w.Body.String(), "id: "+id+"\n"); count != 1 {
+			t.Errorf("event %s came %d times", id, count)
+		}
 	}
 }
 

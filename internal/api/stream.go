@@ -249,9 +249,6 @@ type streamWriter struct {
 
 func newStreamWriter(stopping context.Context, w http.ResponseWriter) *streamWriter {
 	o := &streamWriter{w: w, control: http.NewResponseController(w), patient: patience}
-	// The server's own limits are those of short answers. Errors mean that the
-	// connection knows no deadlines, as in tests.
-	_ = o.control.SetReadDeadline(time.Time{})
 	o.unwatch = context.AfterFunc(stopping, func() {
 		o.mu.Lock()
 		o.patient = lastWords
@@ -266,6 +263,7 @@ func (o *streamWriter) deadline() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.ended { // the connection may serve another request then
+		// An error means that the connection knows no deadlines, as in tests.
 		_ = o.control.SetWriteDeadline(time.Now().Add(o.patient))
 	}
 }
