@@ -147,7 +147,11 @@ func (l *leg) up(dialog *sip.Dialog) {
 			l.cancel(&EndReason{By: store.PartyTrunk, Q850: causeRecovery, Text: end.Error()})
 			return
 		}
-		l.cancel(&EndReason{By: l.party, Q850: causeNormal, Text: "hung up"})
+		cause := q850(end.Reasons)
+		if cause == 0 {
+			cause = causeNormal
+		}
+		l.cancel(&EndReason{By: l.party, Q850: cause, Text: "hung up"})
 	})
 }
 
