@@ -1,0 +1,47 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Every branch of the call flows, played by the program itself.
+func TestSelftestIsGreen(t *testing.T) {
+	t.Parallel()
+	need(t, "espeak-ng")
+	dir := t.TempDir()
+	p := launch(t, "perezvon selftest", dir, os.Environ(), program, "selftest", "--json")
+	status := p.exit(5 * time.Minute)
+	var matrix struct {
+		OK   bool
+		Rows []struct {
+			Branch, What, Trouble string
+			Expected, Got         json.RawMessage
+			OK                    bool
+			Wrong                 []string
+			Timeline, Ladder      []string
+		}
+	}
+	if err := json.NewDecoder(strings.NewReader(p.out.String())).Decode(&matrix); err != nil {
+		t.Fatalf("the matrix cannot be read: %v", err)
+	}
+	for _, r := range matrix.Rows {
+		if !r.OK {
+			t.Errorf("%s %s\nexpected %s\ngot      %s\ndiffers  %s\ntrouble  %s\n%s", r.Branch, r.What, r.Expected, r.Got,
+				strings.Join(r.Wrong, ", "), r.Trouble, strings.Join(append(r.Timeline, r.Ladder...), "\n"))
+		}
+	}
+	if status != 0 || !matrix.OK {
+		t.Errorf("the exit status is %d, ok is %v; want 0 and true", status, matrix.OK)
+	}
+	if len(matrix.Rows) < 100 {
+		t.Errorf("%d branches were played, want all of them", len(matrix.Rows))
+	}
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("it left %v behind (%v)", left, err)
+	}
+}
