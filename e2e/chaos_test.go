@@ -123,7 +123,7 @@ func (c *chaos) imagine(calls int) {
 		if c.random.IntN(3) == 0 {
 			w.body.Text = "Заявка."
 		}
-		if c.random.IntN(2) == 0 && w.customer.name != notHeardOf {
+		if c.random.IntN(2) == 0 && !w.customer.silent() {
 			w.manager = meet(c.random, managers)
 			w.body.Manager = fmt.Sprint(100000 + i)
 			scripts := w.manager.scripts(c.random)

@@ -1,12 +1,6 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -68,35 +62,4 @@ func hangUpRinging(s *server, c api.Call) {
 	if _, err := s.Hangup(within(s.t, 10*time.Second), c.ID); err != nil {
 		s.t.Errorf("hang up: %v", err)
 	}
-}
-
-// gauge reads a value of GET /metrics.
-func (s *server) gauge(name string) int {
-	s.t.Helper()
-	found := regexp.MustCompile(`(?m)^` + name + ` (\d+)$`).FindStringSubmatch(s.get("/metrics"))
-	if found == nil {
-		s.t.Fatalf("GET /metrics has no %s", name)
-	}
-	n, err := strconv.Atoi(found[1])
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return n
-}
-
-// sockets counts those that the server has open.
-func (s *server) sockets() int {
-	s.t.Helper()
-	folder := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
-	files, err := os.ReadDir(folder)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	n := 0
-	for _, f := range files {
-		if to, err := os.Readlink(filepath.Join(folder, f.Name())); err == nil && strings.HasPrefix(to, "socket:") {
-			n++
-		}
-	}
-	return n
 }

@@ -3,6 +3,12 @@
 // foreign SIP stack (SIPp), a provider's registrar and proxy (Kamailio), and the
 // simulated carrier of internal/lab. The server is killed, starved and
 // misconfigured on purpose.
+//
+// What is random comes from a seed that the test prints; E2E_SEED gives it
+// again. Two tests may be made longer than CI has time for:
+//
+//	E2E_CHAOS=5000                     callbacks, one kill for every 25 of them
+//	E2E_LOAD=10m E2E_LOAD_RATE=10      how long, and callbacks a second
 package e2e
 
 import (

@@ -22,8 +22,13 @@ type person struct {
 	results []store.Result
 }
 
-// notHeardOf is a customer from whose network nothing at all comes.
-const notHeardOf = "is not heard of"
+// People whose network says nothing at all.
+const (
+	notHeardOf  = "is not heard of"
+	outOfOffice = "is out of office"
+)
+
+func (p person) silent() bool { return p.name == notHeardOf || p.name == outOfOffice }
 
 // ms is a random time in milliseconds.
 func ms(r *rand.Rand, least, most int) time.Duration {
@@ -104,7 +109,7 @@ var managers = []person{
 	{"declines once", 5, func(r *rand.Rand) []lab.Script {
 		return []lab.Script{{lab.Ring(0), lab.Reject(603, "Decline")}, lab.Manager(ms(r, 0, 500))}
 	}, []store.Result{store.ResultManagerUnavailable}},
-	{"is out of office", 1, always(lab.Script{lab.Silence()}), []store.Result{store.ResultManagerUnavailable}},
+	{outOfOffice, 1, always(lab.Script{lab.Silence()}), []store.Result{store.ResultManagerUnavailable}},
 }
 
 // meet chooses somebody.
