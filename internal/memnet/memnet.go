@@ -1,4 +1,5 @@
-// Package memnet is an in-memory packet network for tests.
+// Package memnet is an in-memory network for tests: of packets, and of
+// connections.
 //
 // Its sockets are backed by channels, so goroutines that wait on them are
 // durably blocked in the sense of testing/synctest: a minute of signalling
@@ -26,13 +27,14 @@ type Packet struct {
 	Data     []byte
 }
 
-// Net is a network of packet sockets. The zero value is not usable; call New.
+// Net is a network of sockets. The zero value is not usable; call New.
 type Net struct {
 	mu        sync.Mutex
 	conns     map[netip.AddrPort]*Conn // guarded by mu
 	filter    func(Packet) Fate        // guarded by mu
 	log       func(Packet)             // guarded by mu
 	ephemeral uint16                   // guarded by mu
+	stream    streams
 }
 
 // Fate is what the network does with one packet. The zero value delivers it
@@ -45,7 +47,12 @@ type Fate struct {
 
 // New returns an empty network.
 func New() *Net {
-	return &Net{conns: make(map[netip.AddrPort]*Conn), ephemeral: 49151}
+	return &Net{
+		conns: make(map[netip.AddrPort]*Conn), ephemeral: 49151,
+		stream: streams{
+			listeners: make(map[netip.AddrPort]*Listener), conns: make(map[*Stream]struct{}), dead: make(map[netip.Addr]bool),
+		},
+	}
 }
 
 // SetFilter decides the fate of every packet sent from now on; nil delivers
@@ -72,8 +79,10 @@ func (n *Net) Open() int {
 }
 
 // Unplug closes every socket of an address without a word to anybody, as the
-// death of a host does.
+// death of a host does. Who is connected to it hears nothing, and who connects
+// waits in vain.
 func (n *Net) Unplug(ip netip.Addr) {
+	n.stream.unplug(ip)
 	n.mu.Lock()
 	var gone []*Conn
 	for addr, c := range n.conns {
@@ -301,7 +310,7 @@ func (c *Conn) SetReadDeadline(t time.Time) error {
 // SetWriteDeadline does nothing: writes never wait.
 func (c *Conn) SetWriteDeadline(time.Time) error { return nil }
 
-// deadline is a read deadline that can be moved while a read waits.
+// deadline is one that can be moved while a read or a write waits.
 type deadline struct {
 	mu      sync.Mutex
 	timer   *time.Timer
