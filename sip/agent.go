@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type Agent struct {
 	journal   Journal
 	peers     *directory
 	listeners []*listener
+	streams   *streams
 	tp        *sipmsg.TransportLayer
 	tx        *sipmsg.TransactionLayer
 	secret    []byte // of keyedTag and, without a password, contactToken
@@ -60,15 +62,21 @@ type Agent struct {
 // here on, also when it fails. Nothing is read before Start.
 func New(cfg Config) (*Agent, error) {
 	if len(cfg.Listen) == 0 || cfg.Handle == nil {
-		closeAll(cfg.Listen)
+		closeAll(&cfg)
 		return nil, errors.New("sip: Listen and Handle are required")
 	}
 	secret := make([]byte, 32)
 	_, _ = rand.Read(secret) // never fails
 	peers, err := newDirectory(&cfg, secret)
 	if err != nil {
-		closeAll(cfg.Listen)
+		closeAll(&cfg)
 		return nil, err
+	}
+	for _, l := range cfg.ListenTCP {
+		if _, err := netip.ParseAddrPort(l.Addr().String()); err != nil {
+			closeAll(&cfg)
+			return nil, fmt.Errorf("sip: TCP listener: %w", err)
+		}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -93,7 +101,9 @@ func New(cfg Config) (*Agent, error) {
 		a.listeners = append(a.listeners, l)
 	}
 	quiet := slog.New(newQuietHandler(cfg.Logger.Handler()))
-	a.tp = sipmsg.NewTransportLayer(net.DefaultResolver, sipmsg.NewParser(), nil, sipmsg.WithTransportLayerLogger(quiet))
+	a.streams = newStreams(a, &cfg)
+	a.tp = sipmsg.NewTransportLayer(net.DefaultResolver, sipmsg.NewParser(), nil, sipmsg.WithTransportLayerLogger(quiet),
+		sipmsg.WithTransportLayerTransports(sipmsg.TransportsConfig{TCP: &sipmsg.TransportTCP{DialerCreate: noDialer}}))
 	// Before the transaction layer: observe sees every message first, in the
 	// order of the wire and in the goroutine that reads.
 	a.tp.OnMessage(a.observe)
@@ -103,11 +113,18 @@ func New(cfg Config) (*Agent, error) {
 	return a, nil
 }
 
-func closeAll(conns []net.PacketConn) {
-	for _, c := range conns {
+// closeAll closes what was given to New in vain.
+func closeAll(cfg *Config) {
+	for _, c := range cfg.Listen {
 		_ = c.Close()
 	}
+	for _, l := range cfg.ListenTCP {
+		_ = l.Close()
+	}
 }
+
+// noDialer is one that cannot connect: connections are made by streams only.
+func noDialer(net.Addr) net.Dialer { return net.Dialer{Deadline: time.Unix(1, 0)} }
 
 // Start begins to read and returns once requests can be sent. Names of trunks
 // and phones are looked up in the background. ctx bounds the start only.
@@ -120,6 +137,10 @@ func (a *Agent) Start(ctx context.Context) error {
 	a.started = true
 	for _, l := range a.listeners {
 		a.serving.Go(func() { a.read(l) })
+	}
+	a.serving.Go(func() { _ = a.tp.ServeTCP(a.streams.feed) }) // ends when feed does
+	for _, l := range a.cfg.ListenTCP {
+		a.serving.Go(func() { a.accept(l) })
 	}
 	a.mu.Unlock()
 	for _, e := range a.peers.endpoints() {
@@ -138,6 +159,9 @@ func (a *Agent) Start(ctx context.Context) error {
 			}
 		}
 		a.log.Info("sip listens", "addr", l.local)
+	}
+	for _, l := range a.cfg.ListenTCP {
+		a.log.Info("sip listens", "addr", l.Addr(), "transport", transportTCP)
 	}
 	a.watchTrunks()
 	return nil
@@ -264,7 +288,11 @@ func (a *Agent) Close(ctx context.Context) error {
 	a.mu.Lock()
 	a.ended = true
 	close(a.dead)
+	if !a.started {
+		a.streams.feed.close() // nobody reads from it
+	}
 	a.mu.Unlock()
+	a.streams.cancel()
 	a.tx.Close()
 	// Nothing may send any more when the sockets go: the library would open
 	// one of its own.
@@ -274,6 +302,12 @@ func (a *Agent) Close(ctx context.Context) error {
 			err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
 		}
 	}
+	for _, l := range a.cfg.ListenTCP {
+		if cerr := l.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
+			err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
+		}
+	}
+	a.streams.close()
 	a.serving.Wait()
 	// The transport's pool stays filled, see steady; with UDP it holds nothing
 	// that needs closing.
@@ -311,6 +345,8 @@ type Stats struct {
 	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
 	Foreign   uint64 // requests refused: they name a dialog whose peer is elsewhere
 	Panics    uint64 // recovered
+	Streams   int    // TCP connections
+	Refused   uint64 // TCP connections closed at once: there were too many
 	// Registrations counts successful ones since the start, refreshes among
 	// them, RegistrationsFailed the tries that failed at every address.
 	Registrations, RegistrationsFailed uint64
@@ -321,6 +357,8 @@ func (a *Agent) Stats() Stats {
 	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load(), Astray: a.astray.Load(), Foreign: a.foreign.Load()}
 	s.Registrations, s.RegistrationsFailed = a.registered.Load(), a.unregistered.Load()
 	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
+	s.Streams, s.Refused = a.streams.open(), a.streams.refused.Load()
+	s.Strangers, s.Garbage, s.Reordered = a.streams.strangers.Load(), a.streams.garbage.Load(), a.streams.reordered.Load()
 	for _, l := range a.listeners {
 		s.Strangers += l.strangers.Load()
 		s.Garbage += l.garbage.Load()

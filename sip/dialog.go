@@ -176,6 +176,7 @@ func (d *Dialog) sendBye() {
 // end as any.
 func (a *Agent) bye(ctx context.Context, rec *DialogRecord, reasons []Reason) (gone bool, err error) {
 	login := a.login(rec.Trunk)
+	again := false
 	for seq := rec.CSeq; ; seq++ {
 		req, err := a.request(rec, sipmsg.BYE, seq, newBranch())
 		if err != nil {
@@ -187,6 +188,9 @@ func (a *Agent) bye(ctx context.Context, rec *DialogRecord, reasons []Reason) (g
 		}
 		res, err := a.transact(ctx, req)
 		switch {
+		case errors.Is(err, errLost) && !again: // on another connection
+			again = true
+			continue
 		case err != nil:
 			return false, fmt.Errorf("bye: %w", err)
 		case isChallenge(res) && login.challenged(res):

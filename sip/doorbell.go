@@ -54,10 +54,16 @@ func (a *Agent) stranger(p []byte, from netip.AddrPort) {
 	}
 }
 
-// ring logs a request that nobody will answer.
+// ring logs a request that nobody will answer, or a connection that nobody will
+// read: then method is empty.
 func (a *Agent) ring(method sipmsg.RequestMethod, from netip.AddrPort) {
 	suppressed, tell := a.doorbell.press(from.Addr(), time.Now())
 	if !tell {
+		return
+	}
+	if method == "" {
+		a.log.Warn("sip: connection refused: no trunk's host or peers and no extension's contact has this address; see trunks[].peers",
+			"from", from, "suppressed", suppressed)
 		return
 	}
 	a.log.Warn("sip: request ignored: no trunk's host or peers and no extension's contact has this address; see trunks[].peers",

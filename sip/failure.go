@@ -59,6 +59,8 @@ type Failure struct {
 	Destination string
 	Waited      time.Duration // the limit that has passed; 0: none has
 	Err         error         // what lies behind it, may be nil
+
+	stale bool // it was lost with a connection that had been there before
 }
 
 // Who ended a dialog, see Ended.

@@ -109,21 +109,20 @@ func (a *Agent) newIncoming(req *sipmsg.Request, tx *sipmsg.ServerTx) *Incoming 
 // in the order of the message (RFC 3261 12.1.1).
 func (a *Agent) incomingRecord(req *sipmsg.Request) DialogRecord {
 	src := sourceOf(req)
-	l, local := a.listenerFor(src.Addr())
-	sentBy := hostPort(a.advertised(src.Addr(), local).String(), int(l.local.Port()))
+	here := a.stand(transportOf(req), src.Addr())
 	from, to := *req.From(), *req.To()
 	from.Params, to.Params = nil, nil
-	contact := "<sip:" + sentBy + ">"
-	if user := req.Recipient.User; user != "" {
-		contact = "<sip:" + escapeUser(userOf(user)) + "@" + sentBy + ">"
+	user := req.Recipient.User
+	if user != "" {
+		user = escapeUser(userOf(user))
 	}
 	rec := DialogRecord{
 		ID: toTag(req), CallID: callID(req), LocalTag: toTag(req), RemoteTag: fromTag(req),
 		LocalURI: to.Value(), RemoteURI: from.Value(),
-		Contact: contact, Target: contactOf(req), RouteSet: recordRoutes(req),
-		ViaSentBy: sentBy, CSeq: newCSeq(), Listener: l.local.String(),
-		Destination: src.String(), Role: RoleUAS, State: StateEarly,
+		Contact: here.contact(user), Target: contactOf(req), RouteSet: recordRoutes(req),
+		CSeq: newCSeq(), Destination: src.String(), Role: RoleUAS, State: StateEarly,
 	}
+	rec.from(here)
 	if s := req.CSeq(); s != nil {
 		rec.InviteCSeq, rec.RemoteCSeq = s.SeqNo, s.SeqNo
 	}
@@ -172,7 +171,10 @@ func (in *Incoming) begin() bool {
 		in.a.log.Info("sip: contact or route of an INVITE is not usable", "call_id", in.CallID, "error", err)
 		rec.RouteSet = nil
 	}
-	in.d.update(func(r *DialogRecord) { r.Destination, r.RouteSet = rec.Destination, rec.RouteSet })
+	in.d.update(func(r *DialogRecord) {
+		r.follow(rec)
+		r.RouteSet = rec.RouteSet
+	})
 	return true
 }
 

@@ -39,7 +39,9 @@ func (a *Agent) Invite(ctx context.Context, inv Invite) (*Dialog, error) {
 	}
 	for i, dest := range p.dests {
 		var d *Dialog
-		d, f = a.newOutgoing(p, dest, offer).run(ctx)
+		if d, f = a.newOutgoing(p, dest, offer).run(ctx); f != nil && f.stale {
+			d, f = a.newOutgoing(p, dest, offer).run(ctx) // on a connection of its own
+		}
 		p.hop.learn(dest, f)
 		if f == nil {
 			return d, nil
@@ -159,29 +161,28 @@ func hostPort(host string, port int) string {
 // newOutgoing prepares the INVITE to one address: a Call-ID and a tag of its
 // own, so that an answer of an address that was given up is told apart.
 func (a *Agent) newOutgoing(p *plan, dest netip.AddrPort, offer []byte) *outgoing {
-	l, local := a.listenerFor(dest.Addr())
-	sentBy := netip.AddrPortFrom(a.advertised(dest.Addr(), local), l.local.Port()).String()
+	from := a.stand(p.hop.transport, dest.Addr())
 	domain := p.domain
 	if domain == "" {
-		domain = sentBy
+		domain = from.sentBy
 	}
 	contact := p.user
 	if p.trunk != nil && p.trunk.Username != "" {
 		contact = escapeUser(p.trunk.Username)
 	}
-	from := "<sip:" + p.user + "@" + domain + ">"
+	caller := "<sip:" + p.user + "@" + domain + ">"
 	if name := quotable(p.inv.FromDisplay); name != "" {
-		from = `"` + name + `" ` + from
+		caller = `"` + name + `" ` + caller
 	}
 	tag, seq := newTag(), newCSeq()
 	rec := DialogRecord{
 		ID: tag, CallID: newTag(), LocalTag: tag,
-		LocalURI: from, RemoteURI: "<" + p.target + ">", Target: p.target,
-		Contact: "<sip:" + contact + "@" + sentBy + ">", ViaSentBy: sentBy,
-		InviteCSeq: seq, CSeq: seq,
-		Destination: dest.String(), Listener: l.local.String(),
+		LocalURI: caller, RemoteURI: "<" + p.target + ">", Target: p.target,
+		Contact:    from.contact(contact),
+		InviteCSeq: seq, CSeq: seq, Destination: dest.String(),
 		Role: RoleUAC, State: StateEarly, Ref: p.inv.Ref,
 	}
+	rec.from(from)
 	o := &outgoing{a: a, plan: p, offer: offer, dest: dest, signal: make(chan struct{}, 1)}
 	if p.trunk != nil {
 		rec.Trunk = p.trunk.Name

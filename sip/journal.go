@@ -1,6 +1,9 @@
 package sip
 
-import "context"
+import (
+	"cmp"
+	"context"
+)
 
 // Roles and states of a DialogRecord.
 const (
@@ -27,14 +30,33 @@ type DialogRecord struct {
 	Branch      string    `json:"branch"`      // of the INVITE
 	Vias        []string  `json:"vias,omitempty"`
 	InviteCSeq  uint32    `json:"invite_cseq"`
-	CSeq        uint32    `json:"cseq"`        // the last one we used
-	RemoteCSeq  uint32    `json:"remote_cseq"` // the last one of the peer, 0: none
-	Destination string    `json:"destination"` // ip:port requests go to
-	Listener    string    `json:"listener"`    // local address they leave from
+	CSeq        uint32    `json:"cseq"`                // the last one we used
+	RemoteCSeq  uint32    `json:"remote_cseq"`         // the last one of the peer, 0: none
+	Destination string    `json:"destination"`         // ip:port requests go to
+	Transport   string    `json:"transport,omitempty"` // tcp; empty: udp
+	Listener    string    `json:"listener"`            // our socket of that transport, which requests over UDP leave from
 	Trunk       string    `json:"trunk,omitempty"`
 	Role        string    `json:"role"`
 	State       string    `json:"state"`
 	Ref         DialogRef `json:"ref"`
+}
+
+// transport is how the dialog's requests go: records of earlier versions do not
+// say.
+func (r *DialogRecord) transport() string { return cmp.Or(r.Transport, transportUDP) }
+
+// from takes how we appear to the peer of the dialog.
+func (r *DialogRecord) from(p standpoint) {
+	r.Transport, r.Listener, r.ViaSentBy = p.transport, p.listener, p.sentBy
+	if r.Transport == transportUDP {
+		r.Transport = ""
+	}
+}
+
+// follow takes the target of another state of the record, and the way there.
+func (r *DialogRecord) follow(to DialogRecord) {
+	r.Target, r.Destination = to.Target, to.Destination
+	r.Transport, r.Listener, r.ViaSentBy = to.Transport, to.Listener, to.ViaSentBy
 }
 
 // Journal keeps DialogRecords where they outlive the process. Its methods must

@@ -2,7 +2,6 @@ package sip
 
 import (
 	"errors"
-	"hash/maphash"
 	"net"
 	"net/netip"
 	"os"
@@ -10,14 +9,7 @@ import (
 	"time"
 )
 
-const (
-	// orderGap is how far apart two packets of one Call-ID are handed on. The
-	// transaction layer starts a goroutine per message, and the newest runs
-	// first: without a gap a 200 right behind a 183 is handled before it.
-	orderGap = time.Millisecond
-	maxHeld  = 256   // packets held back at once; above that order is not kept
-	readSize = 65535 // the longest datagram
-)
+const readSize = 65535 // the longest datagram, and the longest message of a stream
 
 // listener is the packet connection that the transport reads from. It drops
 // what strangers send before anything is parsed, and keeps the order of
@@ -37,21 +29,12 @@ type listener struct {
 
 	strangers, garbage, reordered atomic.Uint64
 
-	seed     maphash.Seed
-	recent   map[uint64]time.Time // Call-ID: when its last packet is, or will be, handed on
-	swept    time.Time
-	held     []packet // ordered by due
-	deadline bool     // a read deadline is set
-}
-
-type packet struct {
-	data []byte
-	from netip.AddrPort
-	due  time.Time
+	order    orderly
+	deadline bool // a read deadline is set
 }
 
 func newListener(c net.PacketConn, known func(netip.Addr) bool, stranger func([]byte, netip.AddrPort)) *listener {
-	l := &listener{PacketConn: c, known: known, stranger: stranger, seed: maphash.MakeSeed(), recent: make(map[uint64]time.Time)}
+	l := &listener{PacketConn: c, known: known, stranger: stranger, order: newOrderly()}
 	if a, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 		l.local = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
@@ -78,10 +61,7 @@ func newListener(c net.PacketConn, known func(netip.Addr) bool, stranger func([]
 // ReadFrom returns the next packet of a known peer whose turn it is.
 func (l *listener) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
-		now := time.Now()
-		if len(l.held) > 0 && !l.held[0].due.After(now) {
-			p := l.held[0]
-			l.held = l.held[1:]
+		if p, ok := l.order.ready(time.Now()); ok {
 			return copy(b, p.data), net.UDPAddrFromAddrPort(p.from), nil
 		}
 		if err := l.arm(); err != nil {
@@ -95,18 +75,24 @@ func (l *listener) ReadFrom(b []byte) (int, net.Addr, error) {
 			return 0, nil, err
 		}
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		if l.accept(b[:n], from) && !l.hold(b[:n], from, time.Now()) {
-			return n, net.UDPAddrFromAddrPort(from), nil
+		if !l.accept(b[:n], from) {
+			continue
 		}
+		if l.order.hold(b[:n], from, time.Now()) {
+			l.reordered.Add(1)
+			continue
+		}
+		return n, net.UDPAddrFromAddrPort(from), nil
 	}
 }
 
 // arm wakes the next read when the first held packet is due.
 func (l *listener) arm() error {
+	due, waiting := l.order.next()
 	switch {
-	case len(l.held) > 0:
+	case waiting:
 		l.deadline = true
-		return l.SetReadDeadline(l.held[0].due)
+		return l.SetReadDeadline(due)
 	case l.deadline:
 		l.deadline = false
 		return l.SetReadDeadline(time.Time{})
@@ -129,43 +115,4 @@ func (l *listener) accept(p []byte, from netip.AddrPort) bool {
 		return false
 	}
 	return true
-}
-
-// hold keeps the packet back if it follows too closely on another of its
-// Call-ID.
-func (l *listener) hold(p []byte, from netip.AddrPort, now time.Time) bool {
-	id := sniffCallID(p)
-	if id == nil {
-		return false
-	}
-	l.sweep(now)
-	key := maphash.Bytes(l.seed, id)
-	due := l.recent[key].Add(orderGap)
-	if !due.After(now) || len(l.held) == maxHeld {
-		l.recent[key] = now
-		return false
-	}
-	l.recent[key] = due
-	at := len(l.held)
-	for at > 0 && l.held[at-1].due.After(due) {
-		at--
-	}
-	l.held = append(l.held, packet{})
-	copy(l.held[at+1:], l.held[at:])
-	l.held[at] = packet{data: append([]byte(nil), p...), from: from, due: due}
-	l.reordered.Add(1)
-	return true
-}
-
-// sweep forgets Call-IDs whose last packet is long handed on.
-func (l *listener) sweep(now time.Time) {
-	if now.Sub(l.swept) < 64*orderGap {
-		return
-	}
-	l.swept = now
-	for key, at := range l.recent {
-		if now.Sub(at) > orderGap {
-			delete(l.recent, key)
-		}
-	}
 }

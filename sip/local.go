@@ -6,31 +6,75 @@ import (
 	"net/netip"
 )
 
-// listenerFor picks the socket that requests to a destination leave from: the
-// one bound to the address that faces it, else one bound to all addresses,
-// else the first.
-func (a *Agent) listenerFor(dest netip.Addr) (*listener, netip.Addr) {
-	if l := a.listeners[0]; len(a.listeners) == 1 && !l.local.Addr().IsUnspecified() {
-		return l, l.local.Addr()
+// standpoint is how the far side sees us: a socket of ours and what is said of
+// it in Via and Contact.
+type standpoint struct {
+	transport string
+	listener  string // the socket's own address
+	sentBy    string // host:port to be reached at
+}
+
+// contact is our Contact, as the peer may reach the user there.
+func (p standpoint) contact(user string) string {
+	uri := p.sentBy
+	if user != "" {
+		uri = user + "@" + uri
 	}
-	local := facing(dest)
-	var all *listener
+	if p.transport == transportTCP {
+		uri += ";transport=tcp"
+	}
+	return "<sip:" + uri + ">"
+}
+
+// stand returns how we appear to dest.
+func (a *Agent) stand(transport string, dest netip.Addr) standpoint {
+	locals := a.locals(transport)
+	i, ip := socketFor(locals, dest)
+	sentBy := netip.AddrPortFrom(a.advertised(dest, ip), locals[i].Port()).String()
+	return standpoint{transport: transport, listener: locals[i].String(), sentBy: sentBy}
+}
+
+// locals are the addresses of our sockets of a transport. Where we do not listen
+// for TCP they are those of UDP: the far side then reaches us by the
+// connections that we make.
+func (a *Agent) locals(transport string) []netip.AddrPort {
+	var all []netip.AddrPort
+	if transport == transportTCP && len(a.cfg.ListenTCP) > 0 {
+		for _, l := range a.cfg.ListenTCP {
+			ap, _ := netip.ParseAddrPort(l.Addr().String()) // New has looked
+			all = append(all, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
+		}
+		return all
+	}
 	for _, l := range a.listeners {
-		switch ip := l.local.Addr(); {
+		all = append(all, l.local)
+	}
+	return all
+}
+
+// socketFor picks the socket that requests to a destination leave from, and the
+// address they seem to come from: the one bound to the address that faces it,
+// else one bound to all addresses, else the first.
+func socketFor(locals []netip.AddrPort, dest netip.Addr) (int, netip.Addr) {
+	if len(locals) == 1 && !locals[0].Addr().IsUnspecified() {
+		return 0, locals[0].Addr()
+	}
+	local, all := facing(dest), -1
+	for i, l := range locals {
+		switch ip := l.Addr(); {
 		case ip == local, ip == dest:
-			return l, ip
-		case ip.IsUnspecified() && all == nil:
-			all = l
+			return i, ip
+		case ip.IsUnspecified() && all < 0:
+			all = i
 		}
 	}
-	if all != nil && local.IsValid() {
+	if all >= 0 && local.IsValid() {
 		return all, local
 	}
-	l := a.listeners[0]
-	if l.local.Addr().IsUnspecified() {
-		return l, netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if locals[0].Addr().IsUnspecified() {
+		return 0, netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
-	return l, l.local.Addr()
+	return 0, locals[0].Addr()
 }
 
 // facing returns the local address that the kernel would send from; invalid if
@@ -76,6 +120,6 @@ func (a *Agent) LocalIP(ctx context.Context, t Target) (netip.Addr, error) {
 	if f != nil {
 		return netip.Addr{}, f
 	}
-	_, local := a.listenerFor(addrs[0].Addr())
+	_, local := socketFor(a.locals(hop.transport), addrs[0].Addr())
 	return a.advertised(addrs[0].Addr(), local), nil
 }

@@ -3,7 +3,6 @@ package sip
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -31,8 +30,9 @@ func (a *Agent) request(rec *DialogRecord, method sipmsg.RequestMethod, seq uint
 	if err != nil {
 		return nil, fmt.Errorf("listener %q: %w", rec.Listener, err)
 	}
+	transport := strings.ToUpper(rec.transport())
 	req := sipmsg.NewRequest(method, uri)
-	via := &sipmsg.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: "UDP", Host: host, Port: port}
+	via := &sipmsg.ViaHeader{ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: transport, Host: host, Port: port}
 	via.Params = sipmsg.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}
 	req.AppendHeader(via)
 	hops := sipmsg.MaxForwardsHeader(maxForwards)
@@ -48,9 +48,11 @@ func (a *Agent) request(rec *DialogRecord, method sipmsg.RequestMethod, seq uint
 	if a.cfg.UserAgent != "" && method != sipmsg.ACK {
 		req.AppendHeader(sipmsg.NewHeader("User-Agent", a.cfg.UserAgent))
 	}
-	req.SetTransport("UDP")
+	req.SetTransport(transport)
 	req.SetDestination(rec.Destination)
-	req.Laddr = sipmsg.Addr{IP: laddr.Addr().AsSlice(), Port: int(laddr.Port())}
+	if rec.transport() == transportUDP { // over TCP begin says which connection
+		req.Laddr = sipmsg.Addr{IP: laddr.Addr().AsSlice(), Port: int(laddr.Port())}
+	}
 	req.SetBody(nil)
 	return req, nil
 }
@@ -124,9 +126,10 @@ func contactOf(m sipmsg.Message) string {
 	return h.Address.String()
 }
 
-// aim sets where the requests of a dialog go: to the first route or to the
-// target. Where that is an address inside some other network, or a name that
-// does not resolve, they go to where the peer's message came from.
+// aim sets where the requests of a dialog go, and how: to the first route or to
+// the target. Where that is an address inside some other network, or a name
+// that does not resolve, they go to where the peer's message came from, by the
+// transport of the record.
 func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPort) error {
 	uri, routes, err := routing(rec)
 	if err != nil {
@@ -141,22 +144,50 @@ func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPor
 	if uri.Port > 0 && uri.Port < 65536 {
 		port = uint16(uri.Port)
 	}
-	to := netip.AddrPort{}
+	transport := a.transportTo(uri, rec.transport(), source)
+	var to netip.AddrPort
 	if ip, err := netip.ParseAddr(uri.Host); err == nil {
 		to = netip.AddrPortFrom(ip.Unmap(), cmp.Or(port, uint16(sipmsg.DefaultUdpPort)))
 	} else {
-		to = a.lookUp(ctx, uri.Host, port, transportUDP, source)
+		to = a.lookUp(ctx, uri.Host, port, transport, source)
 	}
 	ip := to.Addr()
 	if !ip.Is4() || ip.IsUnspecified() || source.IsValid() && inside(ip) && !inside(source.Addr()) {
 		if !source.IsValid() {
 			return fmt.Errorf("no address for %s", uri.Host)
 		}
-		to = source
+		to, transport = source, rec.transport()
+	}
+	if transport != rec.transport() {
+		rec.from(a.stand(transport, to.Addr()))
 	}
 	rec.Destination = to.String()
 	return nil
 }
+
+// transportTo is the transport of a URI (RFC 3263 4.1), where we have it. One
+// that says nothing of it and leads to where the message came from keeps that
+// one's: many leave it out.
+func (a *Agent) transportTo(uri sipmsg.Uri, came string, source netip.AddrPort) string {
+	named, ok := param(uri.UriParams, "transport")
+	switch {
+	case strings.EqualFold(named, transportTCP):
+		if len(a.cfg.ListenTCP) == 0 {
+			return came
+		}
+		return transportTCP
+	case strings.EqualFold(named, transportUDP):
+		return transportUDP
+	case !ok:
+		if ip, err := netip.ParseAddr(uri.Host); err == nil && source.IsValid() && ip.Unmap() != source.Addr() {
+			return transportUDP
+		}
+	}
+	return came
+}
+
+// transportOf is the transport that a message came by.
+func transportOf(m sipmsg.Message) string { return sipmsg.NetworkToLower(m.Transport()) }
 
 // lookUp resolves a host of a Contact or Record-Route once for the dialog. It
 // is the source if that is among the addresses, so that a name with several
@@ -184,84 +215,39 @@ func (a *Agent) lookUp(ctx context.Context, host string, port uint16, transport 
 	return addrs[0]
 }
 
-// transact sends a request other than INVITE and ACK and waits for its final
-// response.
-func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Response, error) {
-	if to, err := netip.ParseAddrPort(req.Destination()); err == nil {
-		a.peers.hold(to.Addr()) // or the response would come from a stranger
-		defer a.peers.release(to.Addr())
-	}
-	tx, err := a.begin(ctx, req)
-	switch {
-	case errors.Is(err, ErrClosed):
-		return nil, ErrClosed
-	case err != nil:
-		return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
-	}
-	defer tx.Terminate() // retransmitted responses need no state here
-	for {
-		select {
-		case res := <-tx.Responses():
-			if !res.IsProvisional() {
-				return res, nil
-			}
-		case <-tx.Done():
-			if err := tx.Err(); !errors.Is(err, sipmsg.ErrTransactionTimeout) {
-				return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
-			}
-			return nil, &Failure{Kind: NoResponse, Destination: req.Destination(), Waited: txTimeout, Err: tx.Err()}
-		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: %w", req.Method, context.Cause(ctx))
-		case <-a.dead:
-			return nil, ErrClosed
-		}
-	}
-}
-
-var errDeaf = errors.New("the listener died")
-
-// begin starts a client transaction.
-func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientTx, error) {
-	select {
-	case <-a.dead:
-		return nil, ErrClosed
-	default:
-	}
-	if a.deaf.Load() {
-		return nil, fmt.Errorf("send %s: %w", req.Method, errDeaf)
-	}
-	forget := a.sent.add(req)
-	tx, err := a.tx.Request(ctx, req)
-	if err != nil {
-		forget()
-		return nil, fmt.Errorf("send %s: %w", req.Method, err)
-	}
-	if !tx.OnTerminate(func(string, error) { forget() }) {
-		forget() // it has ended already
-	}
-	return tx, nil
-}
-
 // parcel is a rendered message and the way it goes. It is kept where the same
 // message may have to be sent again.
 type parcel struct {
 	data []byte
 	to   netip.AddrPort
-	from *listener
+	from *listener // nil: over TCP
+	by   *streams
 }
 
+// send does not wait.
 func (p *parcel) send() error {
+	if p.from == nil {
+		return p.by.post(p.to, p.data)
+	}
 	_, err := p.from.write(p.data, p.to)
 	return err
 }
 
 func (a *Agent) parcel(rec *DialogRecord, m sipmsg.Message) (*parcel, error) {
-	i := slices.IndexFunc(a.listeners, func(l *listener) bool { return l.local.String() == rec.Listener })
 	to, err := netip.ParseAddrPort(rec.Destination)
-	if i < 0 || err != nil {
-		return nil, errors.Join(fmt.Errorf("no way from %q to %q", rec.Listener, rec.Destination), err)
+	if err != nil {
+		return nil, fmt.Errorf("destination %q: %w", rec.Destination, err)
 	}
-	return &parcel{data: []byte(m.String()), to: to, from: a.listeners[i]}, nil
+	p := &parcel{data: []byte(m.String()), to: to, by: a.streams}
+	if rec.transport() == transportTCP {
+		return p, nil
+	}
+	i := slices.IndexFunc(a.listeners, func(l *listener) bool { return l.local.String() == rec.Listener })
+	if i < 0 {
+		return nil, fmt.Errorf("no way from %q to %q", rec.Listener, rec.Destination)
+	}
+	p.from = a.listeners[i]
+	return p, nil
 }
 
 // respond answers a request of the server transaction.

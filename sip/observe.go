@@ -15,11 +15,19 @@ import (
 func (a *Agent) observe(m sipmsg.Message) {
 	defer a.rescue("observe", nil)
 	canonicalise(m)
+	var by *stream
+	if transportOf(m) == transportTCP {
+		by = a.streams.came(m)
+	}
 	switch m := m.(type) {
 	case *sipmsg.Response:
 		a.observeResponse(m)
 	case *sipmsg.Request:
-		a.keepWay(m)
+		if by != nil {
+			a.streams.keepBack(by)
+		} else {
+			a.keepWay(m)
+		}
 		received(m)
 		switch m.Method {
 		case sipmsg.INVITE, sipmsg.CANCEL:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -55,8 +56,7 @@ func (a *Agent) adopt(rec *DialogRecord) error {
 	if rec.LocalTag == "" || rec.CallID == "" {
 		return errors.New("record has no Call-ID or tag")
 	}
-	l, _ := a.listenerFor(dest.Addr())
-	rec.Listener = l.local.String()
+	rec.Listener = a.stand(rec.transport(), dest.Addr()).listener // the Via is that of the INVITE: a CANCEL has the same
 	return nil
 }
 
@@ -140,6 +140,16 @@ func (a *Agent) refuseOrphan(rec *DialogRecord, why Reason) error {
 	res.AppendHeader(retryAfter(1))
 	addReasons(res, []Reason{why})
 	res.SetBody(nil)
+	raw := []byte(res.String())
+	m, err := sipmsg.ParseMessage(raw)
+	if err != nil {
+		return err
+	}
+	if v := m.Via(); v != nil && strings.EqualFold(v.Transport, transportTCP) { // the connection has gone with the process
+		if to, ok := viaAddr(v); ok {
+			return a.streams.post(to, raw)
+		}
+	}
 	p, err := a.parcel(rec, res)
 	if err != nil {
 		return err

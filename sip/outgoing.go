@@ -97,6 +97,9 @@ func (o *outgoing) run(ctx context.Context) (*Dialog, *Failure) {
 		switch {
 		case f != nil:
 			o.abandon()
+			if errors.Is(f.Err, errLost) && o.heard {
+				o.cancel() // it may ring on: on another connection
+			}
 			return nil, f
 		case res.IsSuccess() && o.why != 0 && !o.plan.inv.TakeCrossed:
 			o.crossed(res)
@@ -147,10 +150,16 @@ func (o *outgoing) send(ctx context.Context) *Failure {
 	o.mu.Unlock()
 	o.heard, o.rangAt = false, time.Time{}
 	o.timer.Reset(o.plan.inv.Silence)
-	if o.tx, err = o.a.begin(ctx, req); err != nil {
-		return &Failure{Kind: Transport, Destination: o.dest.String(), Err: err}
+	limited, cancel := context.WithTimeout(ctx, o.plan.inv.Silence) // also to connect
+	defer cancel()
+	start := time.Now()
+	if o.tx, err = o.a.begin(limited, req); err == nil {
+		return nil
 	}
-	return nil
+	if ctx.Err() != nil {
+		return &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
+	}
+	return notSent(o.dest.String(), time.Since(start), err)
 }
 
 func (o *outgoing) build(rec *DialogRecord) (*sipmsg.Request, error) {
@@ -207,7 +216,7 @@ func (o *outgoing) await(ctx context.Context) (*sipmsg.Response, *Failure) {
 			if res := o.drain(); res != nil {
 				return res, nil
 			}
-			return nil, o.broken(o.tx.Err())
+			return nil, o.broken(lostBy(o.tx))
 		case <-o.timer.C:
 			if f := o.expired(); f != nil {
 				return nil, f
@@ -236,6 +245,7 @@ func (o *outgoing) broken(err error) *Failure {
 	if f.Err = err; kind == NoResponse {
 		f.Waited = txTimeout
 	}
+	f.stale = kind == Transport && !o.heard && stale(o.tx, o.started)
 	return f
 }
 
@@ -311,6 +321,9 @@ func (o *outgoing) expired() *Failure {
 	case cancelled: // 64*T1 without an answer to the CANCEL
 		return o.failure(o.why, nil)
 	case !o.heard:
+		if o.plan.hop.transport == transportTCP {
+			o.a.streams.suspect(o.dest, o.started)
+		}
 		kind := NoResponse
 		if o.why != 0 {
 			kind = o.why

@@ -16,19 +16,18 @@ import (
 // outside describes requests to a trunk outside of dialogs, from its account
 // to itself. Whoever sends them fills in Call-ID and tag.
 func (a *Agent) outside(t *trunk, dest netip.AddrPort) DialogRecord {
-	l, local := a.listenerFor(dest.Addr())
-	sentBy := netip.AddrPortFrom(a.advertised(dest.Addr(), local), l.local.Port()).String()
+	here := a.stand(t.hop().transport, dest.Addr())
 	domain := hostPort(t.domain())
-	user, account := "", domain
-	if t.Username != "" {
-		user = escapeUser(t.Username) + "@"
-		account = user + domain
+	user, account := escapeUser(t.Username), domain
+	if user != "" {
+		account = user + "@" + domain
 	}
-	return DialogRecord{
+	rec := DialogRecord{
 		LocalURI: "<sip:" + account + ">", RemoteURI: "<sip:" + account + ">", Target: "sip:" + domain,
-		Contact: "<sip:" + user + sentBy + ">", ViaSentBy: sentBy,
-		Destination: dest.String(), Listener: l.local.String(), Trunk: t.Name,
+		Contact: here.contact(user), Destination: dest.String(), Trunk: t.Name,
 	}
+	rec.from(here)
+	return rec
 }
 
 // addresses are those of the trunk's host, first the one that is preferred if

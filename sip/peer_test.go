@@ -76,6 +76,7 @@ type peer struct {
 	tag  string
 	seen map[string]bool
 	to   string // where it sends
+	wire *wire  // set: it speaks TCP
 }
 
 func newPeer(t *testing.T, n *memnet.Net, addr string) *peer {
@@ -88,6 +89,9 @@ func newPeer(t *testing.T, n *memnet.Net, addr string) *peer {
 // read returns the next packet, false if none comes in time.
 func (p *peer) read(wait time.Duration) (message, bool) {
 	p.t.Helper()
+	if p.wire != nil {
+		return p.wire.read(wait)
+	}
 	_ = p.conn.SetReadDeadline(time.Now().Add(wait))
 	buf := make([]byte, 65535)
 	n, from, err := p.conn.ReadFromUDPAddrPort(buf)
@@ -143,6 +147,10 @@ func (p *peer) silent(wait time.Duration) {
 
 func (p *peer) send(raw string) {
 	p.t.Helper()
+	if p.wire != nil {
+		p.wire.send(raw)
+		return
+	}
 	if _, err := p.conn.WriteToUDPAddrPort([]byte(raw), netip.MustParseAddrPort(p.to)); err != nil {
 		p.t.Fatalf("%s: send: %v", p.addr, err)
 	}
@@ -177,7 +185,7 @@ func (p *peer) finish(extra []string) string {
 		b.WriteString(e + "\r\n")
 	}
 	if !contact {
-		fmt.Fprintf(&b, "Contact: <sip:peer@%s>\r\n", p.addr)
+		fmt.Fprintf(&b, "Contact: <sip:peer@%s%s>\r\n", p.addr, p.wire.param())
 	}
 	if body != "" {
 		b.WriteString("Content-Type: application/sdp\r\n")
@@ -193,8 +201,8 @@ func (p *peer) reply(req message, status string, extra ...string) {
 
 // request is a request outside of any dialog unless to has a tag.
 func (p *peer) request(method, uri, branch, from, to, callID string, cseq int, extra ...string) string {
-	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bK%s;rport\r\nMax-Forwards: 70\r\n"+
-		"From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\n", method, uri, p.addr, branch, from, to, callID, cseq, method) + p.finish(extra)
+	return fmt.Sprintf("%s %s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bK%s;rport\r\nMax-Forwards: 70\r\n"+
+		"From: %s\r\nTo: %s\r\nCall-ID: %s\r\nCSeq: %d %s\r\n", method, uri, p.wire.name(), p.addr, branch, from, to, callID, cseq, method) + p.finish(extra)
 }
 
 // inside is a request in the dialog of an INVITE that the agent sent.

@@ -88,7 +88,7 @@ func (d *Dialog) retarget(contact string, source netip.AddrPort) {
 		d.a.log.Info("sip: new contact is not usable", "call_id", d.callID, "error", err)
 		return
 	}
-	rec = d.update(func(r *DialogRecord) { r.Target, r.Destination = rec.Target, rec.Destination })
+	rec = d.update(func(r *DialogRecord) { r.follow(rec) })
 	d.holdAddr(d.RemoteAddr().Addr())
 	d.a.journal.SaveDialog(rec)
 }

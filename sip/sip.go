@@ -1,4 +1,4 @@
-// Package sip is Perezvon's SIP user agent over UDP: outgoing and incoming
+// Package sip is Perezvon's SIP user agent over UDP and TCP: outgoing and incoming
 // calls, their dialogs, digest, and the trunks and phones it knows.
 //
 // Parsing, transport and transactions are sipgo's; everything that makes a
@@ -41,6 +41,12 @@ type Config struct {
 	// Listen are open UDP sockets, see ListenUDP. The agent owns them from
 	// New on and closes them.
 	Listen []net.PacketConn
+	// ListenTCP are open TCP listeners, see ListenTCP. The agent owns them from
+	// New on and closes them. A trunk over TCP does without, as long as it sends
+	// by the connections that we make, and none is lost.
+	ListenTCP []net.Listener
+	// DialTCP connects to an address; nil: with a net.Dialer. ctx bounds it.
+	DialTCP func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// PublicIP is written into Via and Contact, and given out by LocalIP, for
 	// destinations outside; invalid: the local address that faces the
 	// destination. Loopback and, where PublicIP is not private itself, private

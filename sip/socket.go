@@ -29,18 +29,8 @@ func init() {
 func ListenUDP(ctx context.Context, addr string) (net.PacketConn, error) {
 	var lc net.ListenConfig
 	c, err := lc.ListenPacket(ctx, "udp4", addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("listen for SIP on udp %s: the port is in use by another program; "+
-			"stop that program (ss -ulpn shows it) or choose another port in sip.listen: %w", addr, err)
-	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return nil, fmt.Errorf("listen for SIP on udp %s: this machine has no such address; "+
-			"use 0.0.0.0 or one of its own in sip.listen: %w", addr, err)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("listen for SIP on udp %s: not permitted; "+
-			"ports below 1024 need CAP_NET_BIND_SERVICE, choose a higher one in sip.listen: %w", addr, err)
-	case err != nil:
-		return nil, fmt.Errorf("listen for SIP on udp %s: %w", addr, err)
+	if err != nil {
+		return nil, listenError("udp", "ss -ulpn", addr, err)
 	}
 	if u, ok := c.(*net.UDPConn); ok {
 		if err := u.SetReadBuffer(socketBuffer); err != nil {
@@ -48,4 +38,30 @@ func ListenUDP(ctx context.Context, addr string) (net.PacketConn, error) {
 		}
 	}
 	return c, nil
+}
+
+// ListenTCP opens an IPv4 listener for Config.ListenTCP. addr is "ip:port" or
+// ":port". The error of a port that is taken or not permitted says what to do.
+func ListenTCP(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp4", addr)
+	if err != nil {
+		return nil, listenError("tcp", "ss -tlpn", addr, err)
+	}
+	return l, nil
+}
+
+// listenError says what can be done about an address that cannot be used. show
+// is the command that lists who uses it.
+func listenError(network, show, addr string, err error) error {
+	advice := ""
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		advice = "the port is in use by another program; stop that program (" + show + " shows it) or choose another port in sip.listen: "
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		advice = "this machine has no such address; use 0.0.0.0 or one of its own in sip.listen: "
+	case errors.Is(err, syscall.EACCES):
+		advice = "not permitted; ports below 1024 need CAP_NET_BIND_SERVICE, choose a higher one in sip.listen: "
+	}
+	return fmt.Errorf("listen for SIP on %s %s: %s%w", network, addr, advice, err)
 }

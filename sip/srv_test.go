@@ -50,6 +50,10 @@ func (z *zone) lookup(_ context.Context, service, proto, name string) ([]*net.SR
 
 func (z *zone) use(c *Config) { c.Resolve, c.LookupSRV = z.resolve, z.lookup }
 
+func srvOf(target string, port, priority uint16) *net.SRV {
+	return &net.SRV{Target: target, Port: port, Priority: priority}
+}
+
 const provider = "sip.example.net"
 
 // srvBed has a trunk whose name leads to two servers, the first one preferred.

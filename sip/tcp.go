@@ -1,0 +1,327 @@
+package sip
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+const (
+	maxStreams     = 512 // accepted at one time
+	maxStreamsPeer = 32  // of one address
+	maxUnsent      = 256 // messages that wait for a connection to be made
+)
+
+type dialFunc func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
+
+// streams are the TCP connections of an agent.
+//
+// Reading and writing, limits and who may connect are here; the library parses
+// what comes and runs the transactions. Its own TCP transport would send a
+// request to whoever connected last where the connection is chosen by our
+// address, end with the first failing accept, close a connection over one
+// malformed message, and wait for a far side that does not read.
+type streams struct {
+	a      *Agent
+	dial   dialFunc
+	feed   *feed
+	ctx    context.Context // of dialling
+	cancel context.CancelFunc
+
+	strangers, garbage, reordered, refused, last atomic.Uint64
+
+	mu       sync.Mutex
+	closed   bool                        // guarded by mu
+	byKey    map[string]*stream          // guarded by mu; all whose read loop runs
+	live     map[netip.AddrPort]*stream  // guarded by mu; by remote address: where requests go
+	dialling map[netip.AddrPort]*dialing // guarded by mu
+	accepted map[netip.Addr]int          // guarded by mu
+	total    int                         // guarded by mu; accepted
+	wg       sync.WaitGroup              // of goroutines; Add under mu while not closed
+}
+
+// dialing is a connection that is being made.
+type dialing struct {
+	done   chan struct{}
+	s      *stream  // valid once done
+	err    error    // valid once done
+	unsent [][]byte // guarded by streams.mu; to be sent on it
+}
+
+func newStreams(a *Agent, cfg *Config) *streams {
+	s := &streams{
+		a: a, dial: cfg.DialTCP, byKey: make(map[string]*stream), live: make(map[netip.AddrPort]*stream),
+		dialling: make(map[netip.AddrPort]*dialing), accepted: make(map[netip.Addr]int),
+	}
+	if s.dial == nil {
+		s.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "tcp4", to.String())
+		}
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.feed = newFeed()
+	return s
+}
+
+// add makes a stream of a connection and hands it to the transport. It is nil
+// where the agent is closed; the connection is closed then.
+func (r *streams) add(conn net.Conn, remote netip.AddrPort, dialled bool, first [][]byte) *stream {
+	local, _ := netip.ParseAddrPort(conn.LocalAddr().String())
+	now := time.Now()
+	s := &stream{
+		a: r.a, conn: conn, local: local, remote: remote, dialled: dialled,
+		order: newOrderly(), parser: sipmsg.NewParser().NewSIPStream(), buf: make([]byte, streamRead),
+		done: make(chan struct{}), wake: make(chan struct{}, 1), born: now, heard: now,
+		waiting: make(map[*sipmsg.ClientTx]struct{}), queue: first,
+	}
+	for _, data := range first {
+		s.size += len(data)
+	}
+	s.nudge() // also without anything to write: it costs one look
+	number := r.last.Add(1)
+	s.key, s.laddr = "stream-"+strconv.FormatUint(number, 10), unheardOf(number)
+	// Before anybody can send by it: what the transport does not find it makes.
+	pool := r.a.tp.Pool("tcp")
+	pool.Add(s.laddr.String(), &forward{s})
+	r.mu.Lock()
+	if r.closed {
+		r.mu.Unlock()
+		pool.Delete(s.laddr.String())
+		_ = conn.Close() // nobody has seen it
+		return nil
+	}
+	r.byKey[s.key] = s
+	if old := r.live[remote]; old == nil || dialled {
+		r.live[remote] = s
+	}
+	if !dialled {
+		r.accepted[remote.Addr()]++
+		r.total++
+	}
+	r.wg.Go(s.write)
+	r.wg.Add(1) // for the read loop, until intake.Close
+	r.mu.Unlock()
+	in := &intake{s: s}
+	if !r.feed.put(in) {
+		_ = in.Close() // never fails
+	}
+	return s
+}
+
+// unheardOf is an address that belongs to nobody and is never sent to: unique
+// local, RFC 4193. The transport finds a stream by it.
+func unheardOf(n uint64) sipmsg.Addr {
+	ip := make(net.IP, 16)
+	ip[0] = 0xfd
+	binary.BigEndian.PutUint64(ip[8:], n)
+	return sipmsg.Addr{IP: ip, Port: 1}
+}
+
+// finish forgets a stream whose read loop has ended.
+func (r *streams) finish(s *stream) {
+	defer r.wg.Done()
+	r.mu.Lock()
+	delete(r.byKey, s.key)
+	r.retire(s)
+	if !s.dialled {
+		r.total--
+		if r.accepted[s.remote.Addr()]--; r.accepted[s.remote.Addr()] == 0 {
+			delete(r.accepted, s.remote.Addr())
+		}
+	}
+	r.mu.Unlock()
+	r.a.tp.Pool("tcp").Delete(s.laddr.String())
+	s.finish()
+	// A request that was read last is about to look for its way back.
+	r.a.after(txTimeout, func() { r.forgetBack(s) })
+}
+
+// leave lets no further request go by a stream.
+func (r *streams) leave(s *stream) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retire(s)
+}
+
+// retire is leave while r.mu is held.
+func (r *streams) retire(s *stream) {
+	if r.live[s.remote] == s {
+		delete(r.live, s.remote)
+	}
+}
+
+// came returns the stream that a message was read from, and gives the message
+// its true source.
+func (r *streams) came(m sipmsg.Message) *stream {
+	r.mu.Lock()
+	s := r.byKey[m.Source()]
+	r.mu.Unlock()
+	if s != nil {
+		m.SetSource(s.remote.String())
+	}
+	return s
+}
+
+// keepBack has responses to a request find the stream that it came by.
+func (r *streams) keepBack(s *stream) {
+	pool, key := r.a.tp.Pool("tcp"), s.remote.String()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b, ok := pool.Get(key).(*back); !ok || b.s != s {
+		pool.Add(key, &back{s})
+	}
+}
+
+func (r *streams) forgetBack(s *stream) {
+	pool, key := r.a.tp.Pool("tcp"), s.remote.String()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if b, ok := pool.Get(key).(*back); ok && b.s == s {
+		pool.Delete(key)
+	}
+}
+
+// get returns the connection to an address, making one if there is none. ctx
+// bounds that, and without a deadline of its own it is bounded anyway.
+func (r *streams) get(ctx context.Context, to netip.AddrPort) (s *stream, reused bool, err error) {
+	limit := defaultSilence
+	if until, ok := ctx.Deadline(); ok {
+		limit = time.Until(until)
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		if s := r.live[to]; s != nil && s.ended() == nil {
+			r.mu.Unlock()
+			return s, true, nil
+		}
+		joined := r.dialling[to] != nil
+		d, err := r.connect(to, limit)
+		r.mu.Unlock()
+		if err != nil {
+			return nil, false, err
+		}
+		select {
+		case <-d.done:
+			if joined && errors.Is(d.err, errNoConnection) {
+				continue // its time was up, ours may not be
+			}
+			return d.s, false, d.err
+		case <-ctx.Done():
+			return nil, false, fmt.Errorf("connect to %s: %w", to, errors.Join(errNoConnection, context.Cause(ctx)))
+		}
+	}
+}
+
+// connect joins the making of a connection, or begins it. r.mu is held.
+func (r *streams) connect(to netip.AddrPort, limit time.Duration) (*dialing, error) {
+	if d := r.dialling[to]; d != nil {
+		return d, nil
+	}
+	if r.closed {
+		return nil, ErrClosed
+	}
+	d := &dialing{done: make(chan struct{})}
+	r.dialling[to] = d
+	r.wg.Go(func() { r.make(d, to, limit) })
+	return d, nil
+}
+
+func (r *streams) make(d *dialing, to netip.AddrPort, limit time.Duration) {
+	ctx, cancel := context.WithTimeout(r.ctx, limit)
+	defer cancel()
+	conn, err := r.dial(ctx, to)
+	r.mu.Lock()
+	delete(r.dialling, to)
+	unsent := d.unsent
+	r.mu.Unlock()
+	switch {
+	case err == nil:
+		if d.s = r.add(conn, to, true, unsent); d.s == nil {
+			d.err = ErrClosed
+		}
+	case ctx.Err() != nil && r.ctx.Err() == nil:
+		d.err = fmt.Errorf("connect to %s: %w", to, errors.Join(errNoConnection, context.DeadlineExceeded))
+	default:
+		d.err = fmt.Errorf("connect to %s: %w", to, err)
+	}
+	if err != nil && len(unsent) > 0 {
+		r.a.log.Info("sip: messages not sent, no connection", "to", to, "messages", len(unsent), "why", innermost(d.err))
+	}
+	close(d.done)
+}
+
+var errNoConnection = errors.New("the connection did not come about")
+
+// post sends bytes to an address by the connection there is, or by one that is
+// made in the background. It does not wait.
+func (r *streams) post(to netip.AddrPort, data []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s := r.live[to]; s != nil && s.send(data) == nil {
+		return nil
+	}
+	d, err := r.connect(to, defaultSilence)
+	if err != nil {
+		return err
+	}
+	if len(d.unsent) == maxUnsent {
+		return fmt.Errorf("send to %s: %w", to, errNoConnection)
+	}
+	d.unsent = append(d.unsent, data)
+	return nil
+}
+
+// suspect lets further requests go by a new connection where nothing has come
+// by the present one since a request that was not answered: the far side may
+// have forgotten it. What the old one still carries goes on.
+func (r *streams) suspect(to netip.AddrPort, since time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.live[to]
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	silent := !s.heard.After(since)
+	s.mu.Unlock()
+	if silent {
+		r.retire(s)
+	}
+}
+
+// close ends all connections when what is queued is written, and waits for
+// every goroutine.
+func (r *streams) close() {
+	r.mu.Lock()
+	r.closed = true
+	all := make([]*stream, 0, len(r.byKey))
+	for _, s := range r.byKey {
+		all = append(all, s)
+	}
+	r.mu.Unlock()
+	r.cancel()
+	for _, s := range all {
+		s.drain()
+	}
+	r.wg.Wait()
+	r.feed.close()
+}
+
+// open is how many connections there are.
+func (r *streams) open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.byKey)
+}

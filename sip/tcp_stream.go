@@ -1,0 +1,359 @@
+package sip
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"sync"
+	"time"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+)
+
+const (
+	streamIdle   = time.Hour        // without a byte
+	streamHalf   = 30 * time.Second // for the rest of a message that has begun
+	streamWrite  = 10 * time.Second // for the far side to take something
+	streamFlush  = time.Second      // the same when the agent closes
+	maxUnwritten = 1 << 20          // bytes that wait for the far side
+	streamRead   = 16 << 10
+)
+
+// stream is one TCP connection, dialled or accepted.
+//
+// Two goroutines belong to it: the transport's read loop, which takes one
+// message at a time out of next, and write. Whoever sends never waits: what the
+// far side does not take in time ends the connection.
+type stream struct {
+	a       *Agent
+	conn    net.Conn
+	local   netip.AddrPort
+	remote  netip.AddrPort
+	dialled bool
+	key     string      // by which the transport knows it
+	laddr   sipmsg.Addr // the same for requests of ours: no address of this world
+
+	// Of the read loop.
+	frames framer
+	order  orderly
+	parser *sipmsg.ParserStream
+	buf    []byte
+	began  time.Time // when the message came that is not whole yet; zero: there is none
+	ending error     // no more bytes will come
+
+	born time.Time
+	done chan struct{} // closed when it is over
+	wake chan struct{} // there is something to write, or it is over
+
+	mu       sync.Mutex
+	over     error                         // guarded by mu; why it is over
+	queue    [][]byte                      // guarded by mu
+	size     int                           // guarded by mu; bytes in queue
+	draining bool                          // guarded by mu; it ends when queue is written
+	heard    time.Time                     // guarded by mu; when the last byte came
+	finished bool                          // guarded by mu; no transaction is added any more
+	waiting  map[*sipmsg.ClientTx]struct{} // guarded by mu; client transactions that it carries
+}
+
+func (s *stream) ended() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.over
+}
+
+// send queues bytes. An error says that the connection is over.
+func (s *stream) send(data []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.over != nil:
+		return s.over
+	case s.draining:
+		return ErrClosed
+	case s.size+len(data) > maxUnwritten:
+		s.endLocked(errSlow)
+		return errSlow
+	}
+	s.queue = append(s.queue, data)
+	s.size += len(data)
+	s.nudge()
+	return nil
+}
+
+var errSlow = errors.New("the far side does not read")
+
+func (s *stream) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end makes the connection over, once. What belongs to it is told by the read
+// loop, since the caller may hold any lock.
+func (s *stream) end(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.endLocked(why)
+}
+
+func (s *stream) endLocked(why error) {
+	if s.over != nil {
+		return
+	}
+	s.over = why
+	close(s.done)
+	_ = s.conn.Close() // wakes the reader; there is nobody to tell
+}
+
+// drain ends the connection when everything is written, or soon.
+func (s *stream) drain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+	_ = s.conn.SetWriteDeadline(time.Now().Add(streamFlush)) // an error is the write's, too
+	s.nudge()
+}
+
+// write sends what is queued until the connection is over.
+func (s *stream) write() {
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-s.wake:
+		}
+		s.mu.Lock()
+		draining := s.draining
+		bufs := net.Buffers(s.queue)
+		s.queue, s.size = nil, 0
+		if !draining {
+			_ = s.conn.SetWriteDeadline(time.Now().Add(streamWrite)) // an error is the write's, too
+		}
+		s.mu.Unlock()
+		if _, err := bufs.WriteTo(s.conn); err != nil {
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				err = errSlow
+			}
+			s.end(err)
+			return
+		}
+		if draining {
+			s.end(ErrClosed)
+			return
+		}
+	}
+}
+
+// next returns the next message of a known peer whose turn it is. The error
+// says that there are no more.
+func (s *stream) next() ([]byte, error) {
+	for {
+		if p, ok := s.order.ready(time.Now()); ok {
+			return p.data, nil
+		}
+		if s.ending == nil && !s.order.full() {
+			m, pings, err := s.frames.next()
+			if pings > 0 {
+				_ = s.send(crlf) // one for all; if it is over, the read says so
+			}
+			switch {
+			case err != nil:
+				s.ending = err
+			case m == nil:
+				s.ending = s.fill()
+				continue
+			}
+			s.began = time.Time{}
+			switch {
+			case err != nil, !s.accept(m):
+			case s.order.hold(m, s.remote, time.Now()):
+				s.a.streams.reordered.Add(1)
+			default:
+				return m, nil
+			}
+			continue
+		}
+		if s.ending != nil {
+			s.a.streams.leave(s) // before what is held is handed on
+		}
+		due, waiting := s.order.next()
+		if !waiting {
+			return nil, s.ending
+		}
+		time.Sleep(time.Until(due)) // a few milliseconds at most
+	}
+}
+
+// fill reads what there is, until the next held message is due.
+func (s *stream) fill() error {
+	now := time.Now()
+	limit := now.Add(streamIdle)
+	if s.frames.half() {
+		if s.began.IsZero() {
+			s.began = now
+		}
+		limit = s.began.Add(streamHalf)
+	}
+	due, waiting := s.order.next()
+	if !waiting || due.After(limit) {
+		due = limit
+	}
+	if err := s.conn.SetReadDeadline(due); err != nil {
+		return err
+	}
+	n, err := s.conn.Read(s.buf)
+	if n > 0 {
+		s.frames.add(s.buf[:n])
+		s.mu.Lock()
+		s.heard = time.Now()
+		s.mu.Unlock()
+		return nil
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF):
+		return errPeerEnded
+	case !errors.Is(err, os.ErrDeadlineExceeded):
+		return err
+	case waiting && due.Before(limit):
+		return nil
+	case s.frames.half():
+		return errHalfSent
+	}
+	return errIdle
+}
+
+// accept drops what somebody sends who is not known any more, and what the
+// parser does not take: the connection and its other calls go on.
+func (s *stream) accept(m []byte) bool {
+	if !s.a.peers.allows(s.remote.Addr()) {
+		s.a.streams.strangers.Add(1)
+		s.a.stranger(m, s.remote)
+		return false
+	}
+	if !s.parses(m) {
+		s.a.streams.garbage.Add(1)
+		return false
+	}
+	return true
+}
+
+// parses asks the parser that the transport uses whether this is exactly one
+// message to it. The transport closes a connection over one that is not, and
+// its read loop does not survive a panic.
+func (s *stream) parses(m []byte) (ok bool) {
+	defer s.a.rescue("parser", nil)
+	defer s.parser.Reset()
+	if _, err := s.parser.Write(m); err != nil {
+		return false
+	}
+	_, _, err := s.parser.ParseNext()
+	return err == nil && s.parser.Buffer().Len() == 0
+}
+
+// carry has a transaction ended when the connection is over. It is false where
+// it is over already.
+func (s *stream) carry(tx *sipmsg.ClientTx) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.finished {
+		return false
+	}
+	s.waiting[tx] = struct{}{}
+	return true
+}
+
+func (s *stream) release(tx *sipmsg.ClientTx) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.waiting, tx)
+}
+
+// finish ends what the connection carried.
+func (s *stream) finish() {
+	s.mu.Lock()
+	s.endLocked(errPeerEnded)
+	s.finished = true
+	all := make([]*sipmsg.ClientTx, 0, len(s.waiting))
+	for tx := range s.waiting {
+		all = append(all, tx)
+	}
+	why := s.over
+	s.mu.Unlock()
+	for _, tx := range all {
+		tx.Terminate()
+	}
+	if s.a.isClosing() {
+		return
+	}
+	s.a.log.Info("sip: connection ended", "peer", s.remote, "dialled", s.dialled, "why", innermost(why), "requests", len(all))
+}
+
+// intake is a stream as the transport reads it: one Read, one message. Its
+// addresses are the stream's key, so that nothing else is found by them.
+type intake struct {
+	s    *stream
+	rest []byte
+	told bool // of the end
+}
+
+type keyAddr string
+
+func (keyAddr) Network() string  { return "tcp" }
+func (k keyAddr) String() string { return string(k) }
+
+var _ net.Conn = (*intake)(nil)
+
+// Read implements net.Conn.
+func (c *intake) Read(b []byte) (int, error) {
+	if len(c.rest) == 0 {
+		m, err := c.s.next()
+		if err != nil {
+			c.s.end(err)
+			c.told = true
+			c.s.a.streams.finish(c.s)
+			return 0, net.ErrClosed // whatever else it is would be logged there
+		}
+		c.rest = m
+	}
+	n := copy(b, c.rest)
+	c.rest = c.rest[n:]
+	return n, nil
+}
+
+// Write implements net.Conn.
+func (c *intake) Write(b []byte) (int, error) {
+	if err := c.s.send(append([]byte(nil), b...)); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// Close is how the transport's read loop ends. The transport's pool is locked.
+func (c *intake) Close() error {
+	c.s.end(net.ErrClosed)
+	if !c.told {
+		c.told = true
+		go c.s.a.streams.finish(c.s)
+	}
+	return nil
+}
+
+// LocalAddr implements net.Conn.
+func (c *intake) LocalAddr() net.Addr { return keyAddr(c.s.key) }
+
+// RemoteAddr implements net.Conn.
+func (c *intake) RemoteAddr() net.Addr { return keyAddr(c.s.key) }
+
+// SetDeadline implements net.Conn; the stream has limits of its own.
+func (c *intake) SetDeadline(time.Time) error { return nil }
+
+// SetReadDeadline implements net.Conn.
+func (c *intake) SetReadDeadline(time.Time) error { return nil }
+
+// SetWriteDeadline implements net.Conn.
+func (c *intake) SetWriteDeadline(time.Time) error { return nil }
