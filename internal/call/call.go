@@ -81,7 +81,7 @@ func (c *Call) change(event string, data any, mutate func(*store.Call)) *store.C
 // changes.
 func (c *Call) store(events ...store.Event) *store.Commit {
 	events = append(c.refused(), events...)
-	commit := c.svc.records.SaveCall(clone(c.rec), events...)
+	commit := c.svc.records.SaveCall(c.rec, events...)
 	c.saves = append(c.saves, save{commit, events})
 	return commit
 }
@@ -319,7 +319,7 @@ func newEvent(callID, typ string, data any) store.Event {
 	return ev
 }
 
-// clone copies a record so that the store may read it while the call goes on.
+// clone copies a record so that it may be read while the call goes on.
 func clone(r store.Call) store.Call {
 	r.Attempts = slices.Clone(r.Attempts)
 	r.Legs = slices.Clone(r.Legs)

@@ -48,6 +48,7 @@ type Speech interface {
 // Records keeps calls. *sqlite.DB is one.
 type Records interface {
 	CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error)
+	// SaveCall copies the record before it returns.
 	SaveCall(c store.Call, evs ...store.Event) *store.Commit
 	Call(ctx context.Context, id string) (store.Call, error)
 	OpenCalls(ctx context.Context) ([]store.Call, error)
