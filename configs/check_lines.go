@@ -15,7 +15,7 @@ import (
 
 var (
 	hostName    = regexp.MustCompile(`^([0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z])?\.)*[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z])?$`)
-	contact     = regexp.MustCompile(`^sip:([0-9A-Za-z*_.+-]{1,64})@([^@:;?\s]+):([0-9]+)$`)
+	contact     = regexp.MustCompile(`^sip:([0-9A-Za-z*_.+-]{1,64})@([^@:;?\s]+):([0-9]+)(;transport=(udp|tcp))?$`)
 	rawNumber   = regexp.MustCompile(`^[0-9A-Za-z+#_.*-]{1,32}$`)
 	e164Number  = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 	dialPrefix  = regexp.MustCompile(`^\+[1-9][0-9]{0,14}$`)
@@ -326,12 +326,3 @@ func HostPort(text string) (host string, port uint16) {
 }
 
 const defaultSIPPort = 5060
-
-// ContactParts splits the contact of an extension into user and host:port.
-func ContactParts(uri string) (user, hostport string, err error) {
-	m := contact.FindStringSubmatch(uri)
-	if m == nil {
-		return "", "", fmt.Errorf("contact %q is not sip:user@host:port", uri)
-	}
-	return m[1], net.JoinHostPort(m[2], m[3]), nil
-}

@@ -139,7 +139,9 @@ func (s *server) openMedia(context.Context) error {
 		}
 		codecs = append(codecs, c)
 	}
-	cfg := media.Config{BindIP: s.cfg.SIP.Listen[0].Addr.Addr(), Codecs: codecs, Logger: s.log}
+	// Sound comes in where calls over UDP do; one such address there always is.
+	at := slices.IndexFunc(s.cfg.SIP.Listen, func(l configs.Listen) bool { return l.Transport == "udp" })
+	cfg := media.Config{BindIP: s.cfg.SIP.Listen[at].Addr.Addr(), Codecs: codecs, Logger: s.log}
 	cfg.Ports.First, cfg.Ports.Last = s.cfg.Media.Ports.First, s.cfg.Media.Ports.Last
 	engine, err := media.New(cfg)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/netip"
 
 	"perezvon/configs"
@@ -58,25 +57,36 @@ func sipConfig(cfg *configs.Config, log *slog.Logger) sip.Config {
 }
 
 // listenSIP opens the sockets of sip.listen.
-func listenSIP(ctx context.Context, at []configs.Listen, c *sip.Config) error {
-	for _, l := range at {
-		socket, err := listenAt(ctx, l)
-		if err != nil {
-			for _, open := range c.Listen {
-				_ = open.Close() // never used
-			}
-			return fmt.Errorf("sip.listen: %w", err)
+func listenSIP(ctx context.Context, at []configs.Listen, c *sip.Config) (err error) {
+	defer func() {
+		if err == nil {
+			return
 		}
-		c.Listen = append(c.Listen, socket)
+		for _, open := range c.Listen {
+			_ = open.Close() // never used
+		}
+		for _, open := range c.ListenTCP {
+			_ = open.Close() // never used
+		}
+		err = fmt.Errorf("sip.listen: %w", err)
+	}()
+	for _, l := range at {
+		switch l.Transport {
+		case "tcp":
+			listener, err := sip.ListenTCP(ctx, l.Addr.String())
+			if err != nil {
+				return err
+			}
+			c.ListenTCP = append(c.ListenTCP, listener)
+		default:
+			socket, err := sip.ListenUDP(ctx, l.Addr.String())
+			if err != nil {
+				return err
+			}
+			c.Listen = append(c.Listen, socket)
+		}
 	}
 	return nil
-}
-
-func listenAt(ctx context.Context, l configs.Listen) (net.PacketConn, error) {
-	if l.Transport != "udp" {
-		return nil, fmt.Errorf("%s cannot be listened at", l)
-	}
-	return sip.ListenUDP(ctx, l.Addr.String())
 }
 
 func sipTrunk(t *configs.Trunk) sip.Trunk {
