@@ -28,7 +28,7 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 	rec := s.newCallback(line, number, req, now)
 	// What is stored is carried out, even if the requester has gone meanwhile.
 	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, s.admission(req.Key, now), newEvent(rec.ID, store.EventCallCreated, createdData{
-		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
+		Kind: rec.Kind, Line: rec.Line, Number: rec.Number, Manager: req.Manager, Key: req.KeyName,
 	}))
 	switch {
 	case errors.Is(err, store.ErrKeyReused):
@@ -88,9 +88,11 @@ func (s *Service) tooMany() error {
 
 // createdData is the content of a call.created event.
 type createdData struct {
-	Kind   store.Kind `json:"kind"`
-	Line   string     `json:"line"`
-	Number string     `json:"number"`
+	Kind    store.Kind `json:"kind"`
+	Line    string     `json:"line"`
+	Number  string     `json:"number"`
+	Manager string     `json:"manager,omitempty"` // whom the request names
+	Key     string     `json:"key,omitempty"`     // name of the API key that asked
 }
 
 // Check returns every problem of a request, without placing a call.

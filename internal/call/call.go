@@ -113,12 +113,12 @@ type stateData struct {
 	Text    string      `json:"text,omitempty"`
 }
 
-// enter moves the call to a state.
+// enter moves the call to a state in which nothing is planned.
 func (c *Call) enter(state store.State, text string) *store.Commit {
 	c.log.Debug("state", "state", state, "text", text)
 	return c.change(store.EventCallState, func(r store.Call) any {
-		return stateData{State: state, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: text}
-	}, func(r *store.Call) { r.State = state })
+		return stateData{State: state, Attempt: len(r.Attempts), Text: text}
+	}, func(r *store.Call) { r.State, r.NextAt = state, nil })
 }
 
 // mayInterrupt says how the ringing of managers is ended when the customer

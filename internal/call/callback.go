@@ -29,6 +29,9 @@ func (s *Service) runCallback(c *Call) {
 			})
 			return
 		}
+		if c.Record().State == store.StateScheduled {
+			c.enter(store.StateQueued, "its time has come")
+		}
 		o := s.attemptCallback(c)
 		if o.retry == retryAtOnce {
 			continue
