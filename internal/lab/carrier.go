@@ -23,19 +23,23 @@ const (
 
 // Config says where a carrier is.
 type Config struct {
-	Signal  netip.AddrPort // where it listens for SIP; port 0 takes a free one
-	MediaIP netip.Addr     // where sound is; invalid: the address of Signal
-	Network Network        // zero: Loopback
-	Auth    *Credentials   // asked for before a call is taken; nil: nobody is asked
-	Logger  *slog.Logger   // nil: nothing is logged
+	Signal netip.AddrPort // where it listens for SIP; port 0 takes a free one
+	// Transport is UDP or TCP; empty: UDP.
+	Transport string
+	Segments  Segments     // how it cuts what it sends over TCP
+	MediaIP   netip.Addr   // where sound is; invalid: the address of Signal
+	Network   Network      // zero: Loopback
+	Auth      *Credentials // asked for before a call is taken; nil: nobody is asked
+	Logger    *slog.Logger // nil: nothing is logged
 }
 
 // Carrier is a telephone network with people in it, or one phone: whoever
 // answers at a signalling address. All methods are safe for concurrent use.
 type Carrier struct {
-	cfg  Config
-	conn net.PacketConn
-	addr netip.AddrPort
+	cfg   Config
+	conn  net.PacketConn // nil over TCP
+	lines *lines         // nil over UDP
+	addr  netip.AddrPort
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -69,18 +73,34 @@ func NewCarrier(ctx context.Context, cfg Config) (*Carrier, error) {
 	if !cfg.MediaIP.IsValid() {
 		cfg.MediaIP = cfg.Signal.Addr()
 	}
-	conn, err := cfg.Network.Listen(ctx, cfg.Signal)
-	if err != nil {
-		return nil, fmt.Errorf("lab: listen on %s: %w", cfg.Signal, err)
-	}
 	c := &Carrier{
-		cfg: cfg, conn: conn, addr: addrPort(conn.LocalAddr()),
+		cfg:     cfg,
 		numbers: make(map[string]Script), nonces: make(map[string]bool), tries: make(map[string]*challenge),
 		server: make(map[string]*serverTx), client: make(map[string]*clientTx), changed: make(chan struct{}), options: 200,
 	}
 	c.ctx, c.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	c.wg.Go(c.read)
+	if err := c.listen(ctx); err != nil {
+		c.cancel()
+		return nil, fmt.Errorf("lab: listen on %s: %w", cfg.Signal, err)
+	}
 	return c, nil
+}
+
+func (c *Carrier) listen(ctx context.Context) error {
+	if c.cfg.Transport == TCP {
+		if err := c.listenTCP(ctx); err != nil {
+			return err
+		}
+		c.wg.Go(c.lines.accept)
+		return nil
+	}
+	conn, err := c.cfg.Network.Listen(ctx, c.cfg.Signal)
+	if err != nil {
+		return err
+	}
+	c.conn, c.addr = conn, addrPort(conn.LocalAddr())
+	c.wg.Go(c.read)
+	return nil
 }
 
 // Close ends everything at once, without a word to the other side, and waits
@@ -93,7 +113,10 @@ func (c *Carrier) Close() error {
 	c.mu.Unlock()
 	c.cancel()
 	var err error
-	if first {
+	switch {
+	case first && c.lines != nil:
+		err = c.lines.close()
+	case first:
 		err = c.conn.Close()
 	}
 	c.wg.Wait()
@@ -292,10 +315,18 @@ func (c *Carrier) take(data []byte, from netip.AddrPort) {
 func (c *Carrier) send(to netip.AddrPort, m *Message) []byte {
 	raw := m.bytes()
 	c.notes.see("->", to, m)
+	if c.lines != nil && m.Method == "" {
+		c.lines.send(to, parseHostPort(sentBy(m.All("Via")[0])), raw)
+		return raw
+	}
 	c.resend(to, raw)
 	return raw
 }
 
 func (c *Carrier) resend(to netip.AddrPort, raw []byte) {
+	if c.lines != nil {
+		c.lines.send(to, netip.AddrPort{}, raw)
+		return
+	}
 	_, _ = c.conn.WriteTo(raw, net.UDPAddrFromAddrPort(to))
 }

@@ -51,6 +51,7 @@ func (c *Carrier) checkRequest(m *Message, from netip.AddrPort) {
 	if !strings.HasPrefix(m.URI, "sip:") {
 		c.blame(m, "Request-URI %q", m.URI)
 	}
+	c.checkTransport(m)
 	c.checkSession(m)
 }
 
@@ -86,6 +87,7 @@ func (c *Carrier) checkResponse(tx *clientTx, m *Message) {
 	if tx.status >= 200 && m.Status < 200 {
 		c.blame(m, "provisional response after the final %d", tx.status)
 	}
+	c.checkTransport(m)
 	c.checkSessionAnswer(tx.req, m)
 	if _, method := m.cseq(); method == "INVITE" && m.Status/100 == 2 {
 		c.checkContact(m)

@@ -16,9 +16,9 @@ const unreachable = "192.0.2.77:5060"
 // contact is the URI that requests of the dialog are addressed to.
 func (p *Party) contact() string {
 	if p.set.recordRoute {
-		return "sip:" + p.number + "@" + unreachable
+		return "sip:" + p.number + "@" + unreachable + p.c.uriParam()
 	}
-	return fmt.Sprintf("sip:%s@%s", p.number, p.c.addr)
+	return fmt.Sprintf("sip:%s@%s%s", p.number, p.c.addr, p.c.uriParam())
 }
 
 // recordRoute is the URIs of our own route set.
@@ -26,7 +26,7 @@ func (p *Party) recordRoute() []string {
 	if !p.set.recordRoute {
 		return nil
 	}
-	return []string{fmt.Sprintf("sip:%s;lr", p.c.addr)}
+	return []string{fmt.Sprintf("sip:%s%s;lr", p.c.addr, p.c.uriParam())}
 }
 
 // describe is the party's own description: an answer when an offer came,

@@ -12,6 +12,10 @@ import (
 type Network struct {
 	// Listen opens a packet socket. Port 0 takes any free one.
 	Listen func(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error)
+	// ListenStream and DialStream are for carriers over TCP; nil: there are
+	// none.
+	ListenStream func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
+	DialStream   func(ctx context.Context, from, to netip.AddrPort) (net.Conn, error)
 	// Slack is how far packets of one stream may arrive from their time
 	// before the sender is blamed for its pacing.
 	Slack time.Duration
@@ -23,10 +27,20 @@ type Network struct {
 // Loopback is this machine's own network. Its slack allows for a busy
 // machine.
 func Loopback() Network {
-	return Network{Slack: 250 * time.Millisecond, Listen: func(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error) {
-		var lc net.ListenConfig
-		return lc.ListenPacket(ctx, "udp4", addr.String())
-	}}
+	var lc net.ListenConfig
+	return Network{
+		Slack: 250 * time.Millisecond,
+		Listen: func(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error) {
+			return lc.ListenPacket(ctx, "udp4", addr.String())
+		},
+		ListenStream: func(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
+			return lc.Listen(ctx, "tcp4", addr.String())
+		},
+		DialStream: func(ctx context.Context, from, to netip.AddrPort) (net.Conn, error) {
+			d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(from)}
+			return d.DialContext(ctx, "tcp4", to.String())
+		},
+	}
 }
 
 // Virtual is a network in memory, where packets arrive when they are sent:
@@ -40,6 +54,30 @@ func Virtual[C net.PacketConn](listen func(context.Context, netip.AddrPort) (C, 
 		}
 		return c, nil
 	}}
+}
+
+// Streams adds connections in memory to a network:
+//
+//	n := memnet.New()
+//	lab.Streams(lab.Virtual(n.ListenUDP), n.ListenStream, n.DialStream)
+func Streams[L net.Listener, C net.Conn](
+	n Network, listen func(context.Context, netip.AddrPort) (L, error), dial func(ctx context.Context, from, to netip.AddrPort) (C, error),
+) Network {
+	n.ListenStream = func(ctx context.Context, addr netip.AddrPort) (net.Listener, error) {
+		l, err := listen(ctx, addr)
+		if err != nil {
+			return nil, err
+		}
+		return l, nil
+	}
+	n.DialStream = func(ctx context.Context, from, to netip.AddrPort) (net.Conn, error) {
+		c, err := dial(ctx, from, to)
+		if err != nil {
+			return nil, err
+		}
+		return c, nil
+	}
+	return n
 }
 
 // listenPair opens an even port for RTP and the odd one above it for RTCP.

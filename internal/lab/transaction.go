@@ -88,6 +88,14 @@ func (c *Carrier) respond(tx *serverTx, res *Message) {
 	tx.last, tx.status = c.send(tx.from, res), max(tx.status, res.Status)
 }
 
+func (c *Carrier) respondAgain(tx *serverTx, raw []byte) {
+	if c.lines == nil {
+		c.resend(tx.from, raw)
+		return
+	}
+	c.lines.send(tx.from, parseHostPort(sentBy(tx.req.All("Via")[0])), raw)
+}
+
 // respondINVITE sends a final response to an INVITE and repeats it until its
 // ACK, at longest for 64*T1 (RFC 3261 sections 13.3.1.4 and 17.2.1).
 func (c *Carrier) respondINVITE(tx *serverTx, res *Message, f *final) *final {
@@ -118,8 +126,11 @@ func (c *Carrier) repeatFinal(tx *serverTx, f *final) {
 			c.mu.Unlock()
 			return
 		case <-again.C:
+			if c.lines != nil && f.status >= 300 { // RFC 3261 section 17.2.1
+				continue
+			}
 			c.mu.Lock()
-			c.resend(tx.from, f.raw)
+			c.respondAgain(tx, f.raw)
 			f.sent++
 			c.mu.Unlock()
 			wait = min(2*wait, t2)
@@ -178,7 +189,7 @@ func (c *Carrier) requestWith(p *Party, m *Message, to netip.AddrPort, branch st
 			delete(c.client, key)
 		}
 	}
-	m.fields = append([]field{{"Via", fmt.Sprintf("SIP/2.0/UDP %s;branch=%s;rport", c.addr, branch)}, {"Max-Forwards", "70"}}, m.fields...)
+	m.fields = append([]field{{"Via", fmt.Sprintf("SIP/2.0/%s %s;branch=%s;rport", c.transport(), c.addr, branch)}, {"Max-Forwards", "70"}}, m.fields...)
 	tx := &clientTx{
 		req: m, to: to, party: p, takes: takes, born: now, acks: make(map[string]datagram),
 		quiet: make(chan struct{}), first: make(chan struct{}), final: make(chan *Message, 1), expired: make(chan struct{}),
@@ -205,6 +216,9 @@ func (c *Carrier) repeatRequest(tx *clientTx) {
 			close(tx.expired)
 			return
 		case <-again.C:
+			if c.lines != nil { // RFC 3261 section 17.1.1.2
+				continue
+			}
 			c.resend(tx.to, tx.raw)
 			if wait *= 2; tx.req.Method != "INVITE" {
 				wait = min(wait, t2)

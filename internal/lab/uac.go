@@ -162,7 +162,7 @@ func (p *Party) ackAnswer(tx *clientTx, m *Message, body string) {
 	n, _ := tx.req.cseq()
 	ack, to := p.composeWith("ACK", n)
 	ack.fields = append([]field{
-		{"Via", fmt.Sprintf("SIP/2.0/UDP %s;branch=%s%s;rport", p.c.addr, magicCookie, newTag())}, {"Max-Forwards", "70"},
+		{"Via", fmt.Sprintf("SIP/2.0/%s %s;branch=%s%s;rport", p.c.transport(), p.c.addr, magicCookie, newTag())}, {"Max-Forwards", "70"},
 	}, ack.fields...)
 	if body != "" {
 		ack.setBody("application/sdp", []byte(body))

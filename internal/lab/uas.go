@@ -30,6 +30,9 @@ func (c *Carrier) takeRequest(m *Message, from netip.AddrPort) {
 			return
 		}
 		tx.repeats++
+		if c.lines != nil {
+			c.blame(m, "repeated over TCP")
+		}
 		if tx.party != nil && tx.party.tx == tx {
 			tx.party.invites++
 		}
