@@ -38,6 +38,9 @@ func chance(n uint32) uint32 {
 // priority first, among equal ones by chance and weight (RFC 2782), the
 // addresses of one record as they are.
 func inOrder(targets []target, pick pickFunc) []netip.AddrPort {
+	if len(targets) == 1 { // the usual case
+		return slices.Clone(targets[0].addrs)
+	}
 	left := slices.Clone(targets)
 	// Records without weight come first within their priority: they are picked
 	// only if the lot falls on exactly nothing.
