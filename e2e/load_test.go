@@ -56,7 +56,7 @@ func TestLoadLeavesTheServerAsItWas(t *testing.T) {
 	l.phones, l.outside = newCarrier(t), newCarrier(t)
 	l.hire(rate * 20) // everybody is in one call at a time
 	l.server = serve(t, setup{
-		trunk: l.outside.Addr().String(), manager: l.phones.Addr().String(), ports: 1000,
+		trunk: l.outside.Addr().String(), manager: l.phones.Addr().String(), ports: 600,
 		extensions: l.extensions.String(), lines: l.lines.String(),
 		callback: ", ring: 3s, customer_ring: 3s, attempts: 2, retry: [1s], busy_retry: 1s",
 	})

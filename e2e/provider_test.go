@@ -17,10 +17,13 @@ import (
 func TestProviderWithARegistrar(t *testing.T) {
 	tests := []struct {
 		name, transport string
+		listens         bool // on TCP, so that the provider can connect
 		habits
 	}{
-		{"UDP, MD5", "udp", habits{digest: "MD5", numberInURI: true}},
-		{"UDP, SHA-256", "udp", habits{digest: "SHA-256", numberInURI: true}},
+		{"UDP, MD5", "udp", false, habits{digest: "MD5"}},
+		{"UDP, SHA-256", "udp", false, habits{digest: "SHA-256", numberInURI: true}},
+		{"TCP, MD5", "tcp", true, habits{digest: "MD5"}},
+		{"TCP by connections of ours alone", "tcp", false, habits{digest: "MD5"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -28,7 +31,7 @@ func TestProviderWithARegistrar(t *testing.T) {
 			network, manager := newCarrier(t), newPhone(t, 200*time.Millisecond)
 			k := newKamailio(t, network.Addr(), tt.habits)
 			s := serve(t, setup{
-				trunk: k.addr().String(), manager: manager.Addr().String(), callback: quick,
+				trunk: k.addr().String(), manager: manager.Addr().String(), callback: quick, tcp: tt.listens,
 				trunkMore: fmt.Sprintf(", transport: %s, register: true, expires: 60s, options: 5s, try: 1s, username: %s, password: %q",
 					tt.transport, account, trunkPassword),
 			})

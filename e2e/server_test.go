@@ -28,6 +28,7 @@ type setup struct {
 	// More entries of the lists, as YAML.
 	extensions, lines string
 	ports             int      // media ports, default 60
+	tcp               bool     // SIP listens on TCP, too
 	data              string   // data_dir, default a new folder
 	drain             string   // default 30s
 	more              string   // more lines of YAML
@@ -78,7 +79,11 @@ func newServer(t *testing.T, s setup) *server {
 	var b strings.Builder
 	fmt.Fprintf(&b, "data_dir: %s\nregion: RU\nlanguage: ru\ndrain: %s\n", s.data, s.drain)
 	fmt.Fprintf(&b, "http: {listen: \"127.0.0.1:%d\"}\n", srv.http)
-	fmt.Fprintf(&b, "sip: {listen: [\"udp://127.0.0.1:%d\"]}\n", srv.sip)
+	listen := fmt.Sprintf("\"udp://127.0.0.1:%d\"", srv.sip)
+	if s.tcp {
+		listen += fmt.Sprintf(", \"tcp://127.0.0.1:%d\"", srv.sip)
+	}
+	fmt.Fprintf(&b, "sip: {listen: [%s]}\n", listen)
 	fmt.Fprintf(&b, "media: {ports: %d-%d, codecs: [%s]}\n", srv.media, srv.media+s.ports-1, s.codecs)
 	quiet := ", options: \"off\"" // SIPp takes every request for its scenario's
 	if strings.Contains(s.trunkMore, "options:") {
