@@ -114,7 +114,8 @@ func (a *Agent) beginTCP(ctx context.Context, req *sipmsg.Request) (*sipmsg.Clie
 				s.release(tx)
 			}
 			return tx, nil
-		case err == nil: // it ended a moment ago
+		case err == nil: // the connection ended a moment ago
+			tx.Terminate()
 			return tx, nil
 		case !reused || s.ended() == nil:
 			return nil, err

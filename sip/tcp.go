@@ -73,21 +73,18 @@ func newStreams(a *Agent, cfg *Config) *streams {
 	return s
 }
 
-// add makes a stream of a connection and hands it to the transport. It is nil
-// where the agent is closed; the connection is closed then.
-func (r *streams) add(conn net.Conn, remote netip.AddrPort, dialled bool, first [][]byte) *stream {
+// add makes a stream of a connection and hands it to the transport. made is how
+// it came about, nil for one that was accepted. It is nil where the agent is
+// closed; the connection is closed then.
+func (r *streams) add(conn net.Conn, remote netip.AddrPort, made *dialing) *stream {
 	local, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	now := time.Now()
 	s := &stream{
-		a: r.a, conn: conn, local: local, remote: remote, dialled: dialled,
+		a: r.a, conn: conn, local: local, remote: remote, dialled: made != nil,
 		order: newOrderly(), parser: sipmsg.NewParser().NewSIPStream(), buf: make([]byte, streamRead),
 		done: make(chan struct{}), wake: make(chan struct{}, 1), born: now, heard: now,
-		waiting: make(map[*sipmsg.ClientTx]struct{}), queue: first,
+		waiting: make(map[*sipmsg.ClientTx]struct{}),
 	}
-	for _, data := range first {
-		s.size += len(data)
-	}
-	s.nudge() // also without anything to write: it costs one look
 	number := r.last.Add(1)
 	s.key, s.laddr = "stream-"+strconv.FormatUint(number, 10), unheardOf(number)
 	// Before anybody can send by it: what the transport does not find it makes.
@@ -101,10 +98,15 @@ func (r *streams) add(conn net.Conn, remote netip.AddrPort, dialled bool, first 
 		return nil
 	}
 	r.byKey[s.key] = s
-	if old := r.live[remote]; old == nil || dialled {
+	if old := r.live[remote]; old == nil || s.dialled {
 		r.live[remote] = s
 	}
-	if !dialled {
+	if made != nil { // in one step: whoever comes now finds the one or the other
+		delete(r.dialling, remote)
+		for _, data := range made.unsent {
+			_ = s.send(data) // nobody has ended it yet
+		}
+	} else {
 		r.accepted[remote.Addr()]++
 		r.total++
 	}
@@ -242,13 +244,9 @@ func (r *streams) make(d *dialing, to netip.AddrPort, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(r.ctx, limit)
 	defer cancel()
 	conn, err := r.dial(ctx, to)
-	r.mu.Lock()
-	delete(r.dialling, to)
-	unsent := d.unsent
-	r.mu.Unlock()
 	switch {
 	case err == nil:
-		if d.s = r.add(conn, to, true, unsent); d.s == nil {
+		if d.s = r.add(conn, to, d); d.s == nil {
 			d.err = ErrClosed
 		}
 	case ctx.Err() != nil && r.ctx.Err() == nil:
@@ -256,8 +254,14 @@ func (r *streams) make(d *dialing, to netip.AddrPort, limit time.Duration) {
 	default:
 		d.err = fmt.Errorf("connect to %s: %w", to, err)
 	}
-	if err != nil && len(unsent) > 0 {
-		r.a.log.Info("sip: messages not sent, no connection", "to", to, "messages", len(unsent), "why", innermost(d.err))
+	if d.err != nil {
+		r.mu.Lock()
+		delete(r.dialling, to)
+		unsent := len(d.unsent)
+		r.mu.Unlock()
+		if unsent > 0 {
+			r.a.log.Info("sip: messages not sent, no connection", "to", to, "messages", unsent, "why", innermost(d.err))
+		}
 	}
 	close(d.done)
 }

@@ -62,7 +62,7 @@ func (a *Agent) admit(conn net.Conn) {
 			a.log.Warn("sip: connection refused: there are too many", "from", remote, "limit", maxStreamsPeer, "limit_of_all", maxStreams)
 		}
 	default:
-		a.streams.add(conn, remote, false, nil)
+		a.streams.add(conn, remote, nil)
 		return
 	}
 	_ = conn.Close() // whoever it is is not told more
