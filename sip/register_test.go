@@ -346,7 +346,7 @@ func TestARegistrarThatRestartsIsFoundOut(t *testing.T) {
 		a.regs.Restart()
 		a.carrier.OPTIONS(200)
 		a.regs.Silence(false)
-		time.Sleep(31 * time.Second)
+		time.Sleep(40 * time.Second) // a question every 30 s, and 4 s for its answer
 		if a.bound(); !a.state().Up || a.told.ups() != "down up" {
 			t.Errorf("told %s, state: %+v", a.told.ups(), a.state())
 		}

@@ -65,6 +65,10 @@ var (
 	descDropped = prometheus.NewDesc("perezvon_sip_dropped_total",
 		"SIP packets that were dropped: from an address of no trunk and no phone (stranger), not SIP (garbage), "+
 			"a response that does not fit the request it names (astray), a request of a call from somebody else (foreign).", []string{"reason"}, nil)
+	descStreams        = prometheus.NewDesc("perezvon_sip_tcp_connections", "TCP connections that are open.", nil, nil)
+	descStreamsRefused = prometheus.NewDesc("perezvon_sip_tcp_refused_total", "TCP connections closed at once because there were too many.", nil, nil)
+	descRegistrations  = prometheus.NewDesc("perezvon_sip_registrations_total",
+		"Registrations of trunks and their refreshes, by how they ended (ok, failed).", []string{"outcome"}, nil)
 	descReordered = prometheus.NewDesc("perezvon_sip_reordered_total",
 		"SIP packets held back for a millisecond to keep the order of their call.", nil, nil)
 	descPanics = prometheus.NewDesc("perezvon_sip_panics_total",
@@ -76,6 +80,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOpen, descEnded, descPorts,
 		descInvites, descDialogs, descConfirmed, descPeers, descNoAddress, descDropped, descReordered, descPanics,
+		descStreams, descStreamsRefused, descRegistrations,
 		descTrunkUp, descTrunkRegistered, descTrunkOptions,
 	} {
 		ch <- d
@@ -117,4 +122,8 @@ func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {
 	counter(descDropped, st.Foreign, "foreign")
 	counter(descReordered, st.Reordered)
 	counter(descPanics, st.Panics)
+	gauge(descStreams, st.Streams)
+	counter(descStreamsRefused, st.Refused)
+	counter(descRegistrations, st.Registrations, "ok")
+	counter(descRegistrations, st.RegistrationsFailed, "failed")
 }
