@@ -151,12 +151,12 @@ func TestClientWithoutServer(t *testing.T) {
 	wantWords(t, p.out.String(), server)
 }
 
-// A trunk whose name nobody knows fails its calls, not the server: the manager
-// is told, and the call says whose trouble it was.
+// A trunk whose name nobody knows fails its calls, not the server: they wait for
+// it without ringing anybody, and say in the end whose trouble it was.
 func TestTrunkThatDoesNotResolve(t *testing.T) {
 	t.Parallel()
 	manager := newPhone(t, 0)
-	s := serve(t, setup{trunk: "nowhere.invalid", manager: manager.Addr().String(), callback: quick})
+	s := serve(t, setup{trunk: "nowhere.invalid", manager: manager.Addr().String(), callback: ", ttl: 2s"})
 	call := s.ended(s.place(api.CallbackBody{Number: "+79160000050"}).ID, 30*time.Second)
 	wantResult(t, call, store.ResultTrunkFailed, "503")
 	if got := value(call.ReasonOwner); got != string(store.PartyTrunk) {
@@ -164,6 +164,9 @@ func TestTrunkThatDoesNotResolve(t *testing.T) {
 	}
 	if !strings.Contains(value(call.Reason), "nowhere.invalid") {
 		t.Errorf("the reason is %q, want it to name nowhere.invalid", value(call.Reason))
+	}
+	if n := len(manager.Parties()); n != 0 {
+		t.Errorf("the manager was rung %d times in vain", n)
 	}
 	atRest(t, manager)
 	s.clean()

@@ -27,7 +27,7 @@ func TestForeignCustomer(t *testing.T) {
 		check     func(*testing.T, api.Call)
 	}{
 		{scenario: "rings", result: store.ResultCustomerNoAnswer, code: "304", owner: store.PartyCustomer, check: wantRing(2 * time.Second)},
-		{scenario: "crosses", result: store.ResultCustomerNoAnswer, code: "304", owner: store.PartyCustomer},
+		{scenario: "crosses", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon}, // in time after all
 		{scenario: "early", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, check: wantRing(1500 * time.Millisecond)},
 		{scenario: "talks", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, check: wantRing(time.Second)},
 		{scenario: "leaves", result: store.ResultCompleted, code: "200", hangupBy: store.PartyCustomer},
@@ -116,14 +116,14 @@ func wantRing(d time.Duration) func(*testing.T, api.Call) {
 }
 
 // The same from the manager's side: nobody answers for us, so the customer
-// must not be called.
+// must not be called. Who is busy is waited for, as long as the callback lives.
 func TestForeignManagerWhoIsNotReached(t *testing.T) {
 	for _, scenario := range []string{"486 Busy Here", "603 Decline", "404 Not Found", "480 Temporarily Unavailable", "rings", "crosses", "silent"} {
 		t.Run(scenario, func(t *testing.T) {
 			t.Parallel()
 			manager := newRefusal(t, scenario)
 			customers := newCarrier(t)
-			s := serve(t, setup{trunk: customers.Addr().String(), manager: manager.addr, callback: quick})
+			s := serve(t, setup{trunk: customers.Addr().String(), manager: manager.addr, callback: quick + ", ttl: 3s"})
 
 			call := s.place(api.CallbackBody{Number: "+79160000011", Text: "Новая заявка"})
 			call = s.ended(call.ID, 20*time.Second)

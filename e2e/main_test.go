@@ -26,7 +26,7 @@ var program string
 
 // Most of a test's time is waiting, so that a few at once suit two cores; more
 // would only disturb each other's sound.
-const atOnce = "3"
+const atOnce = "4"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
