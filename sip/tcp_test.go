@@ -230,6 +230,7 @@ func TestAnswerThatComesAfterTheConnectionWasLostIsEnded(t *testing.T) {
 		p.reply(p.expect("CANCEL"), "481 Too late")
 		synctest.Wait()
 		p.hangUp()
+		synctest.Wait() // an ACK put into a connection that is ending waits for the next 200
 		p.dial() // RFC 3261 18.2.2: to the Via of the INVITE
 		p.reply(req, "200 OK", "body:"+testSDP)
 		p.wire.use(<-p.wire.accepted) // the Contact is where we listen
