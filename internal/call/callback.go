@@ -94,6 +94,7 @@ func (c *Call) managerFirst(plan route.Plan, text *g711.Clip) outcome {
 	}
 
 	tone := c.waitingTone(manager)
+	defer context.AfterFunc(manager.ctx, tone.stop)() // who has gone is sent nothing, however long the dial takes to end
 	customer, o := c.reachCustomer(manager.ctx, manager.media.Codec(), tone.progress)
 	tone.stop()
 	switch {
