@@ -221,8 +221,8 @@ func TestOrphanOfACallWeMadeGetsBye(t *testing.T) {
 			t.Errorf("BYE:\n%s", bye.raw)
 		}
 		b.carrier.reply(bye, "200 OK")
-		if answered := <-done; !answered || b.journal.size() != 0 {
-			t.Errorf("answered %v, %d records", answered, b.journal.size())
+		if !<-done {
+			t.Error("nobody had answered")
 		}
 	})
 }

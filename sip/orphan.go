@@ -16,8 +16,8 @@ import (
 // BYE for a confirmed one; for our INVITE without a final response CANCEL with
 // its branch, where a 2xx that comes all the same gets ACK and BYE; for the
 // peer's INVITE a 503. It returns when the peer has answered, or with an error
-// when it has not. Deleting the record is up to the caller's journal; it is
-// told so once the end is certain.
+// when it has not. Deleting the record is up to the caller, who may have to
+// write down first what became of it.
 //
 // answered says that somebody picked up, or may have done so in the moment
 // that the journal misses: whoever must not be called twice is not called
@@ -43,7 +43,6 @@ func (a *Agent) EndOrphan(ctx context.Context, rec DialogRecord, why Reason) (an
 	if err != nil {
 		return answered, fmt.Errorf("end orphan: %w", err)
 	}
-	a.journal.DeleteDialog(rec.ID)
 	return answered, nil
 }
 

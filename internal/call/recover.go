@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,7 +23,11 @@ const orphanLimit = 5 * time.Second
 // CANCEL or BYE, its recordings are repaired, its calls reach their terminal
 // result or go on. Then the service takes calls.
 func (s *Service) Start(ctx context.Context) error {
-	reached, err := s.endOrphans(ctx)
+	open, err := s.records.OpenCalls(ctx)
+	if err != nil {
+		return fmt.Errorf("load open calls: %w", err)
+	}
+	reached, err := s.endOrphans(ctx, open)
 	if err != nil {
 		return err
 	}
@@ -33,10 +36,6 @@ func (s *Service) Start(ctx context.Context) error {
 	}
 	if err := s.records.DropLeases(ctx, leaseOwner); err != nil {
 		return fmt.Errorf("drop the leases of the last run: %w", err)
-	}
-	open, err := s.records.OpenCalls(ctx)
-	if err != nil {
-		return fmt.Errorf("load open calls: %w", err)
 	}
 	for _, rec := range open {
 		s.resume(rec, reached)
@@ -48,7 +47,10 @@ func (s *Service) Start(ctx context.Context) error {
 // endOrphans ends the journalled dialogs and tells which legs were answered,
 // or may have been although the journal does not say so. A far side that does
 // not answer is chased on in the background.
-func (s *Service) endOrphans(ctx context.Context) (map[string]bool, error) {
+//
+// That a customer has picked up is stored before the dialog is forgotten: this
+// start may be cut short as well, and the far side does not tell twice.
+func (s *Service) endOrphans(ctx context.Context, open []store.Call) (map[string]bool, error) {
 	dialogs, err := s.records.Dialogs(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("load dialogs: %w", err)
@@ -60,23 +62,40 @@ func (s *Service) endOrphans(ctx context.Context) (map[string]bool, error) {
 	for _, d := range dialogs {
 		answered[d.LegID] = true // until the far side says otherwise
 	}
-	var mu sync.Mutex // guards answered from here on
+	calls := make(map[string]store.Call, len(open))
+	for _, rec := range open {
+		calls[rec.ID] = rec
+	}
+	var mu sync.Mutex // guards answered and resumed from here on
+	resumed := false  // the calls have changed since they were loaded
+	note := func(d store.Dialog, up bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if resumed {
+			return
+		}
+		answered[d.LegID] = up
+		rec := calls[d.CallID]
+		if l := findLeg(&rec, d.LegID); up && l != nil && l.Role == store.RoleCustomer {
+			rec.CustomerReached = true
+			s.records.SaveCall(clone(rec))
+		}
+	}
 	var left sync.WaitGroup
 	for _, d := range dialogs {
 		left.Add(1)
 		s.stragglers.Go(func() {
 			defer left.Done()
-			up := s.endOrphan(d)
-			mu.Lock()
-			defer mu.Unlock()
-			answered[d.LegID] = up
+			note(d, s.endOrphan(d))
+			s.records.DeleteDialog(d.ID)
 		})
 	}
 	s.awaitOrphans(&left)
 	s.log.Info("dialogs that the last run left have been ended", "count", len(dialogs))
 	mu.Lock()
 	defer mu.Unlock()
-	return maps.Clone(answered), nil
+	resumed = true
+	return answered, nil
 }
 
 func (s *Service) awaitOrphans(left *sync.WaitGroup) {
@@ -94,7 +113,6 @@ func (s *Service) awaitOrphans(left *sync.WaitGroup) {
 }
 
 func (s *Service) endOrphan(d store.Dialog) (answered bool) {
-	defer s.records.DeleteDialog(d.ID)
 	var rec sip.DialogRecord
 	if err := json.Unmarshal(d.Data, &rec); err != nil {
 		s.log.Error("a journalled dialog cannot be read", "call", d.CallID, "leg", d.LegID, "err", err)
@@ -167,7 +185,12 @@ func customerMayBeReached(rec store.Call, answered map[string]bool) bool {
 		return true
 	}
 	for _, l := range rec.Legs {
-		if l.Role == store.RoleCustomer && answered[l.ID] {
+		if l.Role != store.RoleCustomer {
+			continue
+		}
+		// A leg that is not over and has no dialog any more: it ended in the
+		// moment before the stop, and nobody wrote down how.
+		if up, known := answered[l.ID]; up || !known && l.State != store.LegEnded {
 			return true
 		}
 	}
