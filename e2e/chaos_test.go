@@ -123,7 +123,7 @@ func (c *chaos) imagine(calls int) {
 		if c.random.IntN(3) == 0 {
 			w.body.Text = "Заявка."
 		}
-		if c.random.IntN(2) == 0 && !w.customer.silent() {
+		if c.random.IntN(2) == 0 {
 			w.manager = meet(c.random, managers)
 			w.body.Manager = fmt.Sprint(100000 + i)
 			scripts := w.manager.scripts(c.random)
@@ -153,7 +153,8 @@ func (c *chaos) play(at *lab.Carrier, number string, scripts []lab.Script) {
 	}()
 }
 
-// killAgainAndAgain kills the server n times in a time and starts it again.
+// killAgainAndAgain kills the server n times in a time and starts it again;
+// every fourth time it is killed once more while it starts.
 func (c *chaos) killAgainAndAgain(n int, in time.Duration) {
 	c.t.Helper()
 	moments := make([]time.Duration, n)
@@ -172,6 +173,13 @@ func (c *chaos) killAgainAndAgain(n int, in time.Duration) {
 		moments = moments[1:]
 		c.process.kill()
 		c.killings++
+		if len(moments) > 0 && c.killings%4 == 0 {
+			moments = moments[1:]
+			c.launch()
+			time.Sleep(ms(c.random, 1, 1500)) // any moment of the start is as good as another
+			c.process.kill()
+			c.killings++
+		}
 		c.start()
 	}
 }
