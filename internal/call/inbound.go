@@ -269,7 +269,7 @@ func (c *Call) turnAway(ctx context.Context, in *sip.Incoming, caller *leg, why 
 		status = why.code
 		o.owner, o.reason = store.PartyUs, fmt.Sprintf("the route ends with hangup %d", why.code)
 	case errors.As(why.err, &f):
-		status, o = missed(f)
+		status, o = missed(f, why.target)
 	}
 	if status == 486 && o.result == store.ResultMissed {
 		o.result, o.code = store.ResultBusy, codeBusy
@@ -283,7 +283,7 @@ func (c *Call) turnAway(ctx context.Context, in *sip.Incoming, caller *leg, why 
 
 // missed reads the last failed phone of an inbound call: what the caller is
 // told and how the call ends.
-func missed(f *sip.Failure) (status int, o outcome) {
+func missed(f *sip.Failure, at target) (status int, o outcome) {
 	o = outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyManager, reason: f.Error()}
 	switch m := measureFailure(f); m.code {
 	case codeBusy:
@@ -295,6 +295,9 @@ func missed(f *sip.Failure) (status int, o outcome) {
 	case codeDeclined:
 		return 603, o
 	case codeNoFunds, codeForbidden, codeTrunk:
+		if at.extension != "" && m.owner == store.PartyTrunk { // a phone of the office that is not there
+			return 480, o
+		}
 		o.result, o.code, o.owner = store.ResultTrunkFailed, m.code, m.owner
 		return 503, o
 	}

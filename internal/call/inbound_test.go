@@ -74,7 +74,7 @@ func TestCallerIsTurnedAwayWhenNobodyAccepts(t *testing.T) {
 		"busy":           {[]lab.Step{lab.Reject(486, "Busy Here")}, 486, store.ResultBusy},
 		"no answer":      {[]lab.Step{lab.Ring(0)}, 480, store.ResultMissed},
 		"declined":       {[]lab.Step{lab.Reject(603, "Decline")}, 603, store.ResultMissed},
-		"silent phone":   {[]lab.Step{lab.Silence()}, 503, store.ResultTrunkFailed},
+		"silent phone":   {[]lab.Step{lab.Silence()}, 480, store.ResultMissed},
 		"does not exist": {[]lab.Step{lab.Reject(404, "Not Found")}, 404, store.ResultMissed},
 	} {
 		t.Run(name, func(t *testing.T) {
