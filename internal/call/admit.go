@@ -27,9 +27,13 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 	now := time.Now()
 	rec := s.newCallback(line, number, req, now)
 	// What is stored is carried out, even if the requester has gone meanwhile.
-	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, s.admission(req.Key, now), newEvent(rec.ID, store.EventCallCreated, createdData{
+	events := []store.Event{newEvent(rec.ID, store.EventCallCreated, createdData{
 		Kind: rec.Kind, Line: rec.Line, Number: rec.Number, Manager: req.Manager, Key: req.KeyName,
-	}))
+	})}
+	if rec.State == store.StateScheduled {
+		events = append(events, newEvent(rec.ID, store.EventCallState, scheduledData(line, req, rec)))
+	}
+	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, s.admission(req.Key, now), events...)
 	switch {
 	case errors.Is(err, store.ErrKeyReused):
 		return store.Call{}, false, &RefusedError{Status: 422, Code: CodeKeyReused, Problems: []Problem{{
@@ -41,8 +45,7 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 		s.log.Error("a callback could not be stored", "err", err)
 		return store.Call{}, false, notReady("the store takes no calls at present; the server's log says why")
 	case duplicate:
-		s.hurry(stored.ID)
-		return stored, true, nil
+		return s.bringForward(stored, line, req.NotBefore), true, nil
 	}
 	s.spawn(newCall(s, line, stored), s.runCallback)
 	return stored, false, nil
@@ -185,16 +188,41 @@ func (s *Service) unknownLine(id string) error {
 	return fmt.Errorf("there is no line %q; there are %q", id, known)
 }
 
-// hurry brings a waiting retry forward: the customer has asked again. What is
-// scheduled keeps its time.
-func (s *Service) hurry(id string) {
-	s.mu.Lock()
-	c := s.live[id]
-	s.mu.Unlock()
-	if c != nil && c.Record().State == store.StateWaitingRetry {
-		select {
-		case c.hurry <- struct{}{}:
-		default:
-		}
+// scheduledData says why a new callback is put aside.
+func scheduledData(line *configs.Line, req CallbackRequest, rec store.Call) stateData {
+	d := stateData{State: rec.State, NextAt: rec.NextAt, Text: textOrdered}
+	if !rec.NextAt.Equal(req.NotBefore) {
+		d.Text = textClosed
 	}
+	return d
+}
+
+const (
+	textClosed  = "the line is closed until then"
+	textOrdered = "it was ordered for then"
+)
+
+// bringForward is for a customer who asks again: a waiting retry is tried at
+// once, and a call that was ordered for later comes at the time that is asked
+// for now, if that is earlier. It returns the call as it is then.
+func (s *Service) bringForward(rec store.Call, line *configs.Line, notBefore time.Time) store.Call {
+	s.mu.Lock()
+	c := s.live[rec.ID]
+	s.mu.Unlock()
+	if c == nil {
+		return rec
+	}
+	now := time.Now()
+	if notBefore.Before(now) {
+		notBefore = now
+	}
+	first, ok := route.NextOpening(line.Hours, notBefore)
+	if !ok || !c.advance(first) {
+		return rec
+	}
+	select {
+	case c.hurry <- struct{}{}:
+	default:
+	}
+	return c.Record()
 }

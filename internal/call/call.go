@@ -162,6 +162,13 @@ func (c *Call) beginAttempt(state store.State) *store.Commit {
 	})
 }
 
+// conclude keeps the outcome of an attempt that is not quite over: a crash
+// does not make it unknown again.
+func (c *Call) conclude(o outcome) {
+	now := time.Now()
+	c.change("", nil, func(r *store.Call) { endAttempt(r, o, now) })
+}
+
 // endAttempt writes an outcome into the attempt that is open.
 func endAttempt(r *store.Call, o outcome, at time.Time) {
 	if len(r.Attempts) == 0 {
@@ -233,6 +240,7 @@ func (c *Call) finish(o outcome) {
 			r.HangupBy = o.hangupBy
 		}
 	})
+	c.svc.count(o.result)
 	c.log.Info("call ended", "result", o.result, "code", o.code, "reason", o.reason)
 	c.persist()
 }

@@ -101,6 +101,7 @@ func (c *Call) managerFirst(plan route.Plan, text *g711.Clip) outcome {
 	case customer == nil && manager.ctx.Err() != nil:
 		return c.managerLeft(manager, retryNever)
 	case customer == nil:
+		c.conclude(o)
 		c.tell(manager, o)
 		return o
 	}
@@ -126,7 +127,7 @@ func (c *Call) customerFirst(plan route.Plan, text *g711.Clip) outcome {
 	hold := c.onHold(customer)
 	defer hold.stop()
 	c.enter(store.StateRingingManager, "")
-	manager, o := c.ringManagers(customer.ctx, c.ctx, plan, nil)
+	manager, o := c.ringHolding(customer, plan)
 	if manager == nil {
 		hold.stop()
 		return c.apologise(customer, o)
@@ -182,7 +183,7 @@ func (c *Call) noManager(ctx context.Context, why refusal) outcome {
 	case why.engaged:
 		o.retry = retryAtOnce
 	case why.busy:
-		o.reason, o.retry = "all managers are talking", retryFree
+		o.reason, o.retry = "all managers are busy", retryFree
 	case errors.As(why.err, &f) && f.Kind == sip.Internal:
 		o.owner = store.PartyUs
 	}

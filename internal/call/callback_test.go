@@ -212,6 +212,9 @@ func TestLegWithoutAnySignOfLifeEndsTheCallAfterAMinute(t *testing.T) {
 		w.phone("101", answering(managerTone)...)
 		w.number(customer, lab.NoSound(), lab.Ring(0), lab.Answer(time.Second))
 		rec := w.end(w.callback().ID)
+		if l := rec.Legs[len(rec.Legs)-1]; !l.NoAudio || rec.Legs[0].NoAudio {
+			t.Error("the leg that was silent is not marked, or the other one is")
+		}
 		if rec.Result != store.ResultNoAudio || rec.Code != "OTHER" {
 			t.Errorf("ended with %s %s", rec.Result, rec.Code)
 		}

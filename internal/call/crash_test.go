@@ -134,3 +134,42 @@ func TestCrashDuringAnInboundCallEndsBothSides(t *testing.T) {
 		})
 	}
 }
+
+func TestCrashWhileTheManagerIsToldKeepsWhatWasKnown(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Callback.Attempts = 2 }, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Ring(0), lab.Wait(2*time.Second), lab.Reject(486, "Busy Here"))
+		id := w.callback().ID
+		p := w.party(w.phones["101"], "101", 1)
+		for !p.Heard(sentenceTone, 200*time.Millisecond) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		w.crash()
+		rec := w.until(id, store.StateWaitingRetry)
+		if a := rec.Attempts[0]; a.Result != store.ResultCustomerBusy || time.Until(*rec.NextAt) < 4*time.Minute {
+			t.Errorf("attempt ended with %s, next at %v", a.Result, rec.NextAt)
+		}
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		w.expect(w.end(id), store.ResultCompleted, "200", "")
+	})
+}
+
+func TestCallThatACrashEndedIsCountedAndItsLegsSayWhy(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, answering(customerTone)...)
+		id := w.callback().ID
+		w.until(id, store.StateTalking)
+		time.Sleep(2 * time.Second)
+		w.crash()
+		rec := w.end(id)
+		if n := w.svc.Status().Ended[store.ResultInterrupted]; n != 1 {
+			t.Errorf("%d interrupted calls are counted", n)
+		}
+		for _, l := range rec.Legs {
+			if l.Reason != "the server stopped during the call" || l.Q850 != 41 {
+				t.Errorf("the leg of the %s ended with %q, cause %d", l.Role, l.Reason, l.Q850)
+			}
+		}
+	})
+}

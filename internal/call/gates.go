@@ -35,7 +35,7 @@ func (c *Call) clearTheWay(plan route.Plan) *outcome {
 		if o.why != told {
 			told = o.why
 			c.log.Info("a call waits", "why", o.why)
-			c.enter(c.Record().State, o.why)
+			c.holdUp(o.why)
 		}
 		over := c.waitFor(o)
 		switch {
@@ -45,6 +45,15 @@ func (c *Call) clearTheWay(plan route.Plan) *outcome {
 			return &o.final
 		}
 	}
+}
+
+// holdUp tells why the call waits: for its turn, or for another try.
+func (c *Call) holdUp(why string) {
+	state := store.StateQueued
+	if c.Record().State == store.StateWaitingRetry {
+		state = store.StateWaitingRetry
+	}
+	c.enter(state, why)
 }
 
 // waitFor returns when an obstacle may be gone; true means that the call's
@@ -80,7 +89,7 @@ func (c *Call) obstacle(plan route.Plan) *obstacle {
 		}}
 	}
 	if free, leave := c.svc.presence.await(phonesOf(plan)); free != nil {
-		const why = "all managers are talking"
+		const why = "all managers are in other calls"
 		return &obstacle{why: why, gone: free, leave: leave, final: outcome{
 			result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager, reason: why,
 		}}
@@ -147,7 +156,7 @@ func (c *Call) closedUntil(at time.Time) *time.Time {
 // from then.
 func (c *Call) schedule(opening time.Time) {
 	c.change(store.EventCallState, func(r store.Call) any {
-		return stateData{State: r.State, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: "the line is closed until then"}
+		return stateData{State: r.State, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: textClosed}
 	}, func(r *store.Call) {
 		r.State, r.NextAt = store.StateScheduled, &opening
 		r.Deadline = opening.Add(c.settings().TTL)
@@ -178,7 +187,7 @@ func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
 			o.final = outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: o.why}
 		}
 		if !told {
-			c.enter(c.Record().State, o.why)
+			c.holdUp(o.why)
 		}
 		if over := c.waitFor(o); over {
 			return nil, &o.final

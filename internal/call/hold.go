@@ -42,6 +42,37 @@ func (c *Call) offerRest(customer, gone *leg, plan route.Plan) outcome {
 	return c.talk(manager, customer)
 }
 
+// holdLimit is how long a customer holds for managers who have got into other
+// calls meanwhile.
+const holdLimit = time.Minute
+
+// ringHolding rings the route for a customer who holds.
+func (c *Call) ringHolding(customer *leg, plan route.Plan) (*leg, outcome) {
+	limit := time.NewTimer(holdLimit)
+	defer limit.Stop()
+	for {
+		manager, o := c.ringManagers(customer.ctx, c.ctx, plan, nil)
+		if manager != nil || o.retry != retryAtOnce {
+			return manager, o
+		}
+		o.reason = "all managers are in other calls"
+		free, leave := c.svc.presence.await(phonesOf(plan))
+		if free == nil {
+			continue
+		}
+		select {
+		case <-free:
+			leave()
+		case <-customer.ctx.Done():
+			leave()
+			return nil, c.noManager(customer.ctx, refusal{err: context.Cause(customer.ctx)})
+		case <-limit.C:
+			leave()
+			return nil, o
+		}
+	}
+}
+
 // errOffered ends the ringing of the rest of the route.
 var errOffered = &EndReason{By: store.PartyUs, Q850: causeNoAnswer, Text: "nobody took the call in time"}
 

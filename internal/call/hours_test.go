@@ -137,3 +137,31 @@ func TestCallerOutsideTheWorkingHoursWhomNobodyAnswers(t *testing.T) {
 		}
 	})
 }
+
+func TestCallOrderedForLaterComesAtOnceWhenItIsAskedForNow(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
+		ordered := func(in time.Duration) store.Call {
+			return w.request(call.CallbackRequest{Line: "main", Number: customer, NotBefore: time.Now().Add(in)})
+		}
+		first := ordered(5 * time.Hour)
+		if later := ordered(6 * time.Hour); !later.NextAt.Equal(*first.NextAt) {
+			t.Errorf("the call was put off to %v", later.NextAt)
+		}
+		sooner := ordered(time.Hour)
+		if sooner.ID != first.ID || !sooner.NextAt.Equal(time.Now().Add(time.Hour)) {
+			t.Errorf("the call waits until %v, want in an hour", sooner.NextAt)
+		}
+		time.Sleep(time.Minute)
+		if w.rung(w.phones["101"], "101") != 0 {
+			t.Fatal("the manager was rung too early")
+		}
+		w.callback()
+		rec := w.end(first.ID)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if took := rec.EndedAt.Sub(rec.CreatedAt); took > 2*time.Minute {
+			t.Errorf("it took %v", took)
+		}
+	})
+}

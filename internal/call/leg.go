@@ -129,8 +129,11 @@ func (l *leg) up(dialog *sip.Dialog) {
 	l.dialog = dialog
 	l.media.Answered(media.Watch{
 		NoAudio: func() {
-			l.call.change(store.EventMediaQuality, map[string]any{"leg": l.id, "no_audio": true},
-				func(*store.Call) {})
+			l.call.change(store.EventMediaQuality, map[string]any{"leg": l.id, "no_audio": true}, func(r *store.Call) {
+				if leg := findLeg(r, l.id); leg != nil {
+					leg.NoAudio = true
+				}
+			})
 		},
 		Dead: func() { l.cancel(errNoAudio) },
 	})

@@ -1,6 +1,8 @@
 package call_test
 
 import (
+	"context"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -199,5 +201,27 @@ func TestCallbackGoesOnWhenTheCustomerCallsInAndNobodyAnswers(t *testing.T) {
 		w.phone("101", answering(managerTone)...)
 		w.number(customer, hangingUpAfter(customerTone, 3*time.Second)...)
 		w.expect(w.end(id), store.ResultCompleted, "200", "")
+	})
+}
+
+func TestCustomerFirstHoldsForAManagerWhoHasGotIntoAnotherCall(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.number(customer, lab.Tone(customerTone), lab.Ring(0), lab.Answer(10*time.Second), lab.Talk(40*time.Second), lab.Bye())
+		id := w.customerFirst()
+		w.until(id, store.StateRingingCustomer)
+		other, err := w.carrier.Call(context.Background(), lab.CallOptions{
+			To: netip.MustParseAddrPort("10.0.0.1:5060"), User: lineNumber, From: "+79990000077",
+			Script: []lab.Step{lab.Talk(20 * time.Second), lab.Bye()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec := w.end(id)
+		w.expect(rec, store.ResultCompleted, "200", "")
+		<-other.Ended()
+		if !w.party(w.carrier, customer, 1).Heard(managerTone, 5*time.Second) {
+			t.Error("the customer did not reach the manager")
+		}
 	})
 }

@@ -146,13 +146,11 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 	}
 	switch {
 	case rec.Kind != store.KindCallback:
-		c.attachRecording()
-		c.finish(interrupted)
+		c.endInterrupted(interrupted)
 		return
 	case inProgress(rec.State):
 		if customerMayBeReached(rec, answered) || rec.Interrupted >= maxInterrupted {
-			c.attachRecording()
-			c.finish(interrupted)
+			c.endInterrupted(interrupted)
 			return
 		}
 		now := time.Now()
@@ -160,9 +158,54 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 			r.Interrupted++
 			closeLegs(r, now, interrupted.reason)
 		})
+		if known := lastOutcome(rec); known != nil { // only telling the manager was cut short
+			next, again := c.nextAttempt(*known)
+			if !again {
+				c.finish(*known)
+				return
+			}
+			c.wait(*known, next)
+			break
+		}
 		c.wait(interrupted, now)
 	}
 	s.spawn(c, s.runCallback)
+}
+
+// endInterrupted ends a call that the last run left in progress. Its dialogs
+// have got their BYE already.
+func (c *Call) endInterrupted(o outcome) {
+	now := time.Now()
+	c.change("", nil, func(r *store.Call) {
+		for i := range r.Legs {
+			if l := &r.Legs[i]; l.State == store.LegAnswered && l.Q850 == 0 {
+				l.Q850 = causeTemporary
+			}
+		}
+		closeLegs(r, now, o.reason)
+	})
+	c.attachRecording()
+	c.finish(o)
+}
+
+// lastOutcome is how the last attempt ended, where that was known before the
+// process died.
+func lastOutcome(rec store.Call) *outcome {
+	if len(rec.Attempts) == 0 {
+		return nil
+	}
+	a := rec.Attempts[len(rec.Attempts)-1]
+	if a.EndedAt == nil {
+		return nil
+	}
+	o := &outcome{result: a.Result, code: a.Code, owner: a.ReasonOwner, reason: a.Reason}
+	switch a.Result {
+	case store.ResultCustomerBusy:
+		o.retry = retryBusy
+	case store.ResultCustomerNoAnswer, store.ResultCustomerUnavailable, store.ResultTrunkFailed:
+		o.retry = retryLater
+	}
+	return o
 }
 
 // maxInterrupted bounds how often a call is dialled again after crashes, lest

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"perezvon/configs"
+	"perezvon/internal/store"
 )
 
 // freeAgain is the wait before phones that said they were busy are rung again.
@@ -19,26 +20,52 @@ func (c *Call) waitUntilDue() bool {
 	if c.svc.draining.Err() != nil {
 		return false
 	}
-	if next := c.Record().NextAt; next != nil {
-		select {
-		case <-c.hurry: // came while nothing waited
-		default:
+	select {
+	case <-c.hurry: // came while nothing waited
+	default:
+	}
+	for due := false; !due && c.ctx.Err() == nil; {
+		rec := c.Record()
+		if rec.NextAt == nil {
+			break
 		}
-		timer := time.NewTimer(time.Until(*next))
-		defer timer.Stop()
+		timer := time.NewTimer(time.Until(*rec.NextAt))
 		select {
 		case <-timer.C:
-		case <-c.hurry:
-			c.asked = true
+			due = true
+		case <-c.hurry: // a scheduled call may still have to wait, though less
+			c.asked = rec.State == store.StateWaitingRetry
+			due = c.asked
 		case <-c.ctx.Done():
 		case <-c.svc.draining.Done():
+			timer.Stop()
 			return false
 		}
+		timer.Stop()
 	}
 	if c.ctx.Err() != nil {
 		c.finish(c.stopped())
 		return false
 	}
+	return true
+}
+
+// advance lets a call that waits come earlier: a retry at once, a scheduled
+// call at a time before its own. It is false where that changes nothing.
+func (c *Call) advance(at time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := &c.rec
+	switch {
+	case r.State == store.StateWaitingRetry:
+		return !at.After(time.Now())
+	case r.State != store.StateScheduled || r.NextAt == nil || !at.Before(*r.NextAt):
+		return false
+	}
+	r.NextAt, r.Deadline = &at, at.Add(c.settings().TTL)
+	c.store(newEvent(r.ID, store.EventCallState, stateData{
+		State: r.State, Attempt: len(r.Attempts), NextAt: &at, Text: "the customer has asked again",
+	}))
 	return true
 }
 

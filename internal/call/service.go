@@ -160,13 +160,16 @@ func (s *Service) rescue(c *Call) {
 }
 
 func (s *Service) forget(c *Call) {
-	rec := c.Record()
+	id := c.Record().ID
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.live, rec.ID)
-	if rec.State == store.StateEnded {
-		s.ended[rec.Result]++
-	}
+	delete(s.live, id)
+}
+
+func (s *Service) count(r store.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended[r]++
 }
 
 // Status is how the service is.

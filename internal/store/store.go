@@ -193,6 +193,7 @@ type Leg struct {
 	AnsweredAt *time.Time `json:"answered_at,omitempty"`
 	EndedAt    *time.Time `json:"ended_at,omitempty"`
 	Quality    *Quality   `json:"quality,omitempty"`
+	NoAudio    bool       `json:"no_audio,omitempty"` // nothing was heard of it for 5 s after the answer
 }
 
 // Quality is what was measured on a leg's media. What was not measured is
