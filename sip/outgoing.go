@@ -188,7 +188,7 @@ func (o *outgoing) build(rec *DialogRecord) (*sipmsg.Request, error) {
 // to try again with what it asks for (RFC 4028 section 7.3).
 func (o *outgoing) lengthen(res *sipmsg.Response) bool {
 	least := termsOf(res).min
-	if res.StatusCode != tooSmall || o.minSE > 0 || least <= sessionInterval {
+	if res.StatusCode != tooSmall || o.minSE > 0 || least <= sessionInterval || least > maxMinSE {
 		return false
 	}
 	o.minSE = least

@@ -13,6 +13,7 @@ import (
 const (
 	sessionInterval = 30 * time.Minute // what we ask for
 	minSession      = 90 * time.Second // no shorter one is agreed to (section 5)
+	maxMinSE        = 24 * time.Hour   // who asks for more in a 422 does not want to be asked
 	sessionMargin   = 32 * time.Second // the end comes so long before the expiry, or a third of it (section 10)
 
 	timerTag     = "timer" // the option tag

@@ -14,8 +14,9 @@ import (
 // refreshed.
 type session struct {
 	agreement
-	expires time.Time
-	timer   *time.Timer
+	expires    time.Time
+	timer      *time.Timer
+	lengthened bool // a refresh was asked for again at once with a longer interval
 }
 
 // hold begins or refreshes the session; one that never expires needs no timer.
@@ -139,14 +140,17 @@ func (d *Dialog) renew(s *session, res *sipmsg.Response) {
 }
 
 // refused goes on after a refusal that says nothing about the dialog: the peer
-// is there. What it cannot do is not asked for again.
+// is there. What it cannot do is not asked for again, and who finds the interval
+// too short gets one longer at once, no more: a Min-SE may grow for ever.
 func (d *Dialog) refused(s *session, res *sipmsg.Response) {
 	wait := refreshGap(s)
 	switch status := res.StatusCode; {
 	case status == sipmsg.StatusRequestPending:
 		wait = d.backOff()
-	case status == tooSmall && d.lengthen(res):
-		wait = 0
+	case status == tooSmall:
+		if d.lengthen(s, res) {
+			wait = 0
+		}
 	case d.stopUpdates():
 		wait = 0
 	case retryAfterOf(res) > 0:
@@ -155,16 +159,19 @@ func (d *Dialog) refused(s *session, res *sipmsg.Response) {
 	d.again(s, wait)
 }
 
-// lengthen takes the Min-SE of a 422, and reports whether it asks for more.
-func (d *Dialog) lengthen(res *sipmsg.Response) bool {
+// lengthen takes the Min-SE of a 422 where it asks for more, within reason, and
+// reports whether to ask again at once.
+func (d *Dialog) lengthen(s *session, res *sipmsg.Response) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	least := termsOf(res).min
-	if d.session == nil || least <= max(d.session.interval, d.minSE) {
+	if least <= max(s.interval, d.minSE) || least > maxMinSE {
 		return false
 	}
 	d.minSE = least
-	return true
+	first := !s.lengthened
+	s.lengthened = true
+	return first
 }
 
 // stopUpdates makes re-INVITE take the place of a refused UPDATE, and reports

@@ -124,7 +124,7 @@ func Test422MakesUsAskOnceMoreForALongerSession(t *testing.T) {
 			t.Errorf("%v", f)
 		}
 	})
-	for _, answer := range []string{"X-None: 1", "Min-SE: 90", "Min-SE: x"} { // asks for nothing we do not do
+	for _, answer := range []string{"X-None: 1", "Min-SE: 90", "Min-SE: x", "Min-SE: 86401"} { // asks for nothing we do not do, or for too much
 		inBubble(t, func(t *testing.T) {
 			b := testAgent(t, nil)
 			out := b.invite(t.Context(), Invite{})
@@ -385,6 +385,39 @@ func TestRefusedRefreshDoesNotEndTheCall(t *testing.T) {
 			t.Error("over")
 		}
 	})
+}
+
+func TestRefreshThatIsAlwaysTooShortIsAskedForOnceMoreAndThenSeldom(t *testing.T) {
+	for _, allow := range []string{updater, "X-Allow: none"} {
+		inBubble(t, func(t *testing.T) {
+			b := testAgent(t, nil)
+			d, _ := b.answeredWith(Invite{}, allow, "Session-Expires: 800;refresher=uac")
+			method := "INVITE"
+			if allow == updater {
+				method = "UPDATE"
+			}
+			refuse := func(least string) {
+				b.carrier.reply(b.carrier.within(time.Hour, method), "422 Session Interval Too Small", "Min-SE: "+least)
+				if method == "INVITE" {
+					b.carrier.expect("ACK")
+				}
+			}
+			refuse("900")
+			start := time.Now()
+			for i := range 10 {
+				refuse(strconv.Itoa(1000 + i))
+				after(t, "refresh", start, time.Duration(min(i, 1))*100*time.Second)
+				start = time.Now()
+			}
+			refuse("86401")
+			if re := b.carrier.within(time.Hour, method); re.get("Min-SE") != "1009" {
+				t.Errorf("Min-SE %q after one of more than a day", re.get("Min-SE"))
+			}
+			if d.isOver() {
+				t.Error("over")
+			}
+		})
+	}
 }
 
 func TestRefreshIsSignedWhereAPasswordIsAskedFor(t *testing.T) {
