@@ -57,17 +57,37 @@ func (d *Dialog) heardFrom(ip netip.Addr) {
 	d.heard = ip
 }
 
+// side is where an INVITE came from: an address, and whose it may be.
+type side struct {
+	addr netip.Addr
+	kin  kin
+}
+
+func (a *Agent) sideOf(invite *sipmsg.Request) side {
+	trunks, ext := a.whose(invite)
+	return side{addr: sourceOf(invite).Addr(), kin: kin{trunks: trunks, extension: ext}}
+}
+
+// onSide reports whether a packet from the address may be of who sent the
+// INVITE.
+func (a *Agent) onSide(s side, ip netip.Addr) bool { return s.addr == ip || a.peers.uses(s.kin, ip) }
+
 // refuseForeign answers a request that names a dialog of somebody else's.
 func (a *Agent) refuseForeign(d *Dialog, req *sipmsg.Request, tx *sipmsg.ServerTx) bool {
-	src := sourceOf(req)
-	if d.belongs(src.Addr()) {
+	if d.belongs(sourceOf(req).Addr()) {
 		return false
 	}
+	a.refuse(req.Method, req, tx)
+	return true
+}
+
+// refuse answers a request in a call of somebody else's as if there were none.
+func (a *Agent) refuse(method sipmsg.RequestMethod, req *sipmsg.Request, tx *sipmsg.ServerTx) {
+	src := sourceOf(req)
 	a.foreign.Add(1)
 	if suppressed, tell := a.doorbell.press(src.Addr(), time.Now()); tell {
 		a.log.Warn("sip: request in a call refused: it comes from no address of the call's other side; see trunks[].peers",
-			"method", string(req.Method), "from", src, "call_id", d.callID, "suppressed", suppressed)
+			"method", string(method), "from", src, "call_id", callID(req), "suppressed", suppressed)
 	}
 	a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
-	return true
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -121,6 +122,72 @@ func TestCancelAfterThe200ChangesNothing(t *testing.T) {
 		case <-d.Done():
 			t.Error("the dialog ended")
 		default:
+		}
+	})
+}
+
+func TestCancelFromAnotherPeerEndsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		calls, release := make(chan incoming, 1), make(chan struct{})
+		defer close(release)
+		b := testAgent(t, func(c *Config) {
+			accepting(calls, release)(c)
+			c.Trunks[0].Peers = []netip.Prefix{netip.MustParsePrefix("10.0.8.0/24")}
+			c.Trunks = append(c.Trunks, Trunk{Name: "other", Host: "10.0.7.7"})
+		})
+		b.carrier.send(b.carrier.initial("1", "body:"+testSDP))
+		b.carrier.expect("100")
+		c := <-calls
+		if err := c.in.Ring(); err != nil {
+			t.Fatal(err)
+		}
+		ring := b.carrier.expect("180")
+		cancel := b.carrier.cancelOf("1")
+		other := newPeer(t, b.net, "10.0.7.7:5060")
+		for i, forged := range []string{
+			cancel,
+			strings.Replace(cancel, "<sip:74950000000@"+agentAddr+">", ring.get("To"), 1), // with our tag
+			strings.Replace(cancel, "call-1", "call-2", 1),                                // the branch alone
+			strings.Replace(cancel, "To:", "X-To:", 1),
+		} {
+			for _, p := range []*peer{b.phone, other} {
+				p.send(forged)
+				m, _ := p.read(time.Second)
+				if want := [...]string{"481", "481", "481", "400"}[i]; !m.is(want) || m.get("CSeq") != "100 CANCEL" {
+					t.Errorf("%d: %q, CSeq %s", i, m.start, m.get("CSeq"))
+				}
+				time.Sleep(txTimeout) // else it is the same request
+				p.silent(0)
+			}
+		}
+		b.carrier.silent(time.Minute)
+		if c.ctx.Err() != nil {
+			t.Fatalf("cancelled: %v", context.Cause(c.ctx))
+		}
+		if n := b.agent.Stats().Foreign; n != 4 {
+			t.Errorf("%d counted", n)
+		}
+		if log := b.log.String(); !strings.Contains(log, "method=CANCEL from="+phoneAddr) {
+			t.Errorf("log:\n%s", log)
+		}
+		same := newPeer(t, b.net, "10.0.8.200:5099") // of the same trunk
+		same.send(cancel)
+		same.expect("200")
+		b.carrier.send(b.carrier.of(b.carrier.expect("487"), "ACK", "inv1", 100))
+		<-c.ctx.Done()
+	})
+}
+
+func TestCancelOfAnotherPeerThatComesFirstEndsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b, calls := inboundBed(t)
+		b.phone.send(b.carrier.cancelOf("1"))
+		b.phone.expect("481")
+		b.carrier.send(b.carrier.initial("1", "body:"+testSDP))
+		b.carrier.expect("100")
+		b.carrier.silent(time.Second)
+		if c := <-calls; c.ctx.Err() != nil {
+			t.Errorf("cancelled: %v", context.Cause(c.ctx))
 		}
 	})
 }

@@ -87,11 +87,20 @@ func (a *Agent) keepWay(req *sipmsg.Request) {
 }
 
 // received is RFC 3261 18.2.1: a Via that names another host than the packet
-// came from gets the true one.
+// came from gets the true one. What its sender wrote there, or as the value of
+// rport (RFC 3581 4), would send our responses to whom it likes.
 func received(req *sipmsg.Request) {
 	v := req.Via()
+	if v == nil {
+		return
+	}
+	v.Params.Remove("received")
+	if v.Params.Has("rport") {
+		v.Params.Remove("rport")
+		v.Params.Add("rport", "") // the library sets it
+	}
 	src := sourceOf(req)
-	if v == nil || !src.IsValid() {
+	if !src.IsValid() {
 		return
 	}
 	if host, err := netip.ParseAddr(v.Host); err == nil && host.Unmap() == src.Addr() {
@@ -100,20 +109,39 @@ func received(req *sipmsg.Request) {
 	v.Params.Add("received", src.Addr().String())
 }
 
+// astrayCancel is the method of a CANCEL that ends no INVITE of its sender's.
+// The transaction layer would find one by the branch alone; this it hands on.
+const astrayCancel sipmsg.RequestMethod = "CANCEL-ASTRAY"
+
 // observeInvite gives a first INVITE, and its CANCEL, our tag: every response
 // to them carries it, those that the transaction layer writes itself too.
 func (a *Agent) observeInvite(req *sipmsg.Request) {
+	key := inviteKey(req)
+	if req.Method == sipmsg.CANCEL && !a.mayCancel(key, req) {
+		req.Method = astrayCancel
+	}
 	to := req.To()
 	if to == nil || req.From() == nil || toTag(req) != "" {
 		return
 	}
-	key := inviteKey(req)
 	to.Params.Add("tag", keyedTag(a.secret, key, callID(req), fromTag(req)))
-	if req.Method == sipmsg.INVITE {
-		a.inbox.arrive(key, mergeKey(req))
-		return
+	switch req.Method {
+	case sipmsg.INVITE:
+		a.inbox.arrive(key, mergeKey(req), a.sideOf(req))
+	case sipmsg.CANCEL:
+		a.inbox.cancel(key, cancelled(req))
 	}
-	a.inbox.cancel(key, &Failure{Kind: Cancelled, Status: sipmsg.StatusRequestTerminated, Reasons: messageReasons(req)})
+}
+
+// cancelled is how an INVITE ends that this CANCEL belongs to.
+func cancelled(req *sipmsg.Request) *Failure {
+	return &Failure{Kind: Cancelled, Status: sipmsg.StatusRequestTerminated, Reasons: messageReasons(req)}
+}
+
+// mayCancel reports whether there is an INVITE that a CANCEL belongs to.
+func (a *Agent) mayCancel(key string, req *sipmsg.Request) bool {
+	s, ok := a.inbox.side(key)
+	return ok && a.onSide(s, sourceOf(req).Addr())
 }
 
 // inviteKey names an INVITE transaction; its CANCEL has the same (RFC 3261
@@ -162,6 +190,8 @@ type inbox struct {
 type arrival struct {
 	key, merge string
 	at         time.Time
+	side       side // where it came from
+	invited    bool // it came; else only its CANCEL did
 	twin       bool // the same request came over another way before
 	claimed    bool // it was handed to a handler
 	active     bool // which has not returned
@@ -175,19 +205,35 @@ func newInbox() *inbox {
 }
 
 // arrive notes an INVITE; a retransmission changes nothing.
-func (b *inbox) arrive(key, merge string) {
+func (b *inbox) arrive(key, merge string, from side) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.add(key, merge)
+	r := b.byKey[key]
+	if r == nil {
+		r = b.add(key, merge)
+	}
+	if r.invited {
+		return
+	}
+	if r.cancelled != nil && r.side.addr != from.addr { // by somebody else's CANCEL
+		r.cancelled = nil
+	}
+	r.merge, r.side, r.invited = merge, from, true
 }
 
-func (b *inbox) add(key, merge string) *arrival {
-	if r := b.byKey[key]; r != nil {
-		if r.merge == "" && merge != "" { // known by its CANCEL only
-			r.merge = merge
-		}
-		return r
+// side is where an INVITE that was seen came from.
+func (b *inbox) side(key string) (side, bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	r := b.byKey[key]
+	if r == nil || !r.invited {
+		return side{}, false
 	}
+	return r.side, true
+}
+
+// add is to be called with b.mu held.
+func (b *inbox) add(key, merge string) *arrival {
 	now := time.Now()
 	for len(b.order) > 0 && now.Sub(b.order[0].at) > txTimeout {
 		r := b.order[0]
@@ -232,13 +278,14 @@ func (b *inbox) cancel(key string, f *Failure) {
 }
 
 // remember marks an INVITE that was not seen yet, and reports whether it was.
-func (b *inbox) remember(key string, f *Failure) (seen bool) {
+func (b *inbox) remember(key string, from side, f *Failure) (seen bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.byKey[key] != nil {
-		return true
+	if r := b.byKey[key]; r != nil {
+		return r.invited
 	}
-	b.add(key, "").cancelled = f
+	r := b.add(key, "")
+	r.cancelled, r.side = f, from
 	return false
 }
 

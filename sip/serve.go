@@ -28,7 +28,7 @@ func (a *Agent) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 		return
 	}
 	switch req.Method {
-	case sipmsg.CANCEL:
+	case sipmsg.CANCEL, astrayCancel:
 		a.serveCancel(req, tx)
 		return
 	case sipmsg.INVITE:
@@ -48,10 +48,15 @@ func (a *Agent) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 }
 
 // serveCancel answers a CANCEL that the transaction layer has no INVITE for:
-// it never came, or it is about to be handled.
+// it never came, it is about to be handled, or it is not the sender's.
 func (a *Agent) serveCancel(req *sipmsg.Request, tx *sipmsg.ServerTx) {
-	f := &Failure{Kind: Cancelled, Status: sipmsg.StatusRequestTerminated, Reasons: messageReasons(req)}
-	if a.inbox.remember(inviteKey(req), f) {
+	key, f := inviteKey(req), cancelled(req)
+	if _, there := a.inbox.side(key); there && !a.mayCancel(key, req) {
+		a.refuse(sipmsg.CANCEL, req, tx)
+		return
+	}
+	if a.inbox.remember(key, side{addr: sourceOf(req).Addr()}, f) {
+		a.inbox.cancel(key, f) // it may have come between
 		a.respond(req, tx, sipmsg.StatusOK, "OK")
 		return
 	}

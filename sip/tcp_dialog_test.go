@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 func TestContactDecidesTheTransportOfADialog(t *testing.T) {
@@ -144,4 +145,31 @@ func TestOrphanedCallerOverTCPIsRefusedAtItsVia(t *testing.T) {
 		}
 		p.expect("503")
 	})
+}
+
+func TestWhereAResponseGoesIsNotForTheSenderOfTheRequestToSay(t *testing.T) {
+	for _, forged := range []string{";received=10.0.0.77", ";Received = 10.0.0.77;received=10.0.0.77", ";received=10.0.0.77;rport=5077", ";rport=5077"} {
+		inBubble(t, func(t *testing.T) {
+			calls, release := make(chan incoming, 1), make(chan struct{})
+			defer close(release)
+			b, p := tcpBed(t, accepting(calls, release))
+			third := newTCPPeer(t, b.net, "10.0.0.77:5060")
+			p.dial()
+			p.send(strings.Replace(p.initial("1", "body:"+testSDP), ";rport", forged, 1))
+			p.expect("100")
+			p.hangUp()
+			time.Sleep(time.Second)
+			if err := (<-calls).in.Ring(); err != nil {
+				t.Fatal(err)
+			}
+			p.expect("180") // at its Via
+			third.silent(time.Minute)
+
+			raw := b.carrier.request("OPTIONS", "sip:"+agentAddr, "o", "<sip:a@b>;tag=1", "<sip:x@y>", "o", 1)
+			b.carrier.send(strings.Replace(raw, ";rport", forged, 1))
+			if via := b.carrier.expect("200").get("Via"); strings.Contains(via, "77") {
+				t.Errorf("Via: %s", via)
+			}
+		})
+	}
 }
