@@ -14,8 +14,8 @@ const (
 	maxKnocks  = 10 // are told of per knockEvery
 )
 
-// doorbell decides which strangers are told of: each address once a minute, of
-// all together a few. It remembers those it told of, no others, so that a flood
+// doorbell decides which strangers, or connections, are told of: each address
+// once a minute, of all together a few. It remembers those it told of, no others, so that a flood
 // costs no memory.
 type doorbell struct {
 	mu         sync.Mutex

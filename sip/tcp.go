@@ -39,6 +39,10 @@ type streams struct {
 
 	strangers, garbage, reordered, refused, last atomic.Uint64
 
+	// What is told of connections that ended, those they made and ours apart,
+	// and of those that did not come about.
+	theirEnds, ourEnds, missing doorbell
+
 	mu       sync.Mutex
 	closed   bool                        // guarded by mu
 	byKey    map[string]*stream          // guarded by mu; all whose read loop runs
@@ -260,7 +264,9 @@ func (r *streams) make(d *dialing, to netip.AddrPort, limit time.Duration) {
 		unsent := len(d.unsent)
 		r.mu.Unlock()
 		if unsent > 0 {
-			r.a.log.Info("sip: messages not sent, no connection", "to", to, "messages", unsent, "why", innermost(d.err))
+			if suppressed, tell := r.missing.press(to.Addr(), time.Now()); tell {
+				r.a.log.Info("sip: messages not sent, no connection", "to", to, "messages", unsent, "why", innermost(d.err), "suppressed", suppressed)
+			}
 		}
 	}
 	close(d.done)

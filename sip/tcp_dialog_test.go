@@ -173,3 +173,26 @@ func TestWhereAResponseGoesIsNotForTheSenderOfTheRequestToSay(t *testing.T) {
 		})
 	}
 }
+
+func TestConnectionsThatComeAndGoAreLoggedSeldom(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b, p := tcpBed(t, nil)
+		for range 100 {
+			p.dial()
+			p.send(strings.Replace(p.request("OPTIONS", "sip:"+agentAddr, newTag(), "<sip:a@b>;tag=1", "<sip:x@y>", newTag(), 1), tcpAddr+";", "10.0.0.20:5999;", 1))
+			p.hangUp() // the answer goes where nobody listens
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(knockEvery)
+		p.dial()
+		p.hangUp()
+		time.Sleep(time.Second)
+		log := b.log.String()
+		if n := strings.Count(log, "sip: connection ended"); n != 2 || !strings.Contains(log, "suppressed=99") {
+			t.Errorf("%d lines:\n%s", n, log)
+		}
+		if n := strings.Count(log, "sip: messages not sent"); n != 1 {
+			t.Errorf("%d lines:\n%s", n, log)
+		}
+	})
+}

@@ -290,7 +290,13 @@ func (s *stream) finish() {
 	if s.a.isClosing() {
 		return
 	}
-	s.a.log.Info("sip: connection ended", "peer", s.remote, "dialled", s.dialled, "why", innermost(why), "requests", len(all))
+	bell := &s.a.streams.theirEnds
+	if s.dialled {
+		bell = &s.a.streams.ourEnds
+	}
+	if suppressed, tell := bell.press(s.remote.Addr(), time.Now()); tell {
+		s.a.log.Info("sip: connection ended", "peer", s.remote, "dialled", s.dialled, "why", innermost(why), "requests", len(all), "suppressed", suppressed)
+	}
 }
 
 // intake is a stream as the transport reads it: one Read, one message. Its
