@@ -9,8 +9,13 @@ import (
 	"github.com/icholy/digest"
 )
 
-// maxStale bounds how often a server may call its own nonce stale.
-const maxStale = 3
+const (
+	// maxStale bounds how often a server may call its own nonce stale.
+	maxStale = 3
+	// maxChallenge bounds, in bytes, what of a server's we would have to repeat
+	// in every request.
+	maxChallenge = 4 << 10
+)
 
 // login answers the digest challenges to one request (RFC 3261 22, RFC 8760).
 type login struct {
@@ -68,7 +73,7 @@ func (l *login) follow(res *sipmsg.Response) {
 		name string
 	}{{&l.origin, "authentication-info"}, {&l.proxy, "proxy-authentication-info"}} {
 		next := digestValue(header(res, one.name), "nextnonce")
-		if one.c.chosen == nil || next == "" || next == one.c.chosen.Nonce {
+		if one.c.chosen == nil || next == "" || len(next) > maxChallenge || next == one.c.chosen.Nonce {
 			continue
 		}
 		renewed := *one.c.chosen
@@ -91,6 +96,18 @@ func digestValue(list, name string) string {
 func (l *login) answerable(res *sipmsg.Response) bool {
 	_, name := l.challenger(res)
 	return choose(res, name) != nil
+}
+
+// oversized reports whether a 401 or 407 has only challenges that are too large
+// to be answered.
+func (l *login) oversized(res *sipmsg.Response) bool {
+	_, name := l.challenger(res)
+	for _, h := range res.GetHeaders(name) {
+		if len(h.Value()) > maxChallenge {
+			return choose(res, name) == nil
+		}
+	}
+	return false
 }
 
 // challenger is who asks, and in which header.
@@ -129,6 +146,9 @@ func (l *login) sign(req *sipmsg.Request) error {
 func choose(res *sipmsg.Response, name string) *digest.Challenge {
 	for _, h := range res.GetHeaders(name) {
 		for _, value := range challenges(h.Value()) {
+			if len(value) > maxChallenge {
+				continue
+			}
 			c, err := digest.ParseChallenge(value)
 			if err != nil {
 				continue

@@ -55,12 +55,18 @@ type registration struct {
 func (a *Agent) newRegistration(t *trunk) *registration {
 	r := &registration{
 		a: a, t: t, login: a.login(t.Name), callID: newTag(), tag: newTag(), seq: newCSeq(),
-		asked: t.Expires, done: make(chan struct{}),
+		done: make(chan struct{}),
 	}
-	if r.asked <= 0 {
-		r.asked = defaultExpires
-	}
+	r.asked = r.configured()
 	return r
+}
+
+// configured is for how long to register unless the registrar wants more.
+func (r *registration) configured() time.Duration {
+	if r.t.Expires > 0 {
+		return r.t.Expires
+	}
+	return defaultExpires
 }
 
 // keep registers and refreshes until the agent closes, whatever happens in
@@ -209,7 +215,7 @@ func (r *registration) try(ctx context.Context, dest netip.AddrPort, expires tim
 		switch {
 		case isChallenge(res) && r.login.challenged(res):
 			continue
-		case res.StatusCode == statusIntervalTooBrief && brief < maxTooBrief:
+		case res.StatusCode == statusIntervalTooBrief && brief < maxTooBrief && expires > 0:
 			if least, ok := seconds(header(res, "min-expires")); ok && least > expires {
 				brief++
 				r.asked, expires = least, least
@@ -225,9 +231,12 @@ func (r *registration) try(ctx context.Context, dest netip.AddrPort, expires tim
 			}
 			return held, nil
 		}
-		no = r.t.refused(res, dest.String(), &r.login)
-		if isChallenge(res) {
+		no = r.t.refused(res, dest.String(), expires, &r.login)
+		switch {
+		case isChallenge(res):
 			r.login.forget()
+		case res.StatusCode == statusIntervalTooBrief:
+			r.asked = r.configured()
 		}
 		return 0, no
 	}

@@ -124,7 +124,7 @@ func FuzzRegistrarAnswers(f *testing.F) {
 		tr := &trunk{Trunk: Trunk{Username: "u", Password: l.password}, host: &endpoint{host: "10.0.0.1"}}
 		for _, status := range []int{401, 403, 404, 423, 480, 503} {
 			res.StatusCode = status
-			if why := tr.refused(res, "10.0.0.1:5060", &l); !clean(why.reason) || strings.Contains(why.reason, l.password) {
+			if why := tr.refused(res, "10.0.0.1:5060", time.Hour, &l); !clean(why.reason) || strings.Contains(why.reason, l.password) {
 				t.Errorf("%d: %q", status, why.reason)
 			}
 		}

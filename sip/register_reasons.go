@@ -22,9 +22,9 @@ func statusLine(res *sipmsg.Response) string {
 	return strings.TrimSpace(strconv.Itoa(res.StatusCode) + " " + plainText(res.Reason))
 }
 
-// refused explains a final response to REGISTER that is no success. login is
-// what its challenges were answered with.
-func (t *trunk) refused(res *sipmsg.Response, dest string, login *login) *refusal {
+// refused explains a final response to REGISTER that is no success. asked is
+// the time that was asked for, login what its challenges were answered with.
+func (t *trunk) refused(res *sipmsg.Response, dest string, asked time.Duration, login *login) *refusal {
 	where, status := "registrar "+t.where(dest), statusLine(res)
 	r := &refusal{after: retryAfterOf(res)}
 	switch code := res.StatusCode; {
@@ -40,7 +40,7 @@ func (t *trunk) refused(res *sipmsg.Response, dest string, login *login) *refusa
 		r.reason = fmt.Sprintf("%s does not know user %s (%s); check trunks[].username and domain", where, t.Username, status)
 	case code == statusIntervalTooBrief:
 		r.final = true
-		r.reason = fmt.Sprintf("%s finds the registration too short and does not say how long it has to be (%s); raise trunks[].expires", where, status)
+		r.reason = tooBrief(res, where, asked)
 	case code == sipmsg.StatusRequestTimeout || code >= 500 && code < 600:
 		r.next = true
 		r.reason = fmt.Sprintf("%s cannot register anybody now (%s)%s; ask the provider if it lasts", where, status, comeBack(r.after))
@@ -50,11 +50,28 @@ func (t *trunk) refused(res *sipmsg.Response, dest string, login *login) *refusa
 	return r
 }
 
+// tooBrief explains a 423 that asking for a longer time was no answer to.
+func tooBrief(res *sipmsg.Response, where string, asked time.Duration) string {
+	status := statusLine(res)
+	switch least, ok := seconds(header(res, "min-expires")); {
+	case !ok:
+		return fmt.Sprintf("%s finds the registration too short and does not say how long it has to be (%s); raise trunks[].expires", where, status)
+	case least > asked:
+		return fmt.Sprintf("%s finds every registration too short and asks for a longer one each time, now for %s (%s); ask the provider", where, span(least), status)
+	case least == maxExpires:
+		return fmt.Sprintf("%s finds a registration of %s too short (%s), and a longer one is not asked for; ask the provider", where, span(asked), status)
+	default:
+		return fmt.Sprintf("%s finds a registration of %s too short and says that %s would do (%s); ask the provider", where, span(asked), span(least), status)
+	}
+}
+
 // unanswered explains a challenge that could not be answered, or was in vain.
 func (t *trunk) unanswered(res *sipmsg.Response, where string, login *login) string {
 	switch {
 	case login.user == "" || login.password == "":
 		return where + " asks for a password, and none is configured; set trunks[].username and password"
+	case login.oversized(res):
+		return fmt.Sprintf("%s asks for a password with a challenge of more than %d KB (%s), which is not answered; ask the provider", where, maxChallenge>>10, statusLine(res))
 	case !login.answerable(res):
 		return fmt.Sprintf("%s wants a kind of login that is not known here (%s): it is digest with MD5, SHA-256 or SHA-512-256; ask the provider", where, statusLine(res))
 	}
