@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -45,7 +44,7 @@ func (cmd *CallbackCmd) Run(c *CLI) error {
 
 	call, err := server.Callback(ctx, body)
 	if ctx.Err() != nil {
-		return errors.New("interrupted before the server answered; see perezvon calls whether the call is placed")
+		return errors.New("interrupted before the server answered; whether the call is placed is told by: " + program() + " calls")
 	}
 	if err != nil {
 		return err
@@ -56,22 +55,21 @@ func (cmd *CallbackCmd) Run(c *CLI) error {
 	} else {
 		f.tell("Call %s is placed (line %s, number %s).", call.ID, call.Line, call.Number)
 	}
-	if call.State == string(store.StateScheduled) && call.NextAt != nil {
-		f.tell("It waits until %s: the line is closed, or it was ordered for then. %s", date(*call.NextAt), f.leave)
-		f.leave = ""
-	}
 	call, err = f.follow(ctx)
 	var refused *client.Error
 	switch {
 	case errors.As(err, &refused) && refused.Problem.Code == api.CodeScopeMissing:
-		f.tell("This key may not follow it; a key with the scope read or calls may: perezvon call %s", call.ID)
+		if call.NextAt != nil {
+			f.tell("It waits until %s.", moment(*call.NextAt))
+		}
+		f.tell("This key may not follow it; a key with the scope read or calls may: %s call %s", program(), call.ID)
 		if c.JSON {
 			return printJSON(call)
 		}
 		return nil
 	case err != nil:
 		f.out.erase()
-		newConsole(os.Stderr).line(plain, "The call goes on. Hang up with: perezvon hangup %s", call.ID)
+		newConsole(os.Stderr).line(plain, "%s", f.left())
 		if ctx.Err() != nil {
 			return errTold
 		}
@@ -104,108 +102,6 @@ func (cmd *CallbackCmd) body(now time.Time) (api.CallbackBody, error) {
 	}
 	body.NotBefore = at.Format(time.RFC3339)
 	return body, nil
-}
-
-const (
-	pollEvery   = 400 * time.Millisecond
-	outageLimit = time.Minute // a restarting server carries its calls on
-)
-
-// follower shows a call while it runs.
-type follower struct {
-	client *client.Client
-	out    *console
-	quiet  bool // print nothing: the result is for a program
-	call   api.Call
-	leave  string // told when a long wait begins, once; empty: nothing
-
-	shown timeline
-	last  string    // id of the last event seen
-	state string    // in words
-	since time.Time // of the state
-	ended bool
-}
-
-func (f *follower) tell(format string, args ...any) {
-	if !f.quiet {
-		f.out.line(plain, format, args...)
-	}
-}
-
-// follow returns the call when it has ended. With an error it returns what is
-// known of it.
-func (f *follower) follow(ctx context.Context) (api.Call, error) {
-	tick := time.NewTicker(pollEvery)
-	defer tick.Stop()
-	lost := time.Time{} // since when the server does not answer
-	for {
-		err := f.poll(ctx)
-		var unreachable *client.UnreachableError
-		switch {
-		case err == nil && f.ended:
-			return f.call, nil
-		case err == nil:
-			lost = time.Time{}
-		case !errors.As(err, &unreachable):
-			return f.call, err
-		case lost.IsZero():
-			lost = time.Now()
-			f.tell("%s  the server does not answer; waiting for it", clock(lost))
-		case time.Since(lost) > outageLimit:
-			return f.call, err
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return f.call, ctx.Err()
-		}
-	}
-}
-
-// poll reads what is new and, after the last event, the call itself.
-func (f *follower) poll(ctx context.Context) error {
-	events, err := f.client.Events(ctx, f.call.ID, f.last)
-	if err != nil {
-		return err
-	}
-	if !f.quiet {
-		f.shown.print(f.out, events)
-	}
-	over := false
-	for _, e := range events {
-		f.last = e.ID
-		switch e.Type {
-		case store.EventCallState:
-			f.state, _ = f.shown.describe(e)
-			f.since = e.At
-			f.wait(e)
-		case store.EventCallEnded:
-			over = true
-		}
-	}
-	if !over {
-		if f.state != "" && !f.quiet {
-			f.out.progress("          %s … %s", f.state, seconds(time.Since(f.since).Round(time.Second).Milliseconds()))
-		}
-		return nil
-	}
-	call, err := f.client.Call(ctx, f.call.ID)
-	if err != nil {
-		return err
-	}
-	f.call, f.ended = call, true
-	return nil
-}
-
-// wait tells how to leave when a call waits for another try: that may take
-// long.
-func (f *follower) wait(e api.Event) {
-	var d eventData
-	if f.leave == "" || json.Unmarshal(e.Data, &d) != nil || store.State(d.State) != store.StateWaitingRetry {
-		return
-	}
-	f.tell("%s", f.leave)
-	f.leave = ""
 }
 
 // summarize tells how a call ended.

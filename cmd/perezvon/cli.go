@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 
 	"github.com/alecthomas/kong"
 
@@ -60,6 +61,7 @@ func (r *remote) client(c *CLI) (*client.Client, error) {
 		source = "--key"
 	}
 	server.KeyFrom(source)
+	server.StartedWith(program() + " serve")
 	return server, nil
 }
 
@@ -98,3 +100,7 @@ func checkID(id string) error {
 	}
 	return nil
 }
+
+// program is the name that this program was started with, for hints that can
+// be pasted.
+func program() string { return cmp.Or(os.Args[0], "perezvon") }

@@ -63,18 +63,17 @@ const (
 	numberGroup     = "+74950000004"
 )
 
-// actors are a call service whose calls follow a scene. Every look at a
-// call's timeline brings it four events further.
+// actors are a call service whose calls follow a scene, which is over as soon
+// as it has begun.
 type actors struct {
 	mu     sync.Mutex
 	calls  []store.Call             // guarded by mu; newest first
 	scenes map[string][]store.Event // guarded by mu; by id
-	shown  map[string]int           // guarded by mu; by id
 	looks  chan struct{}            // somebody looked at a call that goes on
 }
 
 func newActors() *actors {
-	return &actors{scenes: map[string][]store.Event{}, shown: map[string]int{}, looks: make(chan struct{}, 1)}
+	return &actors{scenes: map[string][]store.Event{}, looks: make(chan struct{}, 1)}
 }
 
 func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
@@ -130,11 +129,19 @@ func (s *actors) Callback(_ context.Context, req call.CallbackRequest) (store.Ca
 		c.State, c.NextAt, c.Request.NotBefore = store.StateScheduled, &req.NotBefore, &req.NotBefore
 	}
 	s.calls = append([]store.Call{c}, s.calls...)
-	s.scenes[id] = scene(id, req.Number)
+	s.scenes[id] = scene(c)
+	if last := s.scenes[id][len(s.scenes[id])-1]; last.Type == store.EventCallEnded {
+		var d eventData
+		if err := json.Unmarshal(last.Data, &d); err != nil {
+			return c, false, err
+		}
+		s.end(&s.calls[0], store.Result(d.Result), d.Code)
+	}
 	return c, false, nil
 }
 
-func scene(id, number string) []store.Event {
+func scene(c store.Call) []store.Event {
+	id, number := c.ID, c.Number
 	var events []store.Event
 	add := func(typ, data string) {
 		events = append(events, store.Event{
@@ -142,6 +149,9 @@ func scene(id, number string) []store.Event {
 		})
 	}
 	add(store.EventCallCreated, `{"kind":"callback","line":"main","number":"`+number+`"}`)
+	if c.NextAt != nil {
+		add(store.EventCallState, `{"state":"scheduled","next_at":"`+c.NextAt.Format(time.RFC3339)+`","text":"it was ordered for then"}`)
+	}
 	add(store.EventCallState, `{"state":"ringing_manager","attempt":1}`)
 	add(store.EventLegDialling, `{"role":"manager","extension":"101"}`)
 	add(store.EventLegRinging, `{"role":"manager","extension":"101"}`)
@@ -226,30 +236,19 @@ func (s *actors) Calls(_ context.Context, f store.Filter) ([]store.Call, string,
 	return out, "", nil
 }
 
-func (s *actors) LastEvent(context.Context) (string, error) { return "", nil }
-func (s *actors) EventsChanged() <-chan struct{}            { return nil } // never
+func (s *actors) LastEvent(context.Context) (string, error) { return "9999", nil } // scenes are over
+func (s *actors) EventsChanged() <-chan struct{}            { return nil }         // never
 
 func (s *actors) Events(_ context.Context, f store.EventFilter) ([]store.Event, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := s.scenes[f.CallID]
-	shown := min(s.shown[f.CallID]+4, len(all))
-	s.shown[f.CallID] = shown
 	var out []store.Event
-	for _, e := range all[:shown] {
-		if e.ID <= f.After {
-			continue
-		}
-		out = append(out, e)
-		if e.Type == store.EventCallEnded {
-			var d eventData
-			if err := json.Unmarshal(e.Data, &d); err != nil {
-				return nil, "", err
-			}
-			s.end(s.find(f.CallID), store.Result(d.Result), d.Code)
+	for _, e := range s.scenes[f.CallID] {
+		if e.ID > f.After {
+			out = append(out, e)
 		}
 	}
-	if c := s.find(f.CallID); c.Number == numberEndless && shown == len(all) {
+	if c := s.find(f.CallID); c != nil && c.Number == numberEndless {
 		select {
 		case s.looks <- struct{}{}:
 		default:

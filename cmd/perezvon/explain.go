@@ -48,7 +48,10 @@ func (s *story) at(t time.Time) string {
 	return fmt.Sprintf("%d:%04.1f", m, sec)
 }
 
-func (s *story) date(t time.Time) string { return t.In(s.zone).Format(time.DateTime) }
+func (s *story) date(t time.Time) string {
+	t = t.In(s.zone)
+	return t.Format(time.DateTime) + " " + zone(t)
+}
 
 // order is what a call.created event says about the request.
 type order struct {
@@ -99,7 +102,7 @@ func (s *story) happened() {
 	}
 	s.line(plain, 0, "")
 	s.line(accent, 0, "What happened, in minutes and seconds since then")
-	t := timeline{clock: s.date}
+	t := timeline{moment: s.date}
 	for _, e := range s.events {
 		if e.Type == store.EventLegDialling || e.Type == store.EventLegRinging {
 			continue

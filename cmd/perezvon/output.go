@@ -114,6 +114,17 @@ func clock(t time.Time) string { return t.Local().Format(time.TimeOnly) }
 // date is a moment with its day.
 func date(t time.Time) string { return t.Local().Format(time.DateTime) }
 
+// moment is a moment with its day and its zone, where it matters which.
+func moment(t time.Time) string { return date(t) + " " + zone(t.Local()) }
+
+// zone is how far the clock of a moment is from UTC.
+func zone(t time.Time) string {
+	if _, offset := t.Zone(); offset == 0 {
+		return "UTC"
+	}
+	return t.Format("-07:00")
+}
+
 // seconds is a duration in milliseconds, for people.
 func seconds(ms int64) string {
 	d := time.Duration(ms) * time.Millisecond

@@ -145,7 +145,7 @@ const elsewhere = "Call completed elsewhere"
 // timeline tells events in words. It remembers the phones of one call.
 type timeline struct {
 	phones map[string]string      // by id of the leg
-	clock  func(time.Time) string // writes moments; nil: clock
+	moment func(time.Time) string // writes times to come; nil: moment
 }
 
 // describe tells an event in words. What is not understood is shown as it is.
@@ -195,18 +195,24 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 
 func (t *timeline) describeState(d *eventData) string {
 	text := stateWords(d.State)
-	if d.Attempt > 1 {
+	write := t.moment
+	if write == nil {
+		write = moment
+	}
+	switch {
+	case d.NextAt != nil && d.State == string(store.StateScheduled):
+		text += " until " + write(*d.NextAt)
+	case d.NextAt != nil && d.State == string(store.StateWaitingRetry):
+		text += fmt.Sprintf(": try %d at %s", d.Attempt+1, write(*d.NextAt))
+	case d.Attempt > 1 && !waits(d.State):
 		text += fmt.Sprintf(" (try %d)", d.Attempt)
 	}
-	waits := d.State == string(store.StateScheduled) || d.State == string(store.StateWaitingRetry)
-	if d.NextAt != nil && waits {
-		write := t.clock
-		if write == nil {
-			write = clock
-		}
-		text += " at " + write(*d.NextAt)
-	}
 	return text + because(d.Text)
+}
+
+// waits reports whether nothing happens in a state for a while.
+func waits(state string) bool {
+	return state == string(store.StateScheduled) || state == string(store.StateWaitingRetry)
 }
 
 func because(reason string) string {

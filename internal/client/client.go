@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -33,6 +34,7 @@ type Client struct {
 	server string // without a slash at the end
 	key    string
 	keyOf  string // where the key came from, for messages
+	serve  string // command that starts a server, for messages
 	http   *http.Client
 	stream *http.Client // the same without a limit of time
 }
@@ -60,6 +62,10 @@ func New(server, key string) (*Client, error) {
 // KeyFrom says where the key came from, such as "--key", for messages about a
 // key that the server does not know. It is called before the first request.
 func (c *Client) KeyFrom(source string) { c.keyOf = source }
+
+// StartedWith says which command starts a server, such as "perezvon serve",
+// for the message that there is none. It is called before the first request.
+func (c *Client) StartedWith(command string) { c.serve = command }
 
 // Close drops idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
@@ -269,7 +275,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	detail := "the server at " + c.server + " cannot be reached: " + err.Error()
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		detail = "no server answers at " + c.server + "; start it with: perezvon serve, or name it with --server or PEREZVON_SERVER"
+		detail = "no server answers at " + c.server + "; start it with: " + cmp.Or(c.serve, "perezvon serve") + ", or name it with --server or PEREZVON_SERVER"
 	case errors.As(err, &dns):
 		detail = "the name " + dns.Name + " in " + c.server + " is not known; is --server right?"
 	case errors.As(err, &cert):

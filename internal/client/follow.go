@@ -34,6 +34,8 @@ type Following struct {
 	// After is the id of the last event already seen. Empty: of a call, its
 	// events from the first on, otherwise those that happen from now on.
 	After string
+	// Connected is told each time that a connection was made; it may be nil.
+	Connected func()
 	// Lost is told why a connection was lost that is now made anew; it may be
 	// nil.
 	Lost func(error)
@@ -125,6 +127,9 @@ func (s *follower) connect(ctx context.Context) (heard bool, err error) {
 			err = fmt.Errorf("what answers at %s has no stream of events; is it an older Perezvon?", s.client.server)
 		}
 		return false, err
+	}
+	if s.Connected != nil {
+		s.Connected()
 	}
 	err = s.read(resp.Body, func() { dead.Reset(silence) })
 	if _, stop := errors.AsType[*stopError](err); !stop {
