@@ -218,10 +218,16 @@ func (d *Dialog) remove() {
 		d.drop()
 	}
 	d.finish()
+	d.mu.Lock()
+	forgotten := d.out == nil
+	d.mu.Unlock()
+	if forgotten { // maybe in between, by one who saw that we were not done
+		d.drop()
+	}
 }
 
 // drop takes the dialog out of the table and its addresses out of the
-// perimeter.
+// perimeter. More than once is as good as once.
 func (d *Dialog) drop() {
 	d.a.calls.remove(d)
 	d.mu.Lock()

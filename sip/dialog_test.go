@@ -255,6 +255,35 @@ func TestUnansweredByeIsBounded(t *testing.T) {
 	})
 }
 
+// deleting is a journal that has something happen while a dialog is deleted.
+type deleting struct {
+	*testJournal
+	then func()
+}
+
+func (j *deleting) DeleteDialog(id string) {
+	j.testJournal.DeleteDialog(id)
+	if j.then != nil {
+		j.then()
+	}
+}
+
+func TestDialogWhoseInviteIsForgottenWhileItEndsIsNotKept(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		j := &deleting{testJournal: &testJournal{recs: map[string]DialogRecord{}}}
+		b := testAgent(t, func(c *Config) { c.Journal = j })
+		d, req := b.answered(Invite{})
+		j.then = d.forgetOutgoing
+		b.carrier.send(b.carrier.inside(req, "BYE", 5))
+		b.carrier.expect("200")
+		<-d.Done()
+		synctest.Wait()
+		if n := b.agent.calls.size(); n != 0 {
+			t.Errorf("%d dialogs left", n)
+		}
+	})
+}
+
 func TestByeRightBehindThe200EndsTheCall(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)

@@ -231,7 +231,7 @@ func TestAnswerThatComesAfterTheConnectionWasLostIsEnded(t *testing.T) {
 		synctest.Wait()
 		p.hangUp()
 		synctest.Wait() // an ACK put into a connection that is ending waits for the next 200
-		p.dial() // RFC 3261 18.2.2: to the Via of the INVITE
+		p.dial()        // RFC 3261 18.2.2: to the Via of the INVITE
 		p.reply(req, "200 OK", "body:"+testSDP)
 		p.wire.use(<-p.wire.accepted) // the Contact is where we listen
 		p.expect("ACK")
