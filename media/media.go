@@ -63,6 +63,9 @@ type Config struct {
 	// Ports is the inclusive range of UDP ports. Each leg takes an even one
 	// for RTP and the odd one above it for RTCP.
 	Ports struct{ First, Last uint16 }
+	// Reserved are the UDP ports of this process, on any of its addresses, that
+	// are no media, such as those of SIP: no sound is sent there.
+	Reserved []uint16
 	// Codecs are offered and accepted, in order of preference; none means
 	// PCMA, then PCMU.
 	Codecs []Codec

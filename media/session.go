@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,18 +174,39 @@ func (s *Session) AcceptAnswer(answer []byte) error {
 }
 
 // choose picks the stream to use. One that names our own port would send our
-// sound back to us. That of another leg of ours is a call to one of our own
-// lines, whose sound the carrier leaves to us.
+// sound back to us, and one that names another port of ours to whatever is
+// there. That of another leg of ours is a call to one of our own lines, whose
+// sound the carrier leaves to us.
 func (s *Session) choose(d *sdp.Description, prefer Codec) (sdp.Stream, error) {
 	stream, err := d.Choose(s.engine.cfg.Codecs, prefer)
 	if err != nil {
 		return stream, err
 	}
-	ip := stream.RTP.Addr()
-	if (ip == s.cfg.Advertise.Unmap() || ip == s.engine.cfg.BindIP.Unmap()) && stream.RTP.Port() == s.port {
-		return stream, fmt.Errorf("%w: %v is our own port, the sound would go in circles", ErrNoAudio, stream.RTP)
+	for _, to := range []netip.AddrPort{stream.RTP, stream.RTCP} {
+		if why := s.circular(to); why != "" {
+			return stream, fmt.Errorf("%w: %v is %s", ErrNoAudio, to, why)
+		}
 	}
 	return stream, nil
+}
+
+// circular says which socket of ours that no sound may go to this is; empty:
+// none.
+func (s *Session) circular(to netip.AddrPort) string {
+	ip, port := to.Addr(), to.Port()
+	if ip.IsUnspecified() || ip != s.cfg.Advertise.Unmap() && ip != s.engine.cfg.BindIP.Unmap() {
+		return ""
+	}
+	ours, used := s.engine.ports.has(port)
+	switch {
+	case port&^1 == s.port:
+		return "our own port, the sound would go in circles"
+	case ours && !used:
+		return "a port of ours that belongs to no call"
+	case slices.Contains(s.engine.cfg.Reserved, port):
+		return "a port of ours that is not for sound"
+	}
+	return ""
 }
 
 // agree puts an agreement in force. s.mu is held.

@@ -143,6 +143,9 @@ func (s *server) openMedia(context.Context) error {
 	at := slices.IndexFunc(s.cfg.SIP.Listen, func(l configs.Listen) bool { return l.Transport == "udp" })
 	cfg := media.Config{BindIP: s.cfg.SIP.Listen[at].Addr.Addr(), Codecs: codecs, Logger: s.log}
 	cfg.Ports.First, cfg.Ports.Last = s.cfg.Media.Ports.First, s.cfg.Media.Ports.Last
+	for _, l := range s.cfg.SIP.Listen {
+		cfg.Reserved = append(cfg.Reserved, l.Addr.Port())
+	}
 	engine, err := media.New(cfg)
 	if err != nil {
 		return fmt.Errorf("media: %w", err)
