@@ -107,7 +107,7 @@ func (cmd *CallbackCmd) body(now time.Time) (api.CallbackBody, error) {
 // summarize tells how a call ended.
 func summarize(out *console, c api.Call) {
 	result := value(c.Result)
-	out.line(resultTone(result), "%s", sentence(resultWords(result)))
+	out.line(resultTone(result), "%s", sentence(outcomeWords(c.Kind, result, value(c.Reason))))
 	if c.TalkMS > 0 {
 		out.line(plain, "Talked %s; the customer's phone rang %s.", seconds(c.TalkMS), seconds(c.RingMS))
 	}

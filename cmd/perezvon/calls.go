@@ -22,7 +22,7 @@ type CallsCmd struct {
 	From   string `placeholder:"TIME" help:"Created at or after this RFC 3339 time or date."`
 	To     string `placeholder:"TIME" help:"Created before this RFC 3339 time or date."`
 	Cursor string `placeholder:"CURSOR" help:"Continue after a page: its next, as --json shows it."`
-	Limit  int    `default:"20" help:"How many, up to 1000 (${default})."`
+	Limit  int    `default:"20" placeholder:"COUNT" help:"How many, up to 1000; 20 without it."`
 	Follow bool   `short:"f" help:"Show calls as they begin, change and end, until Ctrl-C."`
 }
 
@@ -138,14 +138,14 @@ func printCall(out *console, c api.Call) {
 	fact("number", c.Number)
 	fact("manager", who(c.Manager))
 	fact("text", c.Text)
-	fact("created", date(c.CreatedAt))
+	fact("created", moment(c.CreatedAt))
 	state := stateWords(c.State)
 	if c.NextAt != nil {
-		state += ", next try at " + date(*c.NextAt)
+		state += ", next try at " + moment(*c.NextAt)
 	}
 	fact("state", state)
 	if c.Result != nil {
-		out.line(resultTone(*c.Result), "%-10s %s%s", "result", resultWords(*c.Result), ifCode(value(c.Code)))
+		out.line(resultTone(*c.Result), "%-10s %s%s", "result", outcomeWords(c.Kind, *c.Result, value(c.Reason)), ifCode(value(c.Code)))
 	}
 	fact("reason", value(c.Reason))
 	fact("owner", value(c.ReasonOwner))
@@ -199,5 +199,14 @@ func printLegs(out *console, c api.Call) error {
 		return nil
 	}
 	out.line(plain, "")
-	return table(out.w, "TRY ROLE PHONE TRUNK STATE SIP CODEC LOST JITTER REASON", rows, "")
+	if err := table(out.w, "TRY ROLE PHONE TRUNK STATE SIP CODEC LOST JITTER REASON", rows, ""); err != nil {
+		return err
+	}
+	for _, l := range c.Legs {
+		if l.NoAudio {
+			d := eventData{Role: l.Role, Number: l.Number, Extension: l.Extension, Trunk: l.Trunk}
+			out.line(bad, "%s", noSound(d.phone()))
+		}
+	}
+	return nil
 }

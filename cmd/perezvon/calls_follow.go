@@ -84,7 +84,7 @@ func (w *watch) open(ctx context.Context) error {
 }
 
 func (w *watch) know(c *api.Call) *watched {
-	known := &watched{kind: c.Kind, line: c.Line, number: c.Number}
+	known := &watched{kind: c.Kind, line: c.Line, number: c.Number, events: timeline{kind: c.Kind}}
 	w.calls[c.ID] = known
 	return known
 }

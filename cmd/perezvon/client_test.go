@@ -79,10 +79,14 @@ func newActors() *actors {
 func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 	a, err := api.New(api.Options{
 		Config: &configs.Config{
-			Region:     "RU",
-			HTTP:       configs.HTTP{Keys: keys},
-			Trunks:     []configs.Trunk{{Name: "a", Host: "sip.example.net", Transport: "udp", Register: true}, {Name: "b", Host: "192.0.2.1", Transport: "tcp"}, {Name: "c", Host: "192.0.2.2"}},
-			Lines:      []configs.Line{{ID: "main", Number: "+74950000000", Name: "Main office", Trunks: []string{"a", "b"}, Record: true}},
+			Region: "RU",
+			HTTP:   configs.HTTP{Keys: keys},
+			Trunks: []configs.Trunk{{Name: "a", Host: "sip.example.net", Transport: "udp", Register: true}, {Name: "b", Host: "192.0.2.1", Transport: "tcp"}, {Name: "c", Host: "192.0.2.2"}},
+			Lines: []configs.Line{
+				{ID: "main", Number: "+74950000000", Name: "Main office", Trunks: []string{"a", "b"}, Record: true},
+				{ID: "night", Number: "+74950000009", Hours: &configs.Hours{Zone: "UTC", Open: []string{"Mon-Sun 00:00-24:00"}, Holidays: []string{"2021-01-01", "2021-01-02"}}},
+				{ID: "once", Number: "+74950000008", Hours: &configs.Hours{Zone: "UTC", Open: []string{"Mon 09:00-09:01"}, Holidays: everyMonday()}},
+			},
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "irina", Voices: map[string]configs.Voice{"irina": {Engine: "local", Language: "ru"}}},
 		},
@@ -92,6 +96,17 @@ func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 		return nil, err
 	}
 	return httptest.NewServer(a.Handler()), nil
+}
+
+// everyMonday closes the Mondays of the next eight weeks.
+func everyMonday() []string {
+	var dates []string
+	for d := range 56 {
+		if t := time.Now().UTC().AddDate(0, 0, d); t.Weekday() == time.Monday {
+			dates = append(dates, t.Format(time.DateOnly))
+		}
+	}
+	return dates
 }
 
 func (s *actors) Trunks() map[string]api.TrunkState {
@@ -259,7 +274,7 @@ func (s *actors) Events(_ context.Context, f store.EventFilter) ([]store.Event, 
 
 func (s *actors) Status(context.Context) api.Status {
 	return api.Status{
-		StartedAt: time.Now().Add(-90 * time.Minute), Open: map[string]int{"talking": 2, "queued": 1},
+		StartedAt: time.Now().Add(-90 * time.Minute), Open: map[string]int{"talking": 2, "queued": 1, "scheduled": 1, "waiting_retry": 4},
 		Ended: map[string]int{"completed": 7}, Ports: api.Ports{InUse: 4, Total: 1000},
 	}
 }

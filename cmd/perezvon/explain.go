@@ -127,7 +127,7 @@ func (s *story) outcome(a *api.Attempt) string {
 	if a.Result == nil {
 		return ""
 	}
-	return ": " + resultWords(*a.Result) + ifCode(value(a.Code))
+	return ": " + outcomeWords(s.call.Kind, *a.Result, value(a.Reason)) + ifCode(value(a.Code))
 }
 
 func (s *story) legs(attempt int) {
@@ -155,7 +155,7 @@ func (s *story) ending() {
 	if by := value(c.HangupBy); by != "" {
 		s.line(plain, 0, "Hung up    by %s", partyWords(by))
 	}
-	s.line(resultTone(*c.Result), 0, "Result     %s (%s)", resultWords(*c.Result), *c.Result)
+	s.line(resultTone(*c.Result), 0, "Result     %s (%s)", outcomeWords(c.Kind, *c.Result, value(c.Reason)), *c.Result)
 	if reason := value(c.Reason); reason != "" {
 		s.line(plain, 0, "Reason     %s%s", reason, owned(value(c.ReasonOwner)))
 	}

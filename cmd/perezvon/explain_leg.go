@@ -24,6 +24,9 @@ func (s *story) leg(l *api.Leg) {
 	if l.Q850 != nil && *l.Q850 != 0 {
 		s.line(plain, 2, "Q.850 cause %d: %s", *l.Q850, q850Words(*l.Q850))
 	}
+	if l.NoAudio {
+		s.line(bad, 2, "%s", noSound("it"))
+	}
 	if l.AnsweredAt != nil {
 		s.line(plain, 2, "sound: %s", soundWords(l.Quality))
 	}
@@ -35,19 +38,26 @@ func (s *story) fate(l *api.Leg) string {
 	if l.EndedAt != nil {
 		end = *l.EndedAt
 	}
+	so := ""
+	if l.EndedAt == nil {
+		so = " so far"
+	}
 	lasted := func(from, to time.Time) string { return seconds(to.Sub(from).Milliseconds()) }
 	var told string
 	switch {
 	case l.Role == string(store.RoleCaller) && l.AnsweredAt == nil:
-		told = "called us"
+		told = "called us" + refusal(l)
+		if strings.Contains(told, "refused") {
+			return told + "."
+		}
 	case l.Role == string(store.RoleCaller):
-		told = "called us and was up for " + lasted(*l.AnsweredAt, end)
+		told = "called us and was up for " + lasted(*l.AnsweredAt, end) + so
 	case l.AnsweredAt != nil && l.RingAt != nil:
-		told = fmt.Sprintf("rang %s, was answered and was up for %s", lasted(*l.RingAt, *l.AnsweredAt), lasted(*l.AnsweredAt, end))
+		told = fmt.Sprintf("rang %s, was answered and was up for %s", lasted(*l.RingAt, *l.AnsweredAt), lasted(*l.AnsweredAt, end)+so)
 	case l.AnsweredAt != nil:
-		told = "was answered and was up for " + lasted(*l.AnsweredAt, end)
+		told = "was answered and was up for " + lasted(*l.AnsweredAt, end) + so
 	case l.RingAt != nil:
-		told = "rang " + lasted(*l.RingAt, end)
+		told = "rang " + lasted(*l.RingAt, end) + so
 	default:
 		told = "did not ring"
 	}
@@ -57,12 +67,21 @@ func (s *story) fate(l *api.Leg) string {
 	return told + "."
 }
 
+// refusal is how we refused a call that came in; empty where the caller gave up.
+func refusal(l *api.Leg) string {
+	code := value(l.SIPCode)
+	if l.EndedAt == nil || code < 300 || code == 487 {
+		return ""
+	}
+	return "; we refused with " + statusLine(code)
+}
+
 // whyEnded says who ended a leg, and why.
 func whyEnded(l *api.Leg) string {
 	reason, by := endedBy(value(l.Reason))
 	switch {
 	case l.EndedAt == nil && l.State == string(store.LegAnswered):
-		return "it is up"
+		return ""
 	case l.EndedAt == nil:
 		return "it is " + l.State
 	case strings.Contains(reason, elsewhere):
@@ -70,7 +89,12 @@ func whyEnded(l *api.Leg) string {
 	case l.AnsweredAt != nil && by != "" && reason == "hung up":
 		return partyWords(by) + " hung up"
 	case l.AnsweredAt != nil && by == string(store.PartyUs):
-		return "we hung up" + because(reason)
+		if reason == callOver {
+			return "then we hung up"
+		}
+		return "we hung up: " + reason
+	case by != "" && l.AnsweredAt == nil && by != string(store.PartyUs) && by != partyOfRole(l.Role):
+		return "we stopped ringing it: " + partyWords(by) + " " + reason
 	case by != "":
 		return reason + " by " + partyWords(by)
 	}
@@ -156,6 +180,11 @@ func partyOfRole(role string) string {
 		return string(store.PartyCustomer)
 	}
 	return string(store.PartyManager)
+}
+
+// noSound says what to look at where no sound came from a phone.
+func noSound(phone string) string {
+	return "NO SOUND CAME from " + phone + ": check NAT, media.ports in the firewall, and sip.public_ip"
 }
 
 // soundWords tells what was measured, and what was not.

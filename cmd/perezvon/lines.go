@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strings"
+
+	"perezvon/internal/api"
 )
 
 // LinesCmd lists the lines.
@@ -25,9 +28,28 @@ func (cmd *LinesCmd) Run(c *CLI) error {
 	}
 	rows := make([][]string, 0, len(list.Lines))
 	for _, l := range list.Lines {
-		rows = append(rows, []string{l.ID, l.Number, l.Name, strings.Join(l.Trunks, ", "), yes(l.Record)})
+		rows = append(rows, []string{l.ID, l.Number, l.Name, strings.Join(l.Trunks, ", "), yes(l.Record), openWords(&l)})
 	}
-	return table(os.Stdout, "ID NUMBER NAME TRUNKS RECORDED", rows, "There are no lines; add some to the configuration.")
+	return table(os.Stdout, "ID NUMBER NAME TRUNKS RECORDED OPEN", rows, "There are no lines; add some to the configuration.")
+}
+
+// openWords tells whether a line is open, and its hours.
+func openWords(l *api.Line) string {
+	if l.Hours == nil {
+		return "always"
+	}
+	text := "now"
+	switch {
+	case l.OpensAt != nil:
+		text = "from " + moment(*l.OpensAt)
+	case !l.Open:
+		text = "never"
+	}
+	text += " (" + strings.Join(l.Hours.Open, ", ") + " in " + l.Hours.Zone
+	if l.Hours.Holidays > 0 {
+		text += fmt.Sprintf(", but for %d holidays", l.Hours.Holidays)
+	}
+	return text + ")"
 }
 
 // ExtensionsCmd lists the extensions.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/alecthomas/kong"
 
@@ -53,7 +54,7 @@ func run(args []string) int {
 	if cli.given["config"] && cli.Config == "" {
 		return fail(&usageError{errors.New("--config needs the name of a file")})
 	}
-	return fail(cmd.Run(&cli))
+	return failIn(cmd.Selected().Name, cmd.Run(&cli))
 }
 
 // bare answers a command line without a command: wrong usage, and the list of
@@ -71,7 +72,10 @@ func bare(parser *kong.Kong) int {
 }
 
 // fail tells an error and returns the exit status that it means.
-func fail(err error) int {
+func fail(err error) int { return failIn("", err) }
+
+// failIn is fail for an error of a command.
+func failIn(command string, err error) int {
 	var (
 		usage    *usageError
 		parse    *kong.ParseError
@@ -83,9 +87,9 @@ func fail(err error) int {
 	case errors.Is(err, errTold):
 		return exitFailure
 	case errors.As(err, &usage):
-		hint := "perezvon --help"
+		hint := program() + " " + strings.TrimSpace(command+" --help")
 		if errors.As(err, &parse) && parse.Context.Command() != "" {
-			hint = "perezvon " + parse.Context.Selected().Name + " --help"
+			hint = program() + " " + parse.Context.Selected().Name + " --help"
 		}
 		fmt.Fprintf(os.Stderr, "perezvon: %s\nTry: %s\n", printable(err.Error()), hint)
 		return exitUsage

@@ -66,7 +66,7 @@ func (s *server) openStore(ctx context.Context) error {
 	}
 	db, err := sqlite.Open(ctx, filepath.Join(s.cfg.DataDir, "perezvon.db"), sqlite.Options{})
 	if err != nil {
-		return fmt.Errorf("store: %w", err)
+		return err // says that it is the store
 	}
 	s.db = db
 	stop := s.housekeep()

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"perezvon/internal/store"
 )
 
 // StatusCmd shows how the server is.
@@ -37,10 +39,35 @@ func (cmd *StatusCmd) Run(c *CLI) error {
 	}
 	out.line(plain, "version %s, up for %s (since %s)", s.Version,
 		seconds(time.Since(s.StartedAt).Milliseconds()), date(s.StartedAt))
-	out.line(plain, "calls in progress: %s", counts(s.Open))
+	out.line(plain, "calls: %s", openCalls(s.Open))
 	out.line(plain, "calls ended since the start: %s", counts(s.Ended))
 	out.line(plain, "media ports: %d of %d pairs in use", s.Ports.InUse, s.Ports.Total)
 	return nil
+}
+
+// openCalls tells calls that somebody is in from those that wait for a time.
+func openCalls(open map[string]int) string {
+	open = maps.Clone(open)
+	scheduled, again := open[string(store.StateScheduled)], open[string(store.StateWaitingRetry)]
+	delete(open, string(store.StateScheduled))
+	delete(open, string(store.StateWaitingRetry))
+	text := counts(open)
+	if text == "none" {
+		text = "0"
+	}
+	number, states, _ := strings.Cut(text, " ")
+	text = strings.TrimSpace(number + " in progress " + states)
+	var parts []string
+	if scheduled > 0 {
+		parts = append(parts, fmt.Sprintf("%d scheduled", scheduled))
+	}
+	if again > 0 {
+		parts = append(parts, fmt.Sprintf("%d for another try", again))
+	}
+	if len(parts) > 0 {
+		text += fmt.Sprintf(", %d waiting: %s", scheduled+again, strings.Join(parts, ", "))
+	}
+	return text
 }
 
 // counts is a sum and what it is made of: "3 (2 talking, 1 queued)".

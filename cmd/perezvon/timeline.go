@@ -89,6 +89,30 @@ func resultWords(result string) string {
 	}
 }
 
+// outcomeWords is resultWords where the kind of the call and the reason say
+// more.
+func outcomeWords(kind, result, reason string) string {
+	switch {
+	case result == string(store.ResultAbandoned) && kind == string(store.KindCallback):
+		return "abandoned: the customer hung up while holding"
+	case result == string(store.ResultMissed) && strings.HasPrefix(reason, "603 "):
+		return "missed: declined"
+	}
+	return resultWords(result)
+}
+
+// withReason adds a reason to the words of a result, without those that stand
+// in both.
+func withReason(words, reason string) string {
+	_, second, _ := strings.Cut(words, ": ")
+	for _, same := range []string{words, second} {
+		if rest, ok := strings.CutPrefix(reason, same); ok && same != "" {
+			reason = strings.TrimLeft(rest, ";:, ")
+		}
+	}
+	return words + because(reason)
+}
+
 // resultTone is whether a result is good or bad.
 func resultTone(result string) tone {
 	switch store.Result(result) {
@@ -139,11 +163,38 @@ func (d *eventData) phone() string {
 	return "the phone " + name
 }
 
+// done tells how a phone's part ended, and by whom.
+func (d *eventData) done() string {
+	reason, by := endedBy(d.Reason)
+	answered := d.AnsweredAt != nil
+	switch {
+	case strings.Contains(d.Reason, elsewhere):
+		return d.phone() + " is done: another phone took the call"
+	case by == string(store.PartyUs) && answered && reason == callOver:
+		return "we hung up " + d.phone() + ", for the call was over"
+	case by == string(store.PartyUs) && answered:
+		return "we hung up " + d.phone() + ": " + reason
+	case by == string(store.PartyUs) || by == "" && reason == "":
+		return d.phone() + " is done" + because(reason) + ifSIP(d.SIPCode)
+	case by != "" && !answered && by != partyOfRole(d.Role):
+		return "we stopped ringing " + d.phone() + ": " + partyWords(by) + " " + reason
+	case by != "":
+		return d.phone() + ": " + reason + " by " + partyWords(by)
+	case strings.HasPrefix(reason, fmt.Sprint(d.SIPCode)+" "):
+		return d.phone() + " is done: " + reason
+	}
+	return d.phone() + " is done: " + reason + ifSIP(d.SIPCode)
+}
+
+// callOver is the reason of our BYE to whoever is left of a call.
+const callOver = "the call is over"
+
 // elsewhere is in the reason of a leg whose group another phone won.
 const elsewhere = "Call completed elsewhere"
 
 // timeline tells events in words. It remembers the phones of one call.
 type timeline struct {
+	kind   string                 // of the call, once it is known
 	phones map[string]string      // by id of the leg
 	moment func(time.Time) string // writes times to come; nil: moment
 }
@@ -162,6 +213,7 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	}
 	switch e.Type {
 	case store.EventCallCreated:
+		t.kind = d.Kind
 		if d.Kind == string(store.KindInbound) {
 			return "came in", plain
 		}
@@ -169,7 +221,7 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	case store.EventCallState:
 		return t.describeState(&d), accent
 	case store.EventCallEnded:
-		return "ended: " + resultWords(d.Result) + because(d.Reason) + ifCode(d.Code), resultTone(d.Result)
+		return "ended: " + withReason(outcomeWords(t.kind, d.Result, d.Reason), d.Reason) + ifCode(d.Code), resultTone(d.Result)
 	case store.EventLegDialling:
 		return "  dialling " + d.phone(), faint
 	case store.EventLegRinging:
@@ -177,10 +229,7 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	case store.EventLegAnswered:
 		return "  " + d.phone() + " is answered", faint
 	case store.EventLegEnded:
-		if strings.Contains(d.Reason, elsewhere) {
-			return "  " + d.phone() + " is done: another phone took the call", faint
-		}
-		return "  " + d.phone() + " is done" + because(d.Reason) + ifSIP(d.SIPCode), faint
+		return "  " + d.done(), faint
 	case store.EventDecision:
 		return "  " + cmp.Or(d.Text, "a decision"), faint
 	case store.EventMediaQuality:
@@ -215,9 +264,13 @@ func waits(state string) bool {
 	return state == string(store.StateScheduled) || state == string(store.StateWaitingRetry)
 }
 
+// because adds a reason in parentheses, unless it has some itself.
 func because(reason string) string {
-	if reason == "" {
+	switch {
+	case reason == "":
 		return ""
+	case strings.Contains(reason, "("):
+		return "; " + reason
 	}
 	return " (" + reason + ")"
 }

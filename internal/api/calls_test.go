@@ -42,7 +42,7 @@ func TestCallShowsEverythingThatIsKnown(t *testing.T) {
 		"attempts":[{"n":1,"started_at":"2027-01-11T09:30:01+03:00","ended_at":"2027-01-11T09:30:40+03:00","result":"completed","code":"200","reason":null,"reason_owner":null}],
 		"legs":[{"id":"1","attempt":1,"role":"manager","extension":"101","state":"ended","sip_code":200,"q850":null,"reason":null,
 			"started_at":"2027-01-11T09:30:01+03:00","ring_at":"2027-01-11T09:30:02+03:00","answered_at":"2027-01-11T09:30:03+03:00","ended_at":"2027-01-11T09:30:40+03:00",
-			"quality":{"codec":"PCMA","packets_in":1500,"packets_out":1498,"lost":0,"jitter_ms":null,"round_trip_ms":null}}],
+			"no_audio":false,"quality":{"codec":"PCMA","packets_in":1500,"packets_out":1498,"lost":0,"jitter_ms":null,"round_trip_ms":null}}],
 		"recording":{"url":"/api/v1/calls/0199a1b2c3d47e5f8091a2b3c4d5e6f7/recording","file":"2027-01-11/x.wav","duration_ms":30000,"bytes":480060}}`
 	var gotJSON, wantJSON any
 	if err := errors.Join(json.Unmarshal([]byte(got.body), &gotJSON), json.Unmarshal([]byte(want), &wantJSON)); err != nil {

@@ -6,9 +6,12 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"perezvon/configs"
+	"perezvon/internal/route"
 	"perezvon/internal/store"
 )
 
@@ -19,6 +22,17 @@ type Line struct {
 	Number string   `json:"number" example:"+74950000000"`
 	Trunks []string `json:"trunks" nullable:"false" example:"provider"`
 	Record bool     `json:"record" doc:"Calls are recorded" example:"true"`
+
+	Hours   *Hours     `json:"hours,omitempty" doc:"When it is open; left out where it always is"`
+	Open    bool       `json:"open" doc:"It is open now" example:"true"`
+	OpensAt *time.Time `json:"opens_at" doc:"When a closed line opens next; null where it is open, or never opens"`
+}
+
+// Hours are the working hours of a line.
+type Hours struct {
+	Zone     string   `json:"zone" example:"Europe/Moscow"`
+	Open     []string `json:"open" nullable:"false" example:"Mon-Fri 09:00-18:00"`
+	Holidays int      `json:"holidays" doc:"On how many dates it is closed" example:"2"`
 }
 
 // Extension is an internal phone.
@@ -80,15 +94,28 @@ func directory(tag, id, path, summary, description string, alsoFor ...string) hu
 
 func (a *API) listLines(ctx context.Context, _ *noInput) (*linesOutput, error) {
 	who := clientOf(ctx)
-	out := LineList{Lines: []Line{}}
+	out, now := LineList{Lines: []Line{}}, time.Now()
 	for _, l := range a.Config.Lines {
 		if who.sees(l.ID) {
-			out.Lines = append(out.Lines, Line{
-				ID: l.ID, Name: l.Name, Number: l.Number, Trunks: append([]string{}, l.Trunks...), Record: l.Record,
-			})
+			out.Lines = append(out.Lines, a.line(&l, now))
 		}
 	}
 	return &linesOutput{out}, nil
+}
+
+// line tells of a line and whether it is open.
+func (a *API) line(l *configs.Line, now time.Time) Line {
+	out := Line{
+		ID: l.ID, Name: l.Name, Number: l.Number, Trunks: append([]string{}, l.Trunks...), Record: l.Record,
+		Open: route.Open(l.Hours, now),
+	}
+	if h := l.Hours; h != nil {
+		out.Hours = &Hours{Zone: h.Zone, Open: append([]string{}, h.Open...), Holidays: len(h.Holidays)}
+	}
+	if opens, ok := route.NextOpening(l.Hours, now); ok && !out.Open {
+		out.OpensAt = new(a.view().time(opens))
+	}
+	return out
 }
 
 func (a *API) listExtensions(context.Context, *noInput) (*extensionsOutput, error) {

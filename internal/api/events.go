@@ -262,7 +262,7 @@ func (a *API) eventProblem(ctx context.Context, op, field string, err error) *Pr
 	case errors.Is(err, store.ErrBadCursor):
 		return badCursor(field)
 	case errors.Is(err, errAhead):
-		return newProblem(http.StatusUnprocessableEntity, CodeInvalidRequest, "one field is wrong",
+		return newProblem(http.StatusUnprocessableEntity, CodeInvalidRequest, field+" is wrong",
 			FieldError{field, "is newer than the newest event: it is from another store, or from before this one was restored; leave it out to begin anew"})
 	}
 	return a.problemOf(ctx, op, err)

@@ -127,7 +127,7 @@ func callNotFound(id string) *Problem {
 }
 
 func badCursor(field string) *Problem {
-	return newProblem(http.StatusUnprocessableEntity, CodeInvalidRequest, "one field is wrong",
+	return newProblem(http.StatusUnprocessableEntity, CodeInvalidRequest, field+": is not from an earlier answer; leave it out to start from the beginning",
 		FieldError{field, "is not from an earlier answer; leave it out to start from the beginning"})
 }
 

@@ -80,7 +80,7 @@ func TestStatusSaysWhatStateTheServerIsIn(t *testing.T) {
 func TestListsOfTheConfiguration(t *testing.T) {
 	f := newFixture(t, nil)
 	for path, want := range map[string]string{
-		"lines":      `{"lines":[{"id":"main","name":"Main","number":"+74950000000","trunks":["provider"],"record":true},{"id":"other","number":"+74950000009","trunks":[],"record":false}]}`,
+		"lines":      `{"lines":[{"id":"main","name":"Main","number":"+74950000000","trunks":["provider"],"record":true,"open":true,"opens_at":null},{"id":"other","number":"+74950000009","trunks":[],"record":false,"open":true,"opens_at":null}]}`,
 		"extensions": `{"extensions":[{"number":"101","name":"Anna","contact":"sip:101@127.0.0.1:5091"}]}`,
 		"voices":     `{"voices":[{"id":"a","engine":"local","default":false},{"id":"b","name":"B","language":"ru","engine":"local","default":true}]}`,
 	} {

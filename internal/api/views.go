@@ -74,6 +74,7 @@ type Leg struct {
 	RingAt     *time.Time `json:"ring_at"`
 	AnsweredAt *time.Time `json:"answered_at"`
 	EndedAt    *time.Time `json:"ended_at"`
+	NoAudio    bool       `json:"no_audio" doc:"No sound came from it for 5 s after the answer" example:"false"`
 	Quality    *Quality   `json:"quality,omitempty" doc:"What was measured on the sound; null where it could not be"`
 }
 
@@ -177,7 +178,7 @@ func (v viewer) leg(l store.Leg) Leg {
 		ID: l.ID, Attempt: l.Attempt, Role: string(l.Role), Number: l.Number, Trunk: l.Trunk, Extension: l.Extension,
 		State: string(l.State), SIPCode: intOrNull(l.SIPCode), Q850: intOrNull(l.Q850), Reason: orNull(l.Reason),
 		StartedAt: v.time(l.StartedAt), RingAt: v.timeOrNull(l.RingAt), AnsweredAt: v.timeOrNull(l.AnsweredAt),
-		EndedAt: v.timeOrNull(l.EndedAt), Quality: (*Quality)(l.Quality),
+		EndedAt: v.timeOrNull(l.EndedAt), NoAudio: l.NoAudio, Quality: (*Quality)(l.Quality),
 	}
 }
 
