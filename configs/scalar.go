@@ -53,6 +53,9 @@ func (d *decoder) leaf(n *yaml.Node, text string, v reflect.Value, path string, 
 		return
 	}
 	value, err := t.parse(d, text)
+	if unit, ok := errors.AsType[*unitError](err); ok {
+		err = unit.within(tags)
+	}
 	if err == nil {
 		err = checkTags(value, tags)
 	}
@@ -143,7 +146,7 @@ func parseDuration(s string) (time.Duration, error) {
 		return v, nil
 	}
 	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
-		return 0, fmt.Errorf("a duration needs a unit: write %ds, %dm or %dh", n, n, n)
+		return 0, &unitError{n}
 	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 10000 {
@@ -151,6 +154,35 @@ func parseDuration(s string) (time.Duration, error) {
 		}
 	}
 	return 0, fmt.Errorf("expected a duration such as 25s, 30m or 1h30m, found %s", show(s))
+}
+
+// unitError is a duration without a unit.
+type unitError struct{ n int }
+
+func (e *unitError) Error() string { return e.advice([]string{"s", "m", "h"}) }
+
+func (e *unitError) advice(units []string) string {
+	words := make([]string, 0, len(units))
+	for _, unit := range units {
+		words = append(words, strconv.Itoa(e.n)+unit)
+	}
+	if len(words) == 0 {
+		return "a duration needs a unit, such as 25s or 30m"
+	}
+	last := len(words) - 1
+	return "a duration needs a unit: write " + strings.Join(append(words[:max(last-1, 0)], strings.Join(words[max(last-1, 0):], " or ")), ", ")
+}
+
+// within advises units that the range of the field allows.
+func (e *unitError) within(tags reflect.StructTag) error {
+	var units []string
+	for _, unit := range []string{"s", "m", "h"} {
+		d, err := parseDuration(strconv.Itoa(e.n) + unit)
+		if err == nil && checkTags(d, tags) == nil {
+			units = append(units, unit)
+		}
+	}
+	return errors.New(e.advice(units))
 }
 
 // shortDuration writes a duration as a person would: 30m, not 30m0s.

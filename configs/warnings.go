@@ -18,7 +18,7 @@ func (c *Config) Warnings() []string {
 	var w []string
 	add := func(format string, args ...any) { w = append(w, fmt.Sprintf(format, args...)) }
 	for i := range c.HTTP.Keys {
-		if k := &c.HTTP.Keys[i]; len(k.Key.Reveal()) < shortKey {
+		if k := &c.HTTP.Keys[i]; len(k.Key.Reveal()) < shortKey && !variable.MatchString(k.Key.Reveal()) {
 			add("http.keys[%d].key: the key of %s has fewer than %d characters and can be guessed", i, k.Name, shortKey)
 		}
 		c.HTTP.Keys[i].Key.warn(fmt.Sprintf("http.keys[%d].key", i), add)

@@ -75,7 +75,7 @@ func TestSecretsThatNameAVariableAreWarnedOf(t *testing.T) {
 	const text = `
 http:
   keys:
-    - {name: a, key: "${SITE_KEY_OF_PEREZVON}", scopes: [callback]}
+    - {name: a, key: "$SITE_KEY", scopes: [callback]}
     - {name: b, key: "env:PEREZVON_TEST_KEY", scopes: [callback]}
     - {name: c, key: "$2y$10$not-a-variable", scopes: [callback]}
 trunks:

@@ -89,5 +89,5 @@ func (t *trunk) silence(f *Failure, method sipmsg.RequestMethod) string {
 	if f.Kind == NoResponse {
 		return fmt.Sprintf("%s does not answer %s%s; check the network, the firewall and %s", where, method, f.within(), t.hop().setting)
 	}
-	return fmt.Sprintf("cannot send %s to %s%s; check the network and %s", method, where, because(innermost(f.Err)), t.hop().setting)
+	return fmt.Sprintf("we cannot send %s to %s%s; check the network and %s", method, where, because(innermost(f.Err)), t.hop().setting)
 }

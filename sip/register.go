@@ -269,7 +269,11 @@ func (r *registration) send(ctx context.Context, dest netip.AddrPort, expires ti
 		return res, own, nil
 	}
 	r.loose = r.loose || f.Kind == Cancelled
-	return nil, own, &refusal{next: true, reason: "registrar " + r.t.silence(f, sipmsg.REGISTER)}
+	reason := r.t.silence(f, sipmsg.REGISTER)
+	if f.Kind == NoResponse { // its doing; whatever else it is, is ours
+		reason = "registrar " + reason
+	}
+	return nil, own, &refusal{next: true, reason: reason}
 }
 
 // remove takes our own Contact back, no other's, if there is one.

@@ -67,7 +67,7 @@ func tryTrunks(ctx context.Context, cfg *configs.Config) []try {
 	}
 	err := listenSIP(ctx, cfg.SIP.Listen, &c)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return failed(fmt.Errorf("%w; if that is the server, it knows how its trunks are: perezvon trunks", err))
+		return failed(fmt.Errorf("the SIP port is used, probably by the running server; ask it how its trunks are with: %s trunks (%w)", program(), err))
 	}
 	if err != nil {
 		return failed(err)
