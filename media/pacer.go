@@ -10,7 +10,7 @@ import (
 // turn.
 const (
 	wheelSlots = 64
-	spread     = 20  // slots among which a new player is put
+	spread     = 2   // slots among which a new player is put: who answers hears the first packet at once
 	catchUp    = 100 // ms of lateness made up for; five packets of 20 ms
 )
 
