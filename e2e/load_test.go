@@ -69,7 +69,10 @@ func TestLoadLeavesTheServerAsItWas(t *testing.T) {
 	t.Logf("after the first half, %s: %s", lasts/2, first)
 	t.Logf("after the second half: %s", second)
 	t.Logf("%d callbacks ended: %s", l.calls, tally(l.outcomes))
-	if second.goroutines > first.goroutines || second.files > first.files || second.ports != 0 {
+	// What one call in ten left behind would be seen; a connection of a client
+	// or a thing of the runtime's that happens to be there counts for nothing.
+	few := max(3, l.calls/20)
+	if second.goroutines > first.goroutines+few || second.files > first.files+few || second.ports != 0 {
 		t.Errorf("after the load the server holds %s; it held %s", second, first)
 	}
 	if more := second.resident - first.resident; more > loadMemory {
