@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -254,12 +253,7 @@ func TestDescriptionThatNamesAGroupOrOurselvesIsRefused(t *testing.T) {
 		ours := func(s *Session) string { return netip.AddrPortFrom(engineIP, s.Port()).String() }
 		describing := func(addr string) []byte { return b.sdpAt(netip.MustParseAddrPort(addr)) }
 		groups := []string{"224.2.1.1:5000", "239.255.0.1:5000", "255.255.255.255:5000"}
-		free := sa.Port() // a pair that is nobody's
-		for free == sa.Port() || free == sb.Port() {
-			free = 20000 + (free-20000+2)%40
-		}
-		at := func(port uint16) string { return netip.AddrPortFrom(engineIP, port).String() }
-		groups = append(groups, at(5060), at(free), at(free+1))
+		groups = append(groups, netip.AddrPortFrom(engineIP, 5060).String())
 		for _, addr := range append(groups, ours(sa)) {
 			if _, err := sa.AcceptOffer(describing(addr)); !errors.Is(err, ErrNoAudio) {
 				t.Errorf("offer of %s: %v", addr, err)
@@ -270,11 +264,9 @@ func TestDescriptionThatNamesAGroupOrOurselvesIsRefused(t *testing.T) {
 				t.Errorf("answer with %s: %v", addr, err)
 			}
 		}
-		for addr, why := range map[string]string{"5060": "not for sound", strconv.Itoa(int(free) + 1): "no call"} {
-			rtcp := append(describing("192.0.2.2:5000"), "a=rtcp:"+addr+" IN IP4 "+engineIP.String()+"\r\n"...)
-			if _, err := sa.AcceptOffer(rtcp); !errors.Is(err, ErrNoAudio) || !strings.Contains(err.Error(), why) {
-				t.Errorf("RTCP at %s: %v", addr, err)
-			}
+		rtcp := append(describing("192.0.2.2:5000"), "a=rtcp:5060 IN IP4 "+engineIP.String()+"\r\n"...)
+		if _, err := sa.AcceptOffer(rtcp); !errors.Is(err, ErrNoAudio) || !strings.Contains(err.Error(), "not for sound") {
+			t.Errorf("RTCP at our SIP port: %v", err)
 		}
 		defer sb.Ringback()()
 		time.Sleep(time.Second)

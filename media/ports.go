@@ -95,18 +95,6 @@ func (p *ports) reserve() (uint16, bool) {
 	return 0, false
 }
 
-// has reports whether a port is one of the range, and whether its pair is in
-// use.
-func (p *ports) has(port uint16) (ours, used bool) {
-	i := (int(port) - int(p.first)) / 2
-	if port < p.first || i >= p.total {
-		return false, false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return true, p.taken[i]
-}
-
 // free makes a pair available again. noisy is who still sends to it.
 func (p *ports) free(port uint16, noisy netip.AddrPort) {
 	p.mu.Lock()

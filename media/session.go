@@ -174,9 +174,10 @@ func (s *Session) AcceptAnswer(answer []byte) error {
 }
 
 // choose picks the stream to use. One that names our own port would send our
-// sound back to us, and one that names another port of ours to whatever is
-// there. That of another leg of ours is a call to one of our own lines, whose
-// sound the carrier leaves to us.
+// sound back to us, and one that names a port of ours for other things to
+// those. That of another leg of ours is a call to one of our own lines, whose
+// sound the carrier leaves to us; and a port of the media range that we do not
+// use may be another program's on this machine.
 func (s *Session) choose(d *sdp.Description, prefer Codec) (sdp.Stream, error) {
 	stream, err := d.Choose(s.engine.cfg.Codecs, prefer)
 	if err != nil {
@@ -197,12 +198,9 @@ func (s *Session) circular(to netip.AddrPort) string {
 	if ip.IsUnspecified() || ip != s.cfg.Advertise.Unmap() && ip != s.engine.cfg.BindIP.Unmap() {
 		return ""
 	}
-	ours, used := s.engine.ports.has(port)
 	switch {
 	case port&^1 == s.port:
 		return "our own port, the sound would go in circles"
-	case ours && !used:
-		return "a port of ours that belongs to no call"
 	case slices.Contains(s.engine.cfg.Reserved, port):
 		return "a port of ours that is not for sound"
 	}
