@@ -37,6 +37,22 @@ type drainer interface {
 	drain(scratch *sync.Pool, handle func(b []byte, from netip.AddrPort)) error
 }
 
+// keeper is a Conn that keeps what comes until somebody looks, with the time at
+// which it came. What is in no hurry needs no goroutine that waits for it.
+type keeper interface {
+	// keep begins to note the times. Without it, or when it fails, the ages are
+	// not known and collect must not be used.
+	keep() error
+	// collect hands on what has come, at most burst packets, and how long ago,
+	// in buffers that are handle's only for the call. It never waits. handle
+	// must not close the socket. scratch is that of drainer.
+	collect(scratch *sync.Pool, handle func(b []byte, from netip.AddrPort, age time.Duration))
+}
+
+// burst is how many packets are read before the socket's state is looked at
+// again, so that a flood cannot keep Close waiting.
+const burst = 64
+
 // reader drains any Conn packet by packet.
 type reader struct {
 	conn Conn

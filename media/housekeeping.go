@@ -46,6 +46,7 @@ func (e *Engine) all(into []*Session) []*Session {
 }
 
 func (e *Engine) look(s *Session, now time.Duration) {
+	s.collectRTCP(now)
 	if s.closed.Load() {
 		if s.rested(now) {
 			e.release(s)

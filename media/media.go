@@ -212,6 +212,9 @@ func (e *Engine) Open(ctx context.Context, cfg SessionConfig) (*Session, error) 
 		return nil, fmt.Errorf("open media session: %w", err)
 	}
 	s := newSession(e, cfg, lease)
+	if k, ok := lease.rtcp.(keeper); ok && k.keep() == nil {
+		s.kept = k
+	}
 	e.mu.Lock()
 	if e.closed {
 		e.mu.Unlock()
@@ -221,7 +224,9 @@ func (e *Engine) Open(ctx context.Context, cfg SessionConfig) (*Session, error) 
 	}
 	e.sessions[s] = struct{}{}
 	e.wg.Go(s.receiveRTP)
-	e.wg.Go(s.receiveRTCP)
+	if s.kept == nil {
+		e.wg.Go(s.receiveRTCP)
+	}
 	e.mu.Unlock()
 	select {
 	case e.wake <- struct{}{}:

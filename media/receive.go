@@ -21,6 +21,28 @@ func (s *Session) receiveRTCP() {
 	s.read(s.rtcp, s.handleRTCP)
 }
 
+// collectEvery is how often kept reports are fetched. They come every few
+// seconds and carry their times, so that nobody need wait for them.
+const collectEvery = time.Second
+
+// collectRTCP fetches the reports that have come, if it is time.
+func (s *Session) collectRTCP(now time.Duration) {
+	if s.kept == nil || now < s.collectAt {
+		return
+	}
+	s.collectAt = now + collectEvery
+	s.kept.collect(&s.engine.scratch, func(b []byte, from netip.AddrPort, age time.Duration) {
+		s.handleRTCP(b, unmapped(from), s.engine.now()-age)
+	})
+}
+
+func unmapped(a netip.AddrPort) netip.AddrPort {
+	if a.Addr().Is4In6() {
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
+	}
+	return a
+}
+
 // read passes every packet on until the socket is closed. Errors are passing:
 // a connected socket reports the ICMP messages of its peer that way.
 func (s *Session) read(c Conn, handle func(b []byte, from netip.AddrPort, now time.Duration)) {
@@ -31,10 +53,7 @@ func (s *Session) read(c Conn, handle func(b []byte, from netip.AddrPort, now ti
 	failures := 0
 	take := func(b []byte, from netip.AddrPort) {
 		failures = 0
-		if from.Addr().Is4In6() {
-			from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-		}
-		handle(b, from, s.engine.now())
+		handle(b, unmapped(from), s.engine.now())
 	}
 	for {
 		err := d.drain(&s.engine.scratch, take)

@@ -20,6 +20,9 @@ type Session struct {
 	port   uint16
 	rtp    Conn
 	rtcp   Conn
+	kept   keeper // the rtcp socket, where nobody waits for its packets; nil: a goroutine does
+
+	collectAt time.Duration // used by housekeeping alone; when kept is looked at next
 
 	tx     sender
 	rx     reception

@@ -19,16 +19,15 @@ import (
 // reference to it, so Close waits for them and its number cannot become
 // another file's meanwhile.
 
-// burst is how many packets are read before the socket's state is looked at
-// again, so that a flood cannot keep Close waiting.
-const burst = 64
-
-// incoming is what recvfrom(2) fills. It is needed only while packets are
-// being read, so all sockets share a few.
+// incoming is what recvfrom(2) and recvmsg(2) fill. It is needed only while
+// packets are being read, so all sockets share a few.
 type incoming struct {
 	from    unix.RawSockaddrInet6 // has room for either family
 	fromLen uint32
 	buf     [maxPacket]byte
+	header  unix.Msghdr
+	part    unix.Iovec
+	control [64]byte
 }
 
 // drain implements drainer. In the ordinary it returns only when the socket
