@@ -158,7 +158,10 @@ func (r *registration) round(ctx context.Context) time.Duration {
 
 func (r *registration) succeeded(held time.Duration) time.Duration {
 	now := time.Now()
-	if r.fails > 0 && !r.bound.IsZero() {
+	switch {
+	case r.bound.IsZero():
+		r.a.log.Info("sip: trunk is registered", "trunk", r.t.Name, "address", r.dest, "for", held)
+	case r.fails > 0:
 		r.a.log.Info("sip: registration refreshed again", "trunk", r.t.Name, "tries", r.fails+1)
 	}
 	r.a.registered.Add(1)
