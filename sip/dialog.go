@@ -31,6 +31,7 @@ type Dialog struct {
 	media     Negotiator                            // guarded by mu
 	onInfo    func(contentType string, body []byte) // guarded by mu
 	onEnd     func(Ended)                           // guarded by mu; nil: nobody asks
+	onRefer   func(*Refer) bool                     // guarded by mu; nil: refused
 	out       *outgoing                             // guarded by mu; nil once no response to our INVITE can come
 	in        *Incoming                             // guarded by mu; nil once the INVITE has its final response
 	pending   *acking                               // guarded by mu; our 2xx that waits for its ACK
@@ -244,7 +245,7 @@ func (d *Dialog) drop() {
 func (d *Dialog) finish() {
 	d.last.Do(func() {
 		d.mu.Lock()
-		d.media, d.onInfo, d.onEnd, d.cancelCtx = noMedia{}, nil, nil, nil
+		d.media, d.onInfo, d.onEnd, d.onRefer, d.cancelCtx = noMedia{}, nil, nil, nil, nil
 		d.mu.Unlock()
 		d.a.journal.DeleteDialog(d.id)
 		close(d.gone)

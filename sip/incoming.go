@@ -370,11 +370,19 @@ func (in *Incoming) RejectRetry(status int, phrase string, after time.Duration, 
 	return nil
 }
 
-// Phrase is the usual reason phrase of a refusal (RFC 3261 21).
+// Phrase is the usual reason phrase of a status (RFC 3261 21).
 func Phrase(status int) string {
 	switch status {
+	case 100:
+		return "Trying"
+	case 180:
+		return "Ringing"
+	case 200:
+		return "OK"
 	case 302:
 		return "Moved Temporarily"
+	case 400:
+		return "Bad Request"
 	case 403:
 		return "Forbidden"
 	case 404:

@@ -12,7 +12,7 @@ import (
 	sipmsg "github.com/emiago/sipgo/sip"
 )
 
-const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+const allowed = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE, REFER"
 
 // request builds a new request of a dialog, or of an INVITE that has none yet.
 // Every transaction gets a request of its own: the library takes a request

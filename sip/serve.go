@@ -121,6 +121,8 @@ func (d *Dialog) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 		d.serveReinvite(req, tx)
 	case sipmsg.UPDATE:
 		d.serveUpdate(req, tx)
+	case sipmsg.REFER:
+		d.serveRefer(req, tx)
 	case sipmsg.INFO:
 		d.a.respond(req, tx, sipmsg.StatusOK, "OK")
 		d.mu.Lock()

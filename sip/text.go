@@ -102,6 +102,11 @@ func escapeUser(s string) string {
 // percent-encoding is undone.
 func userOf(s string) string {
 	s, _, _ = strings.Cut(s, ";")
+	return unescapePercent(s)
+}
+
+// unescapePercent undoes percent-encoding; the result is plain text.
+func unescapePercent(s string) string {
 	if strings.IndexByte(s, '%') < 0 {
 		return plainText(s)
 	}
