@@ -98,6 +98,12 @@ func New(cfg Config) (*Agent, error) {
 	for _, c := range cfg.Listen {
 		l := newListener(c, peers.allows, a.stranger)
 		l.expected = a.expected
+		if cfg.OnMessage != nil {
+			l.seen = func(m Message) {
+				m.Transport, m.Local = transportUDP, l.local
+				a.seen(m)
+			}
+		}
 		a.listeners = append(a.listeners, l)
 	}
 	quiet := slog.New(newQuietHandler(cfg.Logger.Handler()))

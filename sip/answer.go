@@ -43,6 +43,7 @@ func (in *Incoming) Answer(ctx context.Context, n Negotiator, ref DialogRef) (*D
 		return nil, &Failure{Kind: BadMedia, Err: err}
 	}
 	rec := in.d.update(func(r *DialogRecord) { r.Ref = ref })
+	in.Bind(ref)
 	rec.State, rec.Vias = StateConfirmed, nil
 	if err := in.a.journal.SaveDialog(rec)(ctx); err != nil {
 		_ = in.Reject(sipmsg.StatusInternalServerError, "") // the error below says more

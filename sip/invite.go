@@ -191,6 +191,7 @@ func (a *Agent) newOutgoing(p *plan, dest netip.AddrPort, offer []byte) *outgoin
 	if p.inv.Asserted != "" {
 		o.asserted = "<sip:" + escapeUser(p.inv.Asserted) + "@" + domain + ">"
 	}
+	a.belongs(rec.CallID, rec.Ref)
 	o.d = newDialog(a, rec, p.inv.Media, p.inv.OnInfo)
 	o.d.out, o.d.offering, o.d.local = o, true, offer
 	o.d.kin = kin{extension: p.inv.Target.Extension}

@@ -26,6 +26,7 @@ type listener struct {
 	expected func([]byte) bool // lets packets in whose sender is not known; nil: none
 	// stranger is told of what is dropped because known said no.
 	stranger func(p []byte, from netip.AddrPort)
+	seen     func(Message) // is told of every message; nil: nobody is
 
 	strangers, garbage, reordered atomic.Uint64
 
@@ -77,6 +78,9 @@ func (l *listener) ReadFrom(b []byte) (int, net.Addr, error) {
 		from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
 		if !l.accept(b[:n], from) {
 			continue
+		}
+		if l.seen != nil {
+			l.seen(Message{At: time.Now(), Remote: from, Data: b[:n]})
 		}
 		if l.order.hold(b[:n], from, time.Now()) {
 			l.reordered.Add(1)

@@ -229,8 +229,7 @@ func (p *parcel) send() error {
 	if p.from == nil {
 		return p.by.post(p.to, p.data)
 	}
-	_, err := p.from.write(p.data, p.to)
-	return err
+	return p.from.send(p.data, p.to)
 }
 
 func (a *Agent) parcel(rec *DialogRecord, m sipmsg.Message) (*parcel, error) {

@@ -30,6 +30,7 @@ func (a *Agent) EndOrphan(ctx context.Context, rec DialogRecord, why Reason) (an
 	if err := a.adopt(&rec); err != nil {
 		return true, fmt.Errorf("end orphan: %w", err)
 	}
+	a.belongs(rec.CallID, rec.Ref)
 	switch {
 	case rec.State == StateConfirmed:
 		answered = true

@@ -72,7 +72,14 @@ type Config struct {
 	// OnTrunk is told of every trunk that goes down or comes back, in order and
 	// from one goroutine. It must not block. May be nil.
 	OnTrunk func(TrunkState)
-	Logger  *slog.Logger // nil: slog.Default
+	// OnMessage is told of every message, in the goroutine that reads or writes
+	// it. It must not block, nor call the agent. May be nil.
+	OnMessage func(Message)
+	// OnCall is told which call of ours the messages of a Call-ID belong to:
+	// those that follow, and those of an INVITE that came. It may be told
+	// again, with the leg. It must not block. May be nil.
+	OnCall func(callID string, ref DialogRef)
+	Logger *slog.Logger // nil: slog.Default
 }
 
 // Trunk is a provider or another PBX.

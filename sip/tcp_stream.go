@@ -76,6 +76,7 @@ func (s *stream) send(data []byte) error {
 		s.endLocked(errSlow)
 		return errSlow
 	}
+	s.a.seen(Message{At: time.Now(), Sent: true, Transport: transportTCP, Local: s.local, Remote: s.remote, Data: data})
 	s.queue = append(s.queue, data)
 	s.size += len(data)
 	s.nudge()
@@ -239,6 +240,7 @@ func (s *stream) accept(m []byte) bool {
 		s.a.streams.garbage.Add(1)
 		return false
 	}
+	s.a.seen(Message{At: time.Now(), Transport: transportTCP, Local: s.local, Remote: s.remote, Data: m})
 	return true
 }
 

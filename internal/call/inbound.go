@@ -101,6 +101,7 @@ func (s *Service) admitInbound(ctx context.Context, line *configs.Line, in *sip.
 		s.refuse(in, 503, "the store does not answer")
 		return nil
 	}
+	in.Bind(sip.DialogRef{Call: rec.ID})
 	c := newCall(s, line, rec)
 	if !s.adopt(c) {
 		s.refuse(in, 503, "the server shuts down")
