@@ -170,7 +170,7 @@ func TestInfoAndOptionsInsideTheDialog(t *testing.T) {
 		if res := b.carrier.expect("200"); res.get("Allow") == "" {
 			t.Error("no Allow")
 		}
-		b.carrier.send(b.carrier.inside(req, "REFER", 7))
+		b.carrier.send(b.carrier.inside(req, "MESSAGE", 7))
 		b.carrier.expect("405")
 	})
 }

@@ -76,6 +76,9 @@ func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
 	case len(req.Body()) > 0 && sdpBody(req) == nil:
 		a.respond(req, tx, sipmsg.StatusUnsupportedMediaType, "Unsupported Media Type", sipmsg.NewHeader("Accept", sdpType))
 		return
+	case !acceptsSDP(req):
+		a.respond(req, tx, sipmsg.StatusNotAcceptable, "Not Acceptable")
+		return
 	}
 	in := a.newIncoming(req, tx)
 	in.Trunks, in.Extension = trunks, ext

@@ -175,19 +175,20 @@ func (p *peer) response(req message, status string, extra ...string) string {
 
 func (p *peer) finish(extra []string) string {
 	var b strings.Builder
-	body, contact := "", false
+	body, contact, kind := "", false, false
 	for _, e := range extra {
 		if rest, ok := strings.CutPrefix(e, "body:"); ok {
 			body = rest
 			continue
 		}
 		contact = contact || strings.HasPrefix(e, "Contact:")
+		kind = kind || strings.HasPrefix(e, "Content-Type:")
 		b.WriteString(e + "\r\n")
 	}
 	if !contact {
 		fmt.Fprintf(&b, "Contact: <sip:peer@%s%s>\r\n", p.addr, p.wire.param())
 	}
-	if body != "" {
+	if body != "" && !kind {
 		b.WriteString("Content-Type: application/sdp\r\n")
 	}
 	fmt.Fprintf(&b, "Content-Length: %d\r\n\r\n%s", len(body), body)

@@ -23,8 +23,8 @@ func (a *Agent) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 	if req.Method == sipmsg.ACK {
 		return // observe has seen it
 	}
-	if req.From() == nil || req.To() == nil || req.CallID() == nil || fromTag(req) == "" {
-		a.respond(req, tx, sipmsg.StatusBadRequest, "Bad Request")
+	if status, phrase := wrong(req); status != 0 {
+		a.respond(req, tx, status, phrase)
 		return
 	}
 	switch req.Method {
