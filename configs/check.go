@@ -42,6 +42,9 @@ func check(d *decoder, cfg *Config) {
 	for i := range cfg.Lines {
 		c.line(index("lines", i), &cfg.Lines[i])
 	}
+	for i := range cfg.Outgoing {
+		c.outgoing(index("outgoing", i), &cfg.Outgoing[i])
+	}
 	c.sameNumber()
 	c.tts()
 	c.destinations()

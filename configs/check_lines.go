@@ -142,6 +142,7 @@ func (c *checker) extension(path string, e *Extension) {
 	if e.Mobile != "" {
 		c.e164(path+".mobile", e.Mobile)
 	}
+	c.refer(path+".line", "line", e.Line, c.lines)
 }
 
 func exampleUser(number string) string {

@@ -23,11 +23,13 @@ type Config struct {
 	Media      Media         `yaml:"media"`
 	Trunks     []Trunk       `yaml:"trunks"`
 	Lines      []Line        `yaml:"lines"`
+	Outgoing   []Outgoing    `yaml:"outgoing"` // what phones may dial; the first that fits
 	Extensions []Extension   `yaml:"extensions"`
 	TTS        TTS           `yaml:"tts"`
 	Callback   Callback      `yaml:"callback"`
 	Limits     Limits        `yaml:"limits"`
 	Recordings Recordings    `yaml:"recordings"`
+	Music      string        `yaml:"music"`                 // a WAV file for who is on hold; empty: silence
 	Drain      time.Duration `yaml:"drain" range:"0s..24h"` // how long calls may go on after a stop was asked
 }
 
@@ -153,6 +155,16 @@ type Extension struct {
 	Name    string `yaml:"name"`
 	Contact string `yaml:"contact" need:"yes"` // sip:user@host:port
 	Mobile  string `yaml:"mobile"`             // rung after the phone where a request names this extension
+	Line    string `yaml:"line"`               // for calls to numbers outside; empty: the first line
+	DND     bool   `yaml:"dnd"`                // do not disturb: is not rung, until the API says otherwise
+}
+
+// Outgoing says which line the numbers that phones dial go out through.
+type Outgoing struct {
+	Prefix     string   `yaml:"prefix"`              // what the number begins with; empty: any
+	Strip      int      `yaml:"strip" range:"0..32"` // how many characters are taken off
+	Line       string   `yaml:"line"`                // empty: the line of the extension, else the first
+	Extensions []string `yaml:"extensions"`          // who may; empty: all
 }
 
 // TTS is how text becomes speech.

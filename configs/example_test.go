@@ -112,6 +112,8 @@ extension  102 Boris: sip:102@192.0.2.22:5060
 line       main: +74950000000 through provider; rings 101 for 15s, then rings 101 and 102 together for 25s, then rings +79160000000 for 25s and asks for a key, then passes 200 to pbx, then refuses with 480
 hours      main: Mon-Fri 09:00-18:00, Sat 10:00-14:00 in Europe/Moscow but for 2 holidays; else rings +79160000002 for 25s and asks for a key, then refuses with 480
 line       through: 9* through pbx; passes the dialled number to provider
+outgoing   phones may dial numbers that begin with 9, 1 taken off, through the phone's line
+outgoing   101, 102 may dial numbers that begin with 2 through line through
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -12,6 +12,6 @@ var later = map[reflect.Type][]string{
 	reflect.TypeFor[HTTP]():       {"tls"},
 	reflect.TypeFor[Trunk]():      {"number_in", "caller_id_out", "max_calls", "cps", "srtp", "dtmf"},
 	reflect.TypeFor[Step]():       {"responsible", "queue", "voicemail", "announce", "menu"},
-	reflect.TypeFor[Extension]():  {"password", "crm_user", "digest", "srtp", "dnd"},
+	reflect.TypeFor[Extension]():  {"password", "crm_user", "digest", "srtp"},
 	reflect.TypeFor[Recordings](): {"keep", "format"},
 }

@@ -39,6 +39,9 @@ func (c *Config) Summary() string {
 			row("hours", "%s: %s; else %s", l.ID, l.Hours.inWords(), l.closedInWords(cb.Ring))
 		}
 	}
+	for i := range c.Outgoing {
+		row("outgoing", "%s", c.Outgoing[i].inWords())
+	}
 	return b.String()
 }
 
@@ -102,6 +105,24 @@ func (e *Extension) inWords() string {
 		mobile = ", then " + e.Mobile + " where a request names it"
 	}
 	return fmt.Sprintf("%s%s: %s%s", e.Number, name, e.Contact, mobile)
+}
+
+// inWords tells what a rule of outgoing does.
+func (o *Outgoing) inWords() string {
+	numbers, strip, line, who := "all numbers", "", "the phone's line", "phones"
+	if o.Prefix != "" {
+		numbers = "numbers that begin with " + o.Prefix
+	}
+	if o.Strip > 0 {
+		strip = fmt.Sprintf(", %d taken off,", o.Strip)
+	}
+	if o.Line != "" {
+		line = "line " + o.Line
+	}
+	if len(o.Extensions) > 0 {
+		who = strings.Join(o.Extensions, ", ")
+	}
+	return fmt.Sprintf("%s may dial %s%s through %s", who, numbers, strip, line)
 }
 
 // closedInWords tells what happens to callers while the line is closed.

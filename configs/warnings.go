@@ -54,6 +54,11 @@ func (c *Config) Warnings() []string {
 	for i := range c.Lines {
 		c.Lines[i].warnings(fmt.Sprintf("lines[%d]", i), add)
 	}
+	for i := range c.Outgoing {
+		if first := c.hidden(i); first >= 0 {
+			add("outgoing[%d]: never used, for outgoing[%d] takes all that it is for", i, first)
+		}
+	}
 	return w
 }
 

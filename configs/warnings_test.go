@@ -52,14 +52,20 @@ lines:
     trunks: [open, fine]
     route: [hangup: {code: 480}]
     otherwise: [hangup: {code: 480}, forward: {trunk: deaf}]
+extensions: [{number: "101", contact: "sip:101@192.0.2.21:5060"}, {number: "102", contact: "sip:102@192.0.2.22:5060"}]
+outgoing:
+  - {prefix: "9", extensions: ["101"]}
+  - {prefix: "98", extensions: ["101", "102"]}
+  - {prefix: "97", extensions: ["101"]}
 `
 	want := []string{
 		"trunks[0].register: trunk open has no password; most providers refuse to register without one",
 		"trunks[1].transport: trunk deaf can only be called; for calls from it add tcp://0.0.0.0:5060 to sip.listen",
 		"lines[0].otherwise[0]: what follows a hangup is never reached",
 		"lines[0].otherwise: never used, for the line has no hours and is always open",
+		"outgoing[2]: never used, for outgoing[0] takes all that it is for",
 	}
-	for listen, want := range map[string][]string{"": want, ", tcp://0.0.0.0:5060": {want[0], want[2], want[3]}} {
+	for listen, want := range map[string][]string{"": want, ", tcp://0.0.0.0:5060": append(want[:1:1], want[2:]...)} {
 		cfg, err := Parse("perezvon.yaml", fmt.Appendf(nil, text, listen), Sources{})
 		if err != nil {
 			t.Fatal(err)

@@ -32,6 +32,8 @@ func stateWords(state string) string {
 		return "ringing"
 	case store.StateTalking:
 		return "talking"
+	case store.StateHeld:
+		return "on hold"
 	case store.StateEnded:
 		return "ended"
 	default:

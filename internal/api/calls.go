@@ -23,7 +23,7 @@ func recordingPath(id string) string { return callPath(id) + "/recording" }
 func (a *API) view() viewer { return viewer{a.Zone} }
 
 type callsInput struct {
-	Kind   string `query:"kind" doc:"callback or inbound"`
+	Kind   string `query:"kind" doc:"callback, inbound, outbound or internal"`
 	State  string `query:"state" doc:"For example talking or ended"`
 	Result string `query:"result" doc:"For example completed or customer_busy"`
 	Number string `query:"number" doc:"The customer's number, as people write numbers"`
@@ -54,12 +54,12 @@ func (in *callsInput) Resolve(ctx huma.Context) []error {
 	return errs
 }
 
-func kinds() []string { return words(store.KindCallback, store.KindInbound) }
+func kinds() []string { return words(store.KindCallback, store.KindInbound, store.KindOutbound, store.KindInternal) }
 
 func states() []string {
 	return words(store.StateQueued, store.StateScheduled, store.StateRendering, store.StateWaitingRetry,
 		store.StateRingingManager, store.StateAnnouncing, store.StateRingingCustomer, store.StateRinging,
-		store.StateTalking, store.StateEnded)
+		store.StateTalking, store.StateHeld, store.StateEnded)
 }
 
 func results() []string {

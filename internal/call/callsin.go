@@ -81,7 +81,7 @@ func (in *callsIn) answered(number string) {
 	waiting := slices.Clone(in.callbacks[number])
 	in.mu.Unlock()
 	for _, c := range waiting {
-		if c.Record().State != store.StateTalking {
+		if !c.Record().State.Connected() {
 			c.cancel(errCalledIn)
 		}
 	}

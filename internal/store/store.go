@@ -30,6 +30,8 @@ type Kind string
 const (
 	KindCallback Kind = "callback"
 	KindInbound  Kind = "inbound"
+	KindOutbound Kind = "outbound" // from a phone of the office, or by click-to-call, to a number outside
+	KindInternal Kind = "internal" // from one phone of the office to another
 )
 
 // State is where a call is. Every call ends in StateEnded.
@@ -46,8 +48,12 @@ const (
 	StateRingingCustomer State = "ringing_customer"
 	StateRinging         State = "ringing"
 	StateTalking         State = "talking"
+	StateHeld            State = "held" // the two are connected, and one of them waits
 	StateEnded           State = "ended"
 )
+
+// Connected reports whether the two are joined, though one of them may wait.
+func (s State) Connected() bool { return s == StateTalking || s == StateHeld }
 
 // Result is how a call ended.
 type Result string
@@ -70,9 +76,9 @@ const (
 	ResultInterrupted         Result = "interrupted"
 	ResultCancelled           Result = "cancelled"
 	ResultNotAllowed          Result = "not_allowed"
-	ResultMissed              Result = "missed"          // inbound: nobody answered
-	ResultAbandoned           Result = "abandoned"       // inbound: the caller gave up
-	ResultBusy                Result = "busy"            // inbound: everybody was busy
+	ResultMissed              Result = "missed"          // nobody answered
+	ResultAbandoned           Result = "abandoned"       // the caller gave up
+	ResultBusy                Result = "busy"            // everybody was busy
 	ResultOutOfHours          Result = "out_of_hours"    // inbound: nobody answered outside the working hours
 	ResultCustomerCalled      Result = "customer_called" // callback: the customer called in and was answered
 )
@@ -91,8 +97,8 @@ const (
 // Role is what a leg is in its call.
 type Role string
 
-// Roles of legs. Callbacks have a manager and a customer, inbound calls a
-// caller and callees.
+// Roles of legs. Callbacks and outbound calls have a manager and a customer,
+// inbound and internal calls a caller and callees.
 const (
 	RoleManager  Role = "manager"
 	RoleCustomer Role = "customer"
@@ -123,8 +129,8 @@ type Call struct {
 	ReasonOwner Party  `json:"reason_owner,omitempty"`
 	HangupBy    Party  `json:"hangup_by,omitempty"`
 
-	Line     string    `json:"line"`
-	Number   string    `json:"number"` // the customer's, E.164 or as given on raw lines
+	Line     string    `json:"line"`   // empty: none, the call is internal
+	Number   string    `json:"number"` // the customer's, E.164 or as given on raw lines; of an internal call the extension
 	Manager  *Endpoint `json:"manager,omitempty"`
 	Customer *Endpoint `json:"customer,omitempty"`
 

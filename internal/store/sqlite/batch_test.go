@@ -303,7 +303,7 @@ func TestSearchesUseAnIndex(t *testing.T) {
 	cursor := callCursor{1, "1"}.String()
 	queries := map[string][]any{
 		`SELECT data FROM calls WHERE id = ?`: {"1"},
-		countCalls:                            {"1", 1, "x"},
+		countCalls:                            {"1", 1},
 		findOpenCallback:                      {"", "", "", ""},
 		`SELECT id FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`:              {"1", 1, 1},
 		`SELECT id FROM events WHERE id > ? ORDER BY id LIMIT ?`:                              {1, 1},

@@ -145,6 +145,6 @@ func (d *DB) OpenCalls(ctx context.Context) ([]store.Call, error) {
 	return calls, nil
 }
 
-// countCalls counts the calls to a number since a time. Inbound calls, which
-// come from the number, do not count.
-const countCalls = `SELECT count(*) FROM calls WHERE number = ? AND created_at >= ? AND +kind <> ?`
+// countCalls counts the calls to a number since a time that somebody has asked
+// for. Calls that come from the number do not count, nor those that people dial.
+const countCalls = `SELECT count(*) FROM calls WHERE number = ? AND created_at >= ? AND +kind NOT IN ('inbound', 'outbound', 'internal')`

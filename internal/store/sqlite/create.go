@@ -126,7 +126,7 @@ func (o *createOp) overLimit(t *conn) (bool, error) {
 		return false, nil
 	}
 	var n int
-	_, err := t.row(countCalls, []any{o.row.Number, nanos(o.limit.Since), string(store.KindInbound)}, &n)
+	_, err := t.row(countCalls, []any{o.row.Number, nanos(o.limit.Since)}, &n)
 	return n >= o.limit.Count, err
 }
 

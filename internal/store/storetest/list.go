@@ -66,9 +66,9 @@ func runList(t *testing.T, open Opener) {
 			}
 		}
 	})
-	t.Run("calls to a number are counted, those from it are not", func(t *testing.T) {
+	t.Run("calls to a number that were asked for are counted, those from it and those that people dial are not", func(t *testing.T) {
 		s := opened(t, open)
-		for n := range 6 {
+		for n := range 8 {
 			c := ended(newCall(n))
 			c.Number = "+7"
 			switch n {
@@ -76,6 +76,10 @@ func runList(t *testing.T, open Opener) {
 				c.Number = "+8"
 			case 5:
 				c.Kind = store.KindInbound
+			case 6:
+				c.Kind = store.KindOutbound
+			case 7:
+				c.Kind = store.KindInternal
 			}
 			create(t, s, c)
 		}
