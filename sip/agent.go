@@ -31,6 +31,7 @@ type Agent struct {
 	inbox     *inbox
 	sent      sent
 	doorbell  doorbell
+	guard     *guard
 	calls     calls
 	news      newsroom
 
@@ -90,14 +91,15 @@ func New(cfg Config) (*Agent, error) {
 	a.sent.init()
 	a.news.init()
 	peers.onResolved = a.relearn
+	a.guard = newGuard(cfg.Perimeter, peers)
+	a.guard.meant, a.guard.knock = a.expected, a.ring
 	if a.journal == nil {
 		a.journal = noJournal{}
 	}
 	a.cfg.UserAgent = plainText(cfg.UserAgent)
 	a.base, a.cancel = context.WithCancelCause(context.Background())
 	for _, c := range cfg.Listen {
-		l := newListener(c, peers.allows, a.stranger)
-		l.expected = a.expected
+		l := newListener(c, a.guard.admits)
 		if cfg.OnMessage != nil {
 			l.seen = func(m Message) {
 				m.Transport, m.Local = transportUDP, l.local
@@ -170,6 +172,7 @@ func (a *Agent) Start(ctx context.Context) error {
 		a.log.Info("sip listens", "addr", l.Addr(), "transport", transportTCP)
 	}
 	a.watchTrunks()
+	a.spawn(a.keepGuard)
 	return nil
 }
 
@@ -346,6 +349,10 @@ type Stats struct {
 	Confirmed int64  // dialogs confirmed since the start
 	Peers     int    // source addresses that the transport remembers
 	Strangers uint64 // packets dropped: from nobody we know
+	Banned    uint64 // packets and connections dropped: their address, or extension there, is banned
+	Limited   uint64 // packets dropped: there were too many
+	Failures  uint64 // wrong answers to our challenges
+	Bans      int    // in force
 	Garbage   uint64 // packets dropped: not SIP
 	Reordered uint64 // packets held back to keep their order
 	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
@@ -364,9 +371,10 @@ func (a *Agent) Stats() Stats {
 	s.Registrations, s.RegistrationsFailed = a.registered.Load(), a.unregistered.Load()
 	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
 	s.Streams, s.Refused = a.streams.open(), a.streams.refused.Load()
-	s.Strangers, s.Garbage, s.Reordered = a.streams.strangers.Load(), a.streams.garbage.Load(), a.streams.reordered.Load()
+	s.Strangers, s.Banned, s.Limited = a.guard.strangers.Load(), a.guard.banned.Load(), a.guard.limited.Load()
+	s.Failures, s.Bans = a.guard.failures.Load(), len(a.Bans())
+	s.Garbage, s.Reordered = a.streams.garbage.Load(), a.streams.reordered.Load()
 	for _, l := range a.listeners {
-		s.Strangers += l.strangers.Load()
 		s.Garbage += l.garbage.Load()
 		s.Reordered += l.reordered.Load()
 	}

@@ -114,7 +114,7 @@ func BenchmarkIdleDialog(b *testing.B) {
 
 func BenchmarkPerimeter(b *testing.B) {
 	n := memnet.New()
-	l := newListener(n.MustListen(agentAddr), func(netip.Addr) bool { return false }, func([]byte, netip.AddrPort) {})
+	l := newListener(n.MustListen(agentAddr), testGuard(b, Perimeter{}).admits)
 	packet, from := []byte("INVITE sip:x SIP/2.0\r\n\r\n"), netip.MustParseAddrPort(carrierAddr)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -45,17 +45,9 @@ func (b *doorbell) press(from netip.Addr, now time.Time) (suppressed uint64, tel
 	return suppressed, true
 }
 
-// stranger is told of every packet of somebody we do not know. Most are scans,
-// but the first call of a provider whose address is not configured looks just
-// like them.
-func (a *Agent) stranger(p []byte, from netip.AddrPort) {
-	if method := sniffKnock(p); method != "" {
-		a.ring(method, from)
-	}
-}
-
 // ring logs a request that nobody will answer, or a connection that nobody will
-// read: then method is empty.
+// read: then method is empty. Most are scans, but the first call of a provider
+// whose address is not configured looks just like them.
 func (a *Agent) ring(method sipmsg.RequestMethod, from netip.AddrPort) {
 	suppressed, tell := a.doorbell.press(from.Addr(), time.Now())
 	if !tell {

@@ -56,7 +56,7 @@ func TestFloodOfStrangersIsLoggedSeldomAndNotRemembered(t *testing.T) {
 		b := testAgent(t, nil)
 		for i := range 3000 {
 			from := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
-			b.agent.stranger([]byte("REGISTER sip:x SIP/2.0\r\n\r\n"), netip.AddrPortFrom(from, 5060))
+			b.agent.guard.admits(netip.AddrPortFrom(from, 5060), []byte("REGISTER sip:x SIP/2.0\r\n\r\n"))
 		}
 		synctest.Wait()
 		if n := strings.Count(b.log.String(), ignored); n != maxKnocks {
@@ -66,7 +66,7 @@ func TestFloodOfStrangersIsLoggedSeldomAndNotRemembered(t *testing.T) {
 			t.Errorf("%d addresses remembered", n)
 		}
 		time.Sleep(knockEvery)
-		b.agent.stranger([]byte("OPTIONS sip:x SIP/2.0\r\n\r\n"), netip.MustParseAddrPort("198.51.100.1:5060"))
+		b.agent.guard.admits(netip.MustParseAddrPort("198.51.100.1:5060"), []byte("OPTIONS sip:x SIP/2.0\r\n\r\n"))
 		if want := fmt.Sprintf("method=OPTIONS from=198.51.100.1:5060 suppressed=%d", 3000-maxKnocks); !strings.Contains(b.log.String(), want) {
 			t.Errorf("no %q in the log", want)
 		}

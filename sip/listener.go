@@ -19,23 +19,20 @@ const readSize = 65535 // the longest datagram, and the longest message of a str
 // ReadFrom is called by one goroutine only; the fields below inner are its.
 type listener struct {
 	net.PacketConn
-	read     func([]byte) (int, netip.AddrPort, error)
-	write    func([]byte, netip.AddrPort) (int, error)
-	local    netip.AddrPort
-	known    func(netip.Addr) bool
-	expected func([]byte) bool // lets packets in whose sender is not known; nil: none
-	// stranger is told of what is dropped because known said no.
-	stranger func(p []byte, from netip.AddrPort)
-	seen     func(Message) // is told of every message; nil: nobody is
+	read   func([]byte) (int, netip.AddrPort, error)
+	write  func([]byte, netip.AddrPort) (int, error)
+	local  netip.AddrPort
+	admits func(from netip.AddrPort, p []byte) bool // see guard
+	seen   func(Message)                            // is told of every message; nil: nobody is
 
-	strangers, garbage, reordered atomic.Uint64
+	garbage, reordered atomic.Uint64
 
 	order    orderly
 	deadline bool // a read deadline is set
 }
 
-func newListener(c net.PacketConn, known func(netip.Addr) bool, stranger func([]byte, netip.AddrPort)) *listener {
-	l := &listener{PacketConn: c, known: known, stranger: stranger, order: newOrderly()}
+func newListener(c net.PacketConn, admits func(netip.AddrPort, []byte) bool) *listener {
+	l := &listener{PacketConn: c, admits: admits, order: newOrderly()}
 	if a, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 		l.local = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
@@ -104,11 +101,9 @@ func (l *listener) arm() error {
 	return nil
 }
 
-// accept drops keep-alives, strangers and what is not SIP.
+// accept drops what the guard does not admit, keep-alives and what is not SIP.
 func (l *listener) accept(p []byte, from netip.AddrPort) bool {
-	if !l.known(from.Addr()) && (l.expected == nil || !l.expected(p)) {
-		l.strangers.Add(1)
-		l.stranger(p, from)
+	if !l.admits(from, p) {
 		return false
 	}
 	if len(p) <= 4 { // CRLF keep-alive, RFC 5626 4.4.1

@@ -79,6 +79,12 @@ type Config struct {
 	// those that follow, and those of an INVITE that came. It may be told
 	// again, with the leg. It must not block. May be nil.
 	OnCall func(callID string, ref DialogRef)
+	// Perimeter says when an address is banned.
+	Perimeter Perimeter
+	// OnBan is told of bans that begin and end, in order and from one goroutine,
+	// though not of each where there are very many: see Ban.Others. It must not
+	// block. May be nil.
+	OnBan  func(Ban)
 	Logger *slog.Logger // nil: slog.Default
 }
 

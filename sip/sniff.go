@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"iter"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
@@ -58,6 +59,85 @@ func sniffCallID(p []byte) []byte {
 		}
 		return nil
 	}
+}
+
+// sniffUsers yields the user names of all credentials that a message carries.
+func sniffUsers(p []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for {
+			i := bytes.Index(p, crlf)
+			if i < 0 {
+				return
+			}
+			p = p[i+len(crlf):]
+			if len(p) == 0 || p[0] == '\r' { // the body begins
+				return
+			}
+			var value []byte
+			switch p[0] | 0x20 {
+			case 'a':
+				value = afterName(p, "authorization")
+			case 'p':
+				value = afterName(p, "proxy-authorization")
+			}
+			if value == nil {
+				continue
+			}
+			if user := credentialsUser(wholeLine(value)); user != "" && !yield(user) {
+				return
+			}
+		}
+	}
+}
+
+// wholeLine is what comes before the end of a header, which may be folded.
+func wholeLine(p []byte) []byte {
+	for at := 0; ; {
+		i := bytes.Index(p[at:], crlf)
+		if i < 0 {
+			return p
+		}
+		at += i + len(crlf)
+		if at == len(p) || p[at] != ' ' && p[at] != '\t' {
+			return p[:at-len(crlf)]
+		}
+	}
+}
+
+// credentialsUser is the value of username in digest credentials.
+func credentialsUser(line []byte) string {
+	const name = "username"
+	for {
+		i := indexFold(line, name)
+		if i < 0 {
+			return ""
+		}
+		before := i == 0 || bytes.IndexByte([]byte(" ,\t\n"), line[i-1]) >= 0
+		line = bytes.TrimLeft(line[i+len(name):], " \t")
+		if !before || len(line) == 0 || line[0] != '=' {
+			continue
+		}
+		value := bytes.TrimLeft(line[1:], " \t")
+		if len(value) > 0 && value[0] == '"' {
+			value, _, _ = bytes.Cut(value[1:], []byte(`"`))
+			return string(value)
+		}
+		if end := bytes.IndexAny(value, ", \t\r"); end >= 0 {
+			value = value[:end]
+		}
+		return string(value)
+	}
+}
+
+// indexFold is bytes.Index without regard to the case of ASCII letters; name is
+// in lower case.
+func indexFold(p []byte, name string) int {
+	for i := 0; i+len(name) <= len(p); i++ {
+		if p[i]|0x20 == name[0] && bytes.EqualFold(p[i:i+len(name)], []byte(name)) {
+			return i
+		}
+	}
+	return -1
 }
 
 var (

@@ -37,7 +37,7 @@ type streams struct {
 	ctx    context.Context // of dialling
 	cancel context.CancelFunc
 
-	strangers, garbage, reordered, refused, last atomic.Uint64
+	garbage, reordered, refused, last atomic.Uint64
 
 	// What is told of connections that ended, those they made and ours apart,
 	// and of those that did not come about.

@@ -54,9 +54,7 @@ func (a *Agent) admit(conn net.Conn) {
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	switch {
 	case err != nil:
-	case !a.peers.allows(remote.Addr()):
-		a.streams.strangers.Add(1)
-		a.ring("", remote)
+	case !a.guard.connects(remote):
 	case !a.streams.room(remote.Addr()):
 		if a.streams.refused.Add(1)%100 == 1 {
 			a.log.Warn("sip: connection refused: there are too many", "from", remote, "limit", maxStreamsPeer, "limit_of_all", maxStreams)
@@ -74,6 +72,22 @@ func (r *streams) room(from netip.Addr) bool {
 	defer r.mu.Unlock()
 	return r.total < maxStreams && r.accepted[from] < maxStreamsPeer
 }
+
+// shut ends the connections from an address that is banned as a whole.
+func (r *streams) shut(b Ban) {
+	if b.Extension != "" {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.byKey {
+		if s.remote.Addr() == b.Address && !r.a.peers.allows(b.Address) {
+			s.end(errBanned)
+		}
+	}
+}
+
+var errBanned = errors.New("its address is banned")
 
 // feed is a listener that accepts what it is given: the one way to have the
 // transport read from a connection.

@@ -231,9 +231,7 @@ func (s *stream) fill() error {
 // accept drops what somebody sends who is not known any more, and what the
 // parser does not take: the connection and its other calls go on.
 func (s *stream) accept(m []byte) bool {
-	if !s.a.peers.allows(s.remote.Addr()) {
-		s.a.streams.strangers.Add(1)
-		s.a.stranger(m, s.remote)
+	if !s.a.guard.admits(s.remote, m) {
 		return false
 	}
 	if !s.parses(m) {

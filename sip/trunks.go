@@ -189,6 +189,16 @@ func (d *directory) allows(a netip.Addr) bool {
 	return d.dialogs[a] > 0
 }
 
+// isTrunk reports whether a trunk may be at the address.
+func (d *directory) isTrunk(a netip.Addr) bool {
+	return slices.ContainsFunc(d.trunks, func(t *trunk) bool {
+		return t.mayUse(a) || t.host.on(a) || t.proxy != nil && t.proxy.on(a)
+	})
+}
+
+// registrar reports whether strangers may register.
+func (d *directory) registrar() bool { return false }
+
 // hold and release bracket a dialog with an address that may be no configured
 // one: a Contact or Record-Route can name another.
 func (d *directory) hold(a netip.Addr) {
