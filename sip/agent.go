@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -73,11 +74,15 @@ func New(cfg Config) (*Agent, error) {
 		closeAll(&cfg)
 		return nil, err
 	}
-	for _, l := range cfg.ListenTCP {
+	for _, l := range slices.Concat(cfg.ListenTCP, cfg.ListenTLS) {
 		if _, err := netip.ParseAddrPort(l.Addr().String()); err != nil {
 			closeAll(&cfg)
 			return nil, fmt.Errorf("sip: TCP listener: %w", err)
 		}
+	}
+	if len(cfg.ListenTLS) > 0 && cfg.TLS == nil {
+		closeAll(&cfg)
+		return nil, errors.New("sip: ListenTLS needs TLS")
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -111,7 +116,10 @@ func New(cfg Config) (*Agent, error) {
 	quiet := slog.New(newQuietHandler(cfg.Logger.Handler()))
 	a.streams = newStreams(a, &cfg)
 	a.tp = sipmsg.NewTransportLayer(net.DefaultResolver, sipmsg.NewParser(), nil, sipmsg.WithTransportLayerLogger(quiet),
-		sipmsg.WithTransportLayerTransports(sipmsg.TransportsConfig{TCP: &sipmsg.TransportTCP{DialerCreate: noDialer}}))
+		sipmsg.WithTransportLayerTransports(sipmsg.TransportsConfig{
+			TCP: &sipmsg.TransportTCP{DialerCreate: noDialer},
+			TLS: &sipmsg.TransportTLS{TransportTCP: &sipmsg.TransportTCP{DialerCreate: noDialer}},
+		}))
 	// Before the transaction layer: observe sees every message first, in the
 	// order of the wire and in the goroutine that reads.
 	a.tp.OnMessage(a.observe)
@@ -126,7 +134,7 @@ func closeAll(cfg *Config) {
 	for _, c := range cfg.Listen {
 		_ = c.Close()
 	}
-	for _, l := range cfg.ListenTCP {
+	for _, l := range slices.Concat(cfg.ListenTCP, cfg.ListenTLS) {
 		_ = l.Close()
 	}
 }
@@ -146,9 +154,12 @@ func (a *Agent) Start(ctx context.Context) error {
 	for _, l := range a.listeners {
 		a.serving.Go(func() { a.read(l) })
 	}
-	a.serving.Go(func() { _ = a.tp.ServeTCP(a.streams.feed) }) // ends when feed does
-	for _, l := range a.cfg.ListenTCP {
-		a.serving.Go(func() { a.accept(l) })
+	a.serving.Go(func() { _ = a.tp.ServeTCP(a.streams.feeds[transportTCP]) }) // ends when feed does
+	a.serving.Go(func() { _ = a.tp.ServeTLS(a.streams.feeds[transportTLS]) }) // the same; the handshake is done by then
+	for _, transport := range []string{transportTCP, transportTLS} {
+		for _, l := range a.cfg.streamListeners(transport) {
+			a.serving.Go(func() { a.accept(l, transport) })
+		}
 	}
 	a.mu.Unlock()
 	for _, e := range a.peers.endpoints() {
@@ -168,8 +179,10 @@ func (a *Agent) Start(ctx context.Context) error {
 		}
 		a.log.Info("sip listens", "addr", l.local)
 	}
-	for _, l := range a.cfg.ListenTCP {
-		a.log.Info("sip listens", "addr", l.Addr(), "transport", transportTCP)
+	for _, transport := range []string{transportTCP, transportTLS} {
+		for _, l := range a.cfg.streamListeners(transport) {
+			a.log.Info("sip listens", "addr", l.Addr(), "transport", transport)
+		}
 	}
 	a.watchTrunks()
 	a.spawn(a.keepGuard)
@@ -298,7 +311,7 @@ func (a *Agent) Close(ctx context.Context) error {
 	a.ended = true
 	close(a.dead)
 	if !a.started {
-		a.streams.feed.close() // nobody reads from it
+		a.streams.stopFeeding() // nobody takes them
 	}
 	a.mu.Unlock()
 	a.streams.cancel()
@@ -311,7 +324,7 @@ func (a *Agent) Close(ctx context.Context) error {
 			err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
 		}
 	}
-	for _, l := range a.cfg.ListenTCP {
+	for _, l := range slices.Concat(a.cfg.ListenTCP, a.cfg.ListenTLS) {
 		if cerr := l.Close(); cerr != nil && !errors.Is(cerr, net.ErrClosed) {
 			err = errors.Join(err, fmt.Errorf("sip: close: %w", cerr))
 		}
@@ -358,8 +371,9 @@ type Stats struct {
 	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
 	Foreign   uint64 // requests refused: they name a dialog whose peer is elsewhere
 	Panics    uint64 // recovered
-	Streams   int    // TCP connections
-	Refused   uint64 // TCP connections closed at once: there were too many
+	Streams   int    // connections over TCP and TLS
+	Refused   uint64 // connections closed at once: there were too many
+	Unshaken  uint64 // connections over TLS to us whose handshake came to nothing
 	// Registrations counts successful ones since the start, refreshes among
 	// them, RegistrationsFailed the tries that failed at every address.
 	Registrations, RegistrationsFailed uint64
@@ -370,7 +384,7 @@ func (a *Agent) Stats() Stats {
 	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load(), Astray: a.astray.Load(), Foreign: a.foreign.Load()}
 	s.Registrations, s.RegistrationsFailed = a.registered.Load(), a.unregistered.Load()
 	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
-	s.Streams, s.Refused = a.streams.open(), a.streams.refused.Load()
+	s.Streams, s.Refused, s.Unshaken = a.streams.open(), a.streams.refused.Load(), a.streams.unshaken.Load()
 	s.Strangers, s.Banned, s.Limited = a.guard.strangers.Load(), a.guard.banned.Load(), a.guard.limited.Load()
 	s.Failures, s.Bans = a.guard.failures.Load(), len(a.Bans())
 	s.Garbage, s.Reordered = a.streams.garbage.Load(), a.streams.reordered.Load()

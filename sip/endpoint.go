@@ -29,8 +29,8 @@ const (
 // endpoint is a configured host and what it resolves to.
 type endpoint struct {
 	host      string
-	port      uint16 // 0: SRV records say, else 5060
-	transport string // udp or tcp
+	port      uint16 // 0: SRV records say, else that of the transport
+	transport string // udp, tcp or tls
 	owner     string // whose it is: trunk provider, extension 101
 	setting   string // where the configuration has it
 	fails     string // what does not work while it has no address; empty: nothing
@@ -56,14 +56,23 @@ func newEndpoint(hostport, transport string) (*endpoint, error) {
 	if e.host == "" {
 		return nil, errors.New("host is empty")
 	}
-	if e.transport != transportUDP && e.transport != transportTCP {
-		return nil, fmt.Errorf("transport %q is neither udp nor tcp", cut(e.transport))
+	if e.transport != transportUDP && e.transport != transportTCP && e.transport != transportTLS {
+		return nil, fmt.Errorf("transport %q is neither udp, tcp nor tls", cut(e.transport))
 	}
 	if ip, err := netip.ParseAddr(e.host); err == nil {
-		port := cmp.Or(e.port, uint16(sipmsg.DefaultUdpPort))
+		port := cmp.Or(e.port, defaultPort(e.transport))
 		e.targets = []target{{addrs: []netip.AddrPort{netip.AddrPortFrom(ip.Unmap(), port)}}}
 	}
 	return e, nil
+}
+
+// defaultPort is where SIP is spoken over a transport unless a port is named
+// (RFC 3261 19.1.2).
+func defaultPort(transport string) uint16 {
+	if transport == transportTLS {
+		return uint16(sipmsg.DefaultTlsPort)
+	}
+	return uint16(sipmsg.DefaultUdpPort)
 }
 
 func (e *endpoint) literal() bool { _, err := netip.ParseAddr(e.host); return err == nil }

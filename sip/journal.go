@@ -33,7 +33,7 @@ type DialogRecord struct {
 	CSeq        uint32    `json:"cseq"`                // the last one we used
 	RemoteCSeq  uint32    `json:"remote_cseq"`         // the last one of the peer, 0: none
 	Destination string    `json:"destination"`         // ip:port requests go to
-	Transport   string    `json:"transport,omitempty"` // tcp; empty: udp
+	Transport   string    `json:"transport,omitempty"` // tcp or tls; empty: udp
 	Listener    string    `json:"listener"`            // our socket of that transport, which requests over UDP leave from
 	Trunk       string    `json:"trunk,omitempty"`
 	Role        string    `json:"role"`

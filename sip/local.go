@@ -20,8 +20,8 @@ func (p standpoint) contact(user string) string {
 	if user != "" {
 		uri = user + "@" + uri
 	}
-	if p.transport == transportTCP {
-		uri += ";transport=tcp"
+	if p.transport != transportUDP {
+		uri += ";transport=" + p.transport
 	}
 	return "<sip:" + uri + ">"
 }
@@ -34,16 +34,27 @@ func (a *Agent) stand(transport string, dest netip.Addr) standpoint {
 	return standpoint{transport: transport, listener: locals[i].String(), sentBy: sentBy}
 }
 
+// streamListeners are the open listeners of a transport that has connections.
+func (c *Config) streamListeners(transport string) []net.Listener {
+	switch transport {
+	case transportTCP:
+		return c.ListenTCP
+	case transportTLS:
+		return c.ListenTLS
+	}
+	return nil
+}
+
 // locals are the addresses of our sockets of a transport. Where we do not listen
-// for TCP they are those of UDP: the far side then reaches us by the
+// for TCP or TLS they are those of UDP: the far side then reaches us by the
 // connections that we make.
 func (a *Agent) locals(transport string) []netip.AddrPort {
 	var all []netip.AddrPort
-	if transport == transportTCP && len(a.cfg.ListenTCP) > 0 {
-		for _, l := range a.cfg.ListenTCP {
-			ap, _ := netip.ParseAddrPort(l.Addr().String()) // New has looked
-			all = append(all, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
-		}
+	for _, l := range a.cfg.streamListeners(transport) {
+		ap, _ := netip.ParseAddrPort(l.Addr().String()) // New has looked
+		all = append(all, netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port()))
+	}
+	if len(all) > 0 {
 		return all
 	}
 	for _, l := range a.listeners {

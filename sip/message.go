@@ -50,7 +50,8 @@ func (a *Agent) request(rec *DialogRecord, method sipmsg.RequestMethod, seq uint
 	}
 	req.SetTransport(transport)
 	req.SetDestination(rec.Destination)
-	if rec.transport() == transportUDP { // over TCP begin says which connection
+	req.Laddr = sipmsg.Addr{Hostname: rec.Trunk} // begin finds the connection by it
+	if rec.transport() == transportUDP {
 		req.Laddr = sipmsg.Addr{IP: laddr.Addr().AsSlice(), Port: int(laddr.Port())}
 	}
 	req.SetBody(nil)
@@ -147,7 +148,7 @@ func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPor
 	transport := a.transportTo(uri, rec.transport(), source)
 	var to netip.AddrPort
 	if ip, err := netip.ParseAddr(uri.Host); err == nil {
-		to = netip.AddrPortFrom(ip.Unmap(), cmp.Or(port, uint16(sipmsg.DefaultUdpPort)))
+		to = netip.AddrPortFrom(ip.Unmap(), cmp.Or(port, defaultPort(transport)))
 	} else {
 		to = a.lookUp(ctx, uri.Host, port, transport, source)
 	}
@@ -170,13 +171,16 @@ func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPor
 // one's: many leave it out.
 func (a *Agent) transportTo(uri sipmsg.Uri, came string, source netip.AddrPort) string {
 	named, ok := param(uri.UriParams, "transport")
-	switch {
-	case strings.EqualFold(named, transportTCP):
-		if len(a.cfg.ListenTCP) == 0 {
+	if strings.EqualFold(uri.Scheme, "sips") { // RFC 3261 26.2.2: transport=tcp is TLS, too
+		named = transportTLS
+	}
+	switch named = strings.ToLower(named); {
+	case named == transportTCP, named == transportTLS:
+		if len(a.cfg.streamListeners(named)) == 0 {
 			return came
 		}
-		return transportTCP
-	case strings.EqualFold(named, transportUDP):
+		return named
+	case named == transportUDP:
 		return transportUDP
 	case !ok:
 		if ip, err := netip.ParseAddr(uri.Host); err == nil && source.IsValid() && ip.Unmap() != source.Addr() {
@@ -220,14 +224,15 @@ func (a *Agent) lookUp(ctx context.Context, host string, port uint16, transport 
 type parcel struct {
 	data []byte
 	to   netip.AddrPort
-	from *listener // nil: over TCP
+	from *listener // nil: by a connection
+	way  way       // where from is nil
 	by   *streams
 }
 
 // send does not wait.
 func (p *parcel) send() error {
 	if p.from == nil {
-		return p.by.post(p.to, p.data)
+		return p.by.post(p.way, p.data)
 	}
 	return p.from.send(p.data, p.to)
 }
@@ -238,7 +243,8 @@ func (a *Agent) parcel(rec *DialogRecord, m sipmsg.Message) (*parcel, error) {
 		return nil, fmt.Errorf("destination %q: %w", rec.Destination, err)
 	}
 	p := &parcel{data: []byte(m.String()), to: to, by: a.streams}
-	if rec.transport() == transportTCP {
+	if transport := rec.transport(); transport != transportUDP {
+		p.way = a.streams.by(transport, rec.Trunk, to)
 		return p, nil
 	}
 	i := slices.IndexFunc(a.listeners, func(l *listener) bool { return l.local.String() == rec.Listener })

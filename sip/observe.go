@@ -16,7 +16,7 @@ func (a *Agent) observe(m sipmsg.Message) {
 	defer a.rescue("observe", nil)
 	canonicalise(m)
 	var by *stream
-	if transportOf(m) == transportTCP {
+	if transportOf(m) != transportUDP {
 		by = a.streams.came(m)
 	}
 	switch m := m.(type) {

@@ -145,9 +145,10 @@ func (a *Agent) refuseOrphan(rec *DialogRecord, why Reason) error {
 	if err != nil {
 		return err
 	}
-	if v := m.Via(); v != nil && strings.EqualFold(v.Transport, transportTCP) { // the connection has gone with the process
-		if to, ok := viaAddr(v); ok {
-			return a.streams.post(to, raw)
+	if v := m.Via(); v != nil && !strings.EqualFold(v.Transport, transportUDP) { // the connection has gone with the process
+		transport := sipmsg.NetworkToLower(v.Transport)
+		if to, ok := viaAddr(v, transport); ok && (transport == transportTCP || transport == transportTLS) {
+			return a.streams.post(a.streams.by(transport, rec.Trunk, to), raw)
 		}
 	}
 	p, err := a.parcel(rec, res)

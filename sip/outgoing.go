@@ -321,9 +321,7 @@ func (o *outgoing) expired() *Failure {
 	case cancelled: // 64*T1 without an answer to the CANCEL
 		return o.failure(o.why, nil)
 	case !o.heard:
-		if o.plan.hop.transport == transportTCP {
-			o.a.streams.suspect(o.dest, o.started)
-		}
+		o.a.streams.suspect(o.tx, o.started)
 		kind := NoResponse
 		if o.why != 0 {
 			kind = o.why

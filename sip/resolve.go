@@ -6,8 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-
-	sipmsg "github.com/emiago/sipgo/sip"
 )
 
 const maxRecords = 16 // SRV records of one name that are looked at
@@ -59,7 +57,7 @@ var errNotOffered = errors.New("its DNS says that it does not offer SIP over thi
 
 // targets finds the addresses of a name as RFC 3263 section 4.2 has it, for a
 // transport that is known: with a port those of the name; without one those of
-// its SRV records, and if it has none its own at port 5060.
+// its SRV records, and if it has none its own at the port of the transport.
 //
 // sure is false where the question for SRV records had no answer, and the
 // addresses are those of the name instead: some DNS servers do not know how to
@@ -70,8 +68,9 @@ func (l lookUps) targets(ctx context.Context, host string, port uint16, transpor
 	var asked []string
 	sure = true
 	if port == 0 && l.srv != nil {
-		asked = append(asked, "SRV _sip._"+transport+"."+host)
-		records, err := l.records(ctx, host, transport)
+		service, proto := serviceOf(transport)
+		asked = append(asked, "SRV _"+service+"._"+proto+"."+host)
+		records, err := l.records(ctx, service, proto, host)
 		switch {
 		case errors.Is(err, errNotOffered):
 			return nil, true, &lookUpError{asked, err}
@@ -83,7 +82,7 @@ func (l lookUps) targets(ctx context.Context, host string, port uint16, transpor
 		sure = err == nil || ok && dns.IsNotFound
 	}
 	if port == 0 {
-		port = uint16(sipmsg.DefaultUdpPort)
+		port = defaultPort(transport)
 	}
 	asked = append(asked, "A "+host)
 	addrs, err := l.addresses(ctx, host, port)
@@ -93,11 +92,19 @@ func (l lookUps) targets(ctx context.Context, host string, port uint16, transpor
 	return []target{{addrs: addrs}}, sure, nil
 }
 
+// serviceOf is how SRV records call SIP over a transport (RFC 3263 4.1).
+func serviceOf(transport string) (service, proto string) {
+	if transport == transportTLS {
+		return "sips", transportTCP
+	}
+	return "sip", transport
+}
+
 // records returns the SRV records of a name, as many as are looked at.
-func (l lookUps) records(ctx context.Context, host, transport string) ([]*net.SRV, error) {
+func (l lookUps) records(ctx context.Context, service, proto, host string) ([]*net.SRV, error) {
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
-	records, err := l.srv(ctx, "sip", transport, host)
+	records, err := l.srv(ctx, service, proto, host)
 	if len(records) == 0 {
 		return nil, err
 	}

@@ -40,9 +40,7 @@ func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Resp
 			if !errors.Is(err, sipmsg.ErrTransactionTimeout) {
 				return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
 			}
-			if transportOf(req) == transportTCP {
-				a.streams.suspect(to, start)
-			}
+			a.streams.suspect(tx, start)
 			return nil, &Failure{Kind: NoResponse, Destination: req.Destination(), Waited: txTimeout, Err: err}
 		case <-ctx.Done():
 			return nil, fmt.Errorf("%s: %w", req.Method, context.Cause(ctx))
@@ -64,7 +62,7 @@ func notSent(to string, waited time.Duration, err error) *Failure {
 
 var errDeaf = errors.New("the listener died")
 
-// begin starts a client transaction. Over TCP it may have to connect first,
+// begin starts a client transaction. Over TCP or TLS it may have to connect first,
 // which ctx bounds.
 func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientTx, error) {
 	select {
@@ -75,10 +73,10 @@ func (a *Agent) begin(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientT
 	if a.deaf.Load() {
 		return nil, fmt.Errorf("send %s: %w", req.Method, errDeaf)
 	}
-	if transportOf(req) == transportTCP {
-		return a.beginTCP(ctx, req)
+	if transportOf(req) == transportUDP {
+		return a.start(ctx, req)
 	}
-	return a.start(ctx, req)
+	return a.beginStream(ctx, req)
 }
 
 func (a *Agent) start(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientTx, error) {
@@ -94,15 +92,16 @@ func (a *Agent) start(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientT
 	return tx, nil
 }
 
-// beginTCP starts a client transaction on the connection to the destination.
+// beginStream starts a client transaction on the connection to the destination.
 // One that was there may end just then; it is made anew once.
-func (a *Agent) beginTCP(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientTx, error) {
+func (a *Agent) beginStream(ctx context.Context, req *sipmsg.Request) (*sipmsg.ClientTx, error) {
 	to, err := netip.ParseAddrPort(req.Destination())
 	if err != nil {
 		return nil, fmt.Errorf("send %s: %w", req.Method, err)
 	}
+	w := a.streams.by(transportOf(req), req.Laddr.Hostname, to)
 	for {
-		s, reused, err := a.streams.get(ctx, to)
+		s, reused, err := a.streams.get(ctx, w)
 		if err != nil {
 			return nil, fmt.Errorf("send %s: %w", req.Method, err)
 		}

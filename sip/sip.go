@@ -1,4 +1,4 @@
-// Package sip is Perezvon's SIP user agent over UDP and TCP: outgoing and incoming
+// Package sip is Perezvon's SIP user agent over UDP, TCP and TLS: outgoing and incoming
 // calls, their dialogs, digest, and the trunks and phones it knows.
 //
 // Parsing, transport and transactions are sipgo's; everything that makes a
@@ -12,6 +12,7 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -34,6 +35,7 @@ const (
 
 	transportUDP = "udp"
 	transportTCP = "tcp"
+	transportTLS = "tls"
 )
 
 // Config is what an Agent needs. Listen and Handle are required.
@@ -45,7 +47,14 @@ type Config struct {
 	// New on and closes them. A trunk over TCP does without, as long as it sends
 	// by the connections that we make, and none is lost.
 	ListenTCP []net.Listener
+	// ListenTLS are open TCP listeners on which the agent speaks TLS, with TLS.
+	// The agent owns them as those of ListenTCP.
+	ListenTLS []net.Listener
+	// TLS is for ListenTLS: it has the certificate, mostly Certificate.Get. The
+	// agent speaks TLS 1.2 and newer, whatever it says.
+	TLS *tls.Config
 	// DialTCP connects to an address; nil: with a net.Dialer. ctx bounds it.
+	// For TLS, too: the agent does the handshake.
 	DialTCP func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// PublicIP is written into Via and Contact, and given out by LocalIP, for
 	// destinations outside; invalid: the local address that faces the
@@ -103,8 +112,13 @@ type Trunk struct {
 	// and the proxy resolve to.
 	Peers []netip.Prefix
 	Try   time.Duration // how long it may stay silent; 0: 4 s
-	// Transport is udp or tcp; empty: udp.
+	// Transport is udp, tcp or tls; empty: udp.
 	Transport string
+	// TLS is what the trunk's certificate is verified with. Without a ServerName
+	// it has to be for the host, or for the proxy where there is one, also when
+	// SRV records lead elsewhere (RFC 5922 section 4). nil: with the authorities
+	// of this machine.
+	TLS *tls.Config
 	// Register makes the agent register Username at the trunk's domain
 	// (RFC 3261 10.2), for Expires each time.
 	Register bool

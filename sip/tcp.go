@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -23,7 +24,7 @@ const (
 
 type dialFunc func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 
-// streams are the TCP connections of an agent.
+// streams are the connections of an agent, over TCP and TLS.
 //
 // Reading and writing, limits and who may connect are here; the library parses
 // what comes and runs the transactions. Its own TCP transport would send a
@@ -33,24 +34,46 @@ type dialFunc func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 type streams struct {
 	a      *Agent
 	dial   dialFunc
-	feed   *feed
-	ctx    context.Context // of dialling
+	feeds  map[string]*feed // by transport
+	secure *tls.Config      // of what is accepted over TLS; nil: nothing is
+	ctx    context.Context  // of dialling and of handshakes
 	cancel context.CancelFunc
 
-	garbage, reordered, refused, last atomic.Uint64
+	garbage, reordered, refused, unshaken, last atomic.Uint64
 
 	// What is told of connections that ended, those they made and ours apart,
 	// and of those that did not come about.
-	theirEnds, ourEnds, missing doorbell
+	theirEnds, ourEnds, missing, strangled doorbell
 
 	mu       sync.Mutex
-	closed   bool                        // guarded by mu
-	byKey    map[string]*stream          // guarded by mu; all whose read loop runs
-	live     map[netip.AddrPort]*stream  // guarded by mu; by remote address: where requests go
-	dialling map[netip.AddrPort]*dialing // guarded by mu
-	accepted map[netip.Addr]int          // guarded by mu
-	total    int                         // guarded by mu; accepted
+	closed   bool               // guarded by mu
+	byKey    map[string]*stream // guarded by mu; all whose read loop runs
+	live     map[way]*stream    // guarded by mu; where requests go
+	dialling map[way]*dialing   // guarded by mu
+	accepted map[netip.Addr]int // guarded by mu; those in their handshake, too
+	total    int                // guarded by mu; accepted
 	wg       sync.WaitGroup              // of goroutines; Add under mu while not closed
+}
+
+// way is what a request goes by, so that two of the same may share a connection.
+type way struct {
+	transport string // tcp or tls
+	to        netip.AddrPort
+	// trunk is whose certificate a connection over TLS that we make has to show;
+	// empty: nobody's. What was accepted has shown none.
+	trunk string
+}
+
+func (w way) String() string { return w.to.String() + " over " + w.transport }
+
+// by is the way to an address. trunk is whose the request is, empty if it is
+// nobody's or not known.
+func (r *streams) by(transport, trunk string, to netip.AddrPort) way {
+	w := way{transport: transport, to: to}
+	if transport == transportTLS {
+		w.trunk = r.a.peers.prover(trunk, to)
+	}
+	return w
 }
 
 // dialing is a connection that is being made.
@@ -63,8 +86,9 @@ type dialing struct {
 
 func newStreams(a *Agent, cfg *Config) *streams {
 	s := &streams{
-		a: a, dial: cfg.DialTCP, byKey: make(map[string]*stream), live: make(map[netip.AddrPort]*stream),
-		dialling: make(map[netip.AddrPort]*dialing), accepted: make(map[netip.Addr]int),
+		a: a, dial: cfg.DialTCP, byKey: make(map[string]*stream), live: make(map[way]*stream),
+		dialling: make(map[way]*dialing), accepted: make(map[netip.Addr]int),
+		feeds: map[string]*feed{transportTCP: newFeed(), transportTLS: newFeed()}, secure: serverTLS(cfg.TLS),
 	}
 	if s.dial == nil {
 		s.dial = func(ctx context.Context, to netip.AddrPort) (net.Conn, error) {
@@ -73,52 +97,51 @@ func newStreams(a *Agent, cfg *Config) *streams {
 		}
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.feed = newFeed()
 	return s
 }
 
 // add makes a stream of a connection and hands it to the transport. made is how
-// it came about, nil for one that was accepted. It is nil where the agent is
-// closed; the connection is closed then.
-func (r *streams) add(conn net.Conn, remote netip.AddrPort, made *dialing) *stream {
+// it came about, nil for one that was accepted, which was reserved. It is nil
+// where the agent is closed; the connection is closed then.
+func (r *streams) add(conn net.Conn, w way, made *dialing) *stream {
 	local, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	now := time.Now()
 	s := &stream{
-		a: r.a, conn: conn, local: local, remote: remote, dialled: made != nil,
+		a: r.a, conn: conn, raw: conn, way: w, local: local, remote: w.to, dialled: made != nil,
 		order: newOrderly(), parser: sipmsg.NewParser().NewSIPStream(), buf: make([]byte, streamRead),
 		done: make(chan struct{}), wake: make(chan struct{}, 1), born: now, heard: now,
 		waiting: make(map[*sipmsg.ClientTx]struct{}),
 	}
+	if secured, ok := conn.(*tls.Conn); ok {
+		s.raw = secured.NetConn()
+	}
 	number := r.last.Add(1)
 	s.key, s.laddr = "stream-"+strconv.FormatUint(number, 10), unheardOf(number)
 	// Before anybody can send by it: what the transport does not find it makes.
-	pool := r.a.tp.Pool("tcp")
+	pool := r.a.tp.Pool(w.transport)
 	pool.Add(s.laddr.String(), &forward{s})
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
 		pool.Delete(s.laddr.String())
-		_ = conn.Close() // nobody has seen it
+		_ = s.raw.Close() // nobody has seen it
 		return nil
 	}
 	r.byKey[s.key] = s
-	if old := r.live[remote]; old == nil || s.dialled {
-		r.live[remote] = s
+	if old := r.live[w]; old == nil || s.dialled {
+		r.live[w] = s
 	}
 	if made != nil { // in one step: whoever comes now finds the one or the other
-		delete(r.dialling, remote)
+		delete(r.dialling, w)
 		for _, data := range made.unsent {
 			_ = s.send(data) // nobody has ended it yet
 		}
-	} else {
-		r.accepted[remote.Addr()]++
-		r.total++
 	}
 	r.wg.Go(s.write)
 	r.wg.Add(1) // for the read loop, until intake.Close
 	r.mu.Unlock()
 	in := &intake{s: s}
-	if !r.feed.put(in) {
+	if !r.feeds[w.transport].put(in) {
 		_ = in.Close() // never fails
 	}
 	return s
@@ -139,14 +162,11 @@ func (r *streams) finish(s *stream) {
 	r.mu.Lock()
 	delete(r.byKey, s.key)
 	r.retire(s)
-	if !s.dialled {
-		r.total--
-		if r.accepted[s.remote.Addr()]--; r.accepted[s.remote.Addr()] == 0 {
-			delete(r.accepted, s.remote.Addr())
-		}
-	}
 	r.mu.Unlock()
-	r.a.tp.Pool("tcp").Delete(s.laddr.String())
+	if !s.dialled {
+		r.unreserve(s.remote.Addr())
+	}
+	r.a.tp.Pool(s.way.transport).Delete(s.laddr.String())
 	s.finish()
 	// A request that was read last is about to look for its way back.
 	r.a.after(txTimeout, func() { r.forgetBack(s) })
@@ -161,8 +181,8 @@ func (r *streams) leave(s *stream) {
 
 // retire is leave while r.mu is held.
 func (r *streams) retire(s *stream) {
-	if r.live[s.remote] == s {
-		delete(r.live, s.remote)
+	if r.live[s.way] == s {
+		delete(r.live, s.way)
 	}
 }
 
@@ -180,7 +200,7 @@ func (r *streams) came(m sipmsg.Message) *stream {
 
 // keepBack has responses to a request find the stream that it came by.
 func (r *streams) keepBack(s *stream) {
-	pool, key := r.a.tp.Pool("tcp"), s.remote.String()
+	pool, key := r.a.tp.Pool(s.way.transport), s.remote.String()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if b, ok := pool.Get(key).(*back); !ok || b.s != s {
@@ -189,7 +209,7 @@ func (r *streams) keepBack(s *stream) {
 }
 
 func (r *streams) forgetBack(s *stream) {
-	pool, key := r.a.tp.Pool("tcp"), s.remote.String()
+	pool, key := r.a.tp.Pool(s.way.transport), s.remote.String()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if b, ok := pool.Get(key).(*back); ok && b.s == s {
@@ -197,9 +217,23 @@ func (r *streams) forgetBack(s *stream) {
 	}
 }
 
+// find returns the connection that requests go by, nil if there is none. r.mu
+// is held. One that was accepted has shown no certificate: it takes requests
+// that are to go to whoever has made it, such as a phone, and none to a
+// trunk's own address.
+func (r *streams) find(w way) *stream {
+	if s := r.live[w]; s != nil {
+		return s
+	}
+	if w.trunk == "" || r.a.peers.trunk(w.trunk).at(w.to) {
+		return nil
+	}
+	return r.live[way{transport: w.transport, to: w.to}]
+}
+
 // get returns the connection to an address, making one if there is none. ctx
 // bounds that, and without a deadline of its own it is bounded anyway.
-func (r *streams) get(ctx context.Context, to netip.AddrPort) (s *stream, reused bool, err error) {
+func (r *streams) get(ctx context.Context, to way) (s *stream, reused bool, err error) {
 	limit := defaultSilence
 	if until, ok := ctx.Deadline(); ok {
 		limit = time.Until(until)
@@ -208,7 +242,7 @@ func (r *streams) get(ctx context.Context, to netip.AddrPort) (s *stream, reused
 	defer cancel()
 	for {
 		r.mu.Lock()
-		if s := r.live[to]; s != nil && s.ended() == nil {
+		if s := r.find(to); s != nil && s.ended() == nil {
 			r.mu.Unlock()
 			return s, true, nil
 		}
@@ -225,13 +259,13 @@ func (r *streams) get(ctx context.Context, to netip.AddrPort) (s *stream, reused
 			}
 			return d.s, false, d.err
 		case <-ctx.Done():
-			return nil, false, fmt.Errorf("connect to %s: %w", to, errors.Join(errNoConnection, context.Cause(ctx)))
+			return nil, false, fmt.Errorf("connect to %s: %w", to.to, errors.Join(errNoConnection, context.Cause(ctx)))
 		}
 	}
 }
 
 // connect joins the making of a connection, or begins it. r.mu is held.
-func (r *streams) connect(to netip.AddrPort, limit time.Duration) (*dialing, error) {
+func (r *streams) connect(to way, limit time.Duration) (*dialing, error) {
 	if d := r.dialling[to]; d != nil {
 		return d, nil
 	}
@@ -244,19 +278,22 @@ func (r *streams) connect(to netip.AddrPort, limit time.Duration) (*dialing, err
 	return d, nil
 }
 
-func (r *streams) make(d *dialing, to netip.AddrPort, limit time.Duration) {
+func (r *streams) make(d *dialing, to way, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(r.ctx, limit)
 	defer cancel()
-	conn, err := r.dial(ctx, to)
+	conn, err := r.dial(ctx, to.to)
+	if err == nil && to.transport == transportTLS {
+		conn, err = r.shakeHands(ctx, conn, to.trunk)
+	}
 	switch {
 	case err == nil:
 		if d.s = r.add(conn, to, d); d.s == nil {
 			d.err = ErrClosed
 		}
 	case ctx.Err() != nil && r.ctx.Err() == nil:
-		d.err = fmt.Errorf("connect to %s: %w", to, errors.Join(errNoConnection, context.DeadlineExceeded))
+		d.err = fmt.Errorf("connect to %s: %w", to.to, errors.Join(errNoConnection, context.DeadlineExceeded))
 	default:
-		d.err = fmt.Errorf("connect to %s: %w", to, err)
+		d.err = fmt.Errorf("connect to %s: %w", to.to, err)
 	}
 	if d.err != nil {
 		r.mu.Lock()
@@ -264,8 +301,8 @@ func (r *streams) make(d *dialing, to netip.AddrPort, limit time.Duration) {
 		unsent := len(d.unsent)
 		r.mu.Unlock()
 		if unsent > 0 {
-			if suppressed, tell := r.missing.press(to.Addr(), time.Now()); tell {
-				r.a.log.Info("sip: messages not sent, no connection", "to", to, "messages", unsent, "why", innermost(d.err), "suppressed", suppressed)
+			if suppressed, tell := r.missing.press(to.to.Addr(), time.Now()); tell {
+				r.a.log.Info("sip: messages not sent, no connection", "to", to.to, "transport", to.transport, "messages", unsent, "why", innermost(d.err), "suppressed", suppressed)
 			}
 		}
 	}
@@ -276,10 +313,10 @@ var errNoConnection = errors.New("the connection did not come about")
 
 // post sends bytes to an address by the connection there is, or by one that is
 // made in the background. It does not wait.
-func (r *streams) post(to netip.AddrPort, data []byte) error {
+func (r *streams) post(to way, data []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if s := r.live[to]; s != nil && s.send(data) == nil {
+	if s := r.find(to); s != nil && s.send(data) == nil {
 		return nil
 	}
 	d, err := r.connect(to, defaultSilence)
@@ -287,27 +324,25 @@ func (r *streams) post(to netip.AddrPort, data []byte) error {
 		return err
 	}
 	if len(d.unsent) == maxUnsent {
-		return fmt.Errorf("send to %s: %w", to, errNoConnection)
+		return fmt.Errorf("send to %s: %w", to.to, errNoConnection)
 	}
 	d.unsent = append(d.unsent, data)
 	return nil
 }
 
 // suspect lets further requests go by a new connection where nothing has come
-// by the present one since a request that was not answered: the far side may
-// have forgotten it. What the old one still carries goes on.
-func (r *streams) suspect(to netip.AddrPort, since time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s := r.live[to]
-	if s == nil {
+// by that of a transaction that got no answer: the far side may have forgotten
+// it. What the old one still carries goes on.
+func (r *streams) suspect(tx *sipmsg.ClientTx, since time.Time) {
+	f, ok := tx.Connection().(*forward)
+	if !ok { // over UDP
 		return
 	}
-	s.mu.Lock()
-	silent := !s.heard.After(since)
-	s.mu.Unlock()
+	f.s.mu.Lock()
+	silent := !f.s.heard.After(since)
+	f.s.mu.Unlock()
 	if silent {
-		r.retire(s)
+		r.leave(f.s)
 	}
 }
 
@@ -326,7 +361,14 @@ func (r *streams) close() {
 		s.drain()
 	}
 	r.wg.Wait()
-	r.feed.close()
+	r.stopFeeding()
+}
+
+// stopFeeding has the transport take no further connection.
+func (r *streams) stopFeeding() {
+	for _, f := range r.feeds {
+		f.close()
+	}
 }
 
 // open is how many connections there are.

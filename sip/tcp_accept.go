@@ -16,14 +16,14 @@ const (
 
 // accept takes connections until the listener is closed. Errors of other kinds,
 // such as too many open files, pass.
-func (a *Agent) accept(l net.Listener) {
+func (a *Agent) accept(l net.Listener, transport string) {
 	wait := acceptAgain
 	for {
 		conn, err := l.Accept()
 		switch {
 		case err == nil:
 			wait = acceptAgain
-			a.admit(conn)
+			a.admit(conn, transport)
 			continue
 		case errors.Is(err, net.ErrClosed):
 			select {
@@ -48,29 +48,59 @@ func (a *Agent) accept(l net.Listener) {
 }
 
 // admit makes a stream of a connection of a known peer that has not too many,
-// and closes every other before anything is read from it.
-func (a *Agent) admit(conn net.Conn) {
+// and closes every other before anything is read from it. Over TLS there is a
+// handshake first, which the other connections do not wait for.
+func (a *Agent) admit(conn net.Conn, transport string) {
 	remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	switch {
 	case err != nil:
 	case !a.guard.connects(remote):
-	case !a.streams.room(remote.Addr()):
+	case !a.streams.reserve(remote.Addr()):
 		if a.streams.refused.Add(1)%100 == 1 {
 			a.log.Warn("sip: connection refused: there are too many", "from", remote, "limit", maxStreamsPeer, "limit_of_all", maxStreams)
 		}
+	case transport == transportTLS:
+		if a.streams.spawn(func() { a.streams.greet(conn, remote) }) {
+			return
+		}
 	default:
-		a.streams.add(conn, remote, nil)
+		a.streams.add(conn, way{transport: transport, to: remote}, nil)
 		return
 	}
 	_ = conn.Close() // whoever it is is not told more
 }
 
-// room reports whether one more connection of an address may be accepted.
-func (r *streams) room(from netip.Addr) bool {
+// reserve counts one more connection of an address, unless there are too many.
+func (r *streams) reserve(from netip.Addr) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.total < maxStreams && r.accepted[from] < maxStreamsPeer
+	if r.total >= maxStreams || r.accepted[from] >= maxStreamsPeer {
+		return false
+	}
+	r.total++
+	r.accepted[from]++
+	return true
+}
+
+func (r *streams) unreserve(from netip.Addr) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.total--
+	if r.accepted[from]--; r.accepted[from] == 0 {
+		delete(r.accepted, from)
+	}
+}
+
+// spawn runs f in a goroutine that close waits for; false: it is closed.
+func (r *streams) spawn(f func()) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.wg.Go(f)
+	return true
 }
 
 // shut ends the connections from an address that is banned as a whole.

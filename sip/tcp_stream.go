@@ -21,7 +21,7 @@ const (
 	streamRead   = 16 << 10
 )
 
-// stream is one TCP connection, dialled or accepted.
+// stream is one connection over TCP or TLS, dialled or accepted.
 //
 // Two goroutines belong to it: the transport's read loop, which takes one
 // message at a time out of next, and write. Whoever sends never waits: what the
@@ -29,6 +29,8 @@ const (
 type stream struct {
 	a       *Agent
 	conn    net.Conn
+	raw     net.Conn // is what is closed: closing TLS writes, and waits for that
+	way     way
 	local   netip.AddrPort
 	remote  netip.AddrPort
 	dialled bool
@@ -106,7 +108,7 @@ func (s *stream) endLocked(why error) {
 	}
 	s.over = why
 	close(s.done)
-	_ = s.conn.Close() // wakes the reader; there is nobody to tell
+	_ = s.raw.Close() // wakes the reader; there is nobody to tell
 }
 
 // drain ends the connection when everything is written, or soon.
@@ -142,6 +144,7 @@ func (s *stream) write() {
 			return
 		}
 		if draining {
+			sayGoodbye(s.conn)
 			s.end(ErrClosed)
 			return
 		}
@@ -216,7 +219,7 @@ func (s *stream) fill() error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF): // without a word, over TLS
 		return errPeerEnded
 	case !errors.Is(err, os.ErrDeadlineExceeded):
 		return err
@@ -295,7 +298,7 @@ func (s *stream) finish() {
 		bell = &s.a.streams.ourEnds
 	}
 	if suppressed, tell := bell.press(s.remote.Addr(), time.Now()); tell {
-		s.a.log.Info("sip: connection ended", "peer", s.remote, "dialled", s.dialled, "why", innermost(why), "requests", len(all), "suppressed", suppressed)
+		s.a.log.Info("sip: connection ended", "peer", s.remote, "transport", s.way.transport, "dialled", s.dialled, "why", innermost(why), "requests", len(all), "suppressed", suppressed)
 	}
 }
 

@@ -30,16 +30,17 @@ func (b *back) WriteMsg(m sipmsg.Message) error {
 	if err == nil {
 		return nil
 	}
-	to, ok := viaAddr(m.Via())
+	transport := b.s.way.transport
+	to, ok := viaAddr(m.Via(), transport)
 	if !ok {
 		return err
 	}
-	return b.s.a.streams.post(to, data)
+	return b.s.a.streams.post(b.s.a.streams.by(transport, "", to), data)
 }
 
 // viaAddr is where a response goes that has no connection: the address its
 // request came from, at the port of its Via.
-func viaAddr(v *sipmsg.ViaHeader) (netip.AddrPort, bool) {
+func viaAddr(v *sipmsg.ViaHeader, transport string) (netip.AddrPort, bool) {
 	if v == nil {
 		return netip.AddrPort{}, false
 	}
@@ -49,7 +50,7 @@ func viaAddr(v *sipmsg.ViaHeader) (netip.AddrPort, bool) {
 	}
 	ip, err := netip.ParseAddr(host)
 	if port == 0 {
-		port = sipmsg.DefaultTcpPort
+		port = int(defaultPort(transport))
 	}
 	if err != nil || port < 0 || port > 65535 {
 		return netip.AddrPort{}, false

@@ -31,7 +31,7 @@ type TrunkState struct {
 	// none was.
 	RoundTrip *time.Duration
 	Address   string // host:port that is in use; empty: the host has no address
-	Transport string // udp or tcp
+	Transport string // udp, tcp or tls
 }
 
 // condition is what a trunk's state is made of. Whatever learns something

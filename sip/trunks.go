@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/netip"
@@ -18,7 +19,8 @@ import (
 type trunk struct {
 	Trunk
 	host   *endpoint
-	proxy  *endpoint // nil: none
+	proxy  *endpoint   // nil: none
+	secure *tls.Config // for connections to it; nil: it is not over TLS
 	health condition
 
 	// Of a trunk that registers.
@@ -61,10 +63,15 @@ func (t *trunk) domain() (host string, port int) {
 	if t.Domain != "" {
 		return t.Domain, 0
 	}
-	if t.host.port != 0 && t.host.port != uint16(sipmsg.DefaultUdpPort) {
+	if t.host.port != 0 && t.host.port != defaultPort(t.host.transport) {
 		return t.host.host, int(t.host.port)
 	}
 	return t.host.host, 0
+}
+
+// at reports whether this is exactly one of the trunk's own addresses.
+func (t *trunk) at(a netip.AddrPort) bool {
+	return t.host.at(a) || t.proxy != nil && t.proxy.at(a)
 }
 
 type extension struct {
@@ -107,6 +114,7 @@ func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 			one.token = contactToken(&t, secret)
 			one.moved, one.disturbed = make(chan struct{}, 1), make(chan struct{}, 1)
 		}
+		one.secure = clientTLS(one)
 		one.label()
 		d.trunks = append(d.trunks, one)
 		d.prefixes = append(d.prefixes, t.Peers...)
@@ -239,7 +247,7 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 		return nil, ext
 	}
 	for _, t := range d.trunks {
-		if t.host.at(from) || t.proxy != nil && t.proxy.at(from) {
+		if t.at(from) {
 			trunks = append(trunks, t.Name)
 		}
 	}

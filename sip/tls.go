@@ -1,0 +1,122 @@
+package sip
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+)
+
+const (
+	leastTLS = tls.VersionTLS12
+	// handshakeTime is how long whoever connects may take for the handshake.
+	handshakeTime = 10 * time.Second
+)
+
+// serverTLS is what is spoken with whoever connects, nil where nobody may.
+func serverTLS(cfg *tls.Config) *tls.Config {
+	if cfg == nil {
+		return nil
+	}
+	cfg = cfg.Clone()
+	cfg.MinVersion = max(cfg.MinVersion, leastTLS)
+	return cfg
+}
+
+// clientTLS is what is spoken with a trunk over TLS, nil over anything else.
+// The name to be proved is that of the host that requests are sent to: the one
+// that was configured and not the one that a SRV record leads to, which
+// whoever answers for the DNS may choose (RFC 5922 section 4).
+func clientTLS(t *trunk) *tls.Config {
+	if t.hop().transport != transportTLS {
+		return nil
+	}
+	cfg := &tls.Config{MinVersion: leastTLS}
+	if t.TLS != nil {
+		cfg = t.TLS.Clone()
+	}
+	cfg.MinVersion = max(cfg.MinVersion, leastTLS)
+	if cfg.ServerName == "" {
+		cfg.ServerName = t.hop().host
+	}
+	return cfg
+}
+
+// prover is the trunk whose certificate a connection to an address has to show:
+// that of the name if it is over TLS, else one that has the address, empty if
+// there is none.
+func (d *directory) prover(name string, to netip.AddrPort) string {
+	if t := d.trunk(name); t != nil && t.secure != nil {
+		return name
+	}
+	for _, t := range d.trunks {
+		if t.secure != nil && t.at(to) {
+			return t.Name
+		}
+	}
+	return ""
+}
+
+// shakeHands makes a connection of ours one over TLS. A trunk has to prove its
+// name. A phone at a fixed contact cannot: nobody gives certificates to desks,
+// so that the connection to it is secret and no more.
+func (r *streams) shakeHands(ctx context.Context, conn net.Conn, trunk string) (net.Conn, error) {
+	cfg := &tls.Config{MinVersion: leastTLS, InsecureSkipVerify: true}
+	if t := r.a.peers.trunk(trunk); t != nil {
+		cfg = t.secure
+	}
+	secured := tls.Client(&timely{Conn: conn}, cfg)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close() // never used
+		return nil, untrusted(err, cfg.ServerName)
+	}
+	return secured, nil
+}
+
+// greet does the handshake with whoever connected, which was reserved.
+func (r *streams) greet(conn net.Conn, remote netip.AddrPort) {
+	ctx, cancel := context.WithTimeout(r.ctx, handshakeTime)
+	defer cancel()
+	secured := tls.Server(&timely{Conn: conn}, r.secure)
+	err := secured.HandshakeContext(ctx)
+	if err == nil {
+		r.add(secured, way{transport: transportTLS, to: remote}, nil)
+		return
+	}
+	_ = conn.Close() // never used
+	r.unreserve(remote.Addr())
+	if r.ctx.Err() != nil {
+		return
+	}
+	r.unshaken.Add(1)
+	if ctx.Err() != nil {
+		err = errHandshake
+	}
+	if suppressed, tell := r.strangled.press(remote.Addr(), time.Now()); tell {
+		r.a.log.Info("sip: no TLS with whoever connected", "from", remote, "why", distrusted(err), "suppressed", suppressed)
+	}
+}
+
+var errHandshake = errors.New("the handshake was not finished within " + handshakeTime.String())
+
+// timely is a connection on which no write takes for ever: TLS writes when it
+// was asked to read, too.
+type timely struct{ net.Conn }
+
+// Write implements net.Conn.
+func (c *timely) Write(b []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(streamWrite)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(b)
+}
+
+// sayGoodbye tells the far side of a connection that it ends here, so that it
+// knows that nothing was cut off.
+func sayGoodbye(conn net.Conn) {
+	if c, ok := conn.(*tls.Conn); ok {
+		_ = c.CloseWrite() // it ends anyway
+	}
+}

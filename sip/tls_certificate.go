@@ -1,0 +1,110 @@
+package sip
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// lookEvery is how often the files of a certificate are looked at, at most.
+const lookEvery = 5 * time.Second
+
+// Certificate is a certificate in two files that may change while it is used:
+// what is renewed, by whatever program, is taken without a restart. Its
+// methods are safe for concurrent use.
+type Certificate struct {
+	cert, key string
+	log       *slog.Logger
+
+	mu     sync.Mutex
+	pair   *tls.Certificate // guarded by mu; the last good one
+	read   [2]stamp         // guarded by mu; the files as they were tried last
+	looked time.Time        // guarded by mu
+	broken bool             // guarded by mu; what was tried last was not usable
+}
+
+// stamp tells one state of a file from another.
+type stamp struct {
+	at   time.Time
+	size int64
+}
+
+// LoadCertificate reads a certificate, with those between it and its authority
+// behind it, and its private key, both in PEM.
+func LoadCertificate(cert, key string, log *slog.Logger) (*Certificate, error) {
+	c := &Certificate{cert: cert, key: key, log: log, looked: time.Now()}
+	var err error
+	if c.read, err = c.stamps(); err == nil {
+		c.pair, err = c.load()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s with key %s: %w", cert, key, err)
+	}
+	return c, nil
+}
+
+// Get is for tls.Config.GetCertificate. Every few seconds it looks whether the
+// files have changed. Where the new ones cannot be used the old certificate
+// stays, and the log says so once.
+func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
+		c.looked = now
+		c.renew()
+	}
+	return c.pair, nil
+}
+
+// renew takes changed files. Those that could not be used are tried again as
+// they are: maybe they were being written. c.mu is held.
+func (c *Certificate) renew() {
+	now, err := c.stamps()
+	news := now != c.read
+	if err == nil && !news && !c.broken {
+		return
+	}
+	c.read = now
+	var pair *tls.Certificate
+	if err == nil {
+		pair, err = c.load()
+	}
+	if err != nil {
+		if news || !c.broken {
+			c.log.Error("sip: the new TLS certificate cannot be used, the old one stays; put a certificate and its key there that belong together",
+				"cert", c.cert, "key", c.key, "error", err, "old_valid_until", c.pair.Leaf.NotAfter)
+		}
+		c.broken = true
+		return
+	}
+	c.pair, c.broken = pair, false
+	c.log.Info("sip: TLS certificate renewed", "cert", c.cert, "valid_until", pair.Leaf.NotAfter)
+}
+
+func (c *Certificate) stamps() (s [2]stamp, err error) {
+	for i, name := range []string{c.cert, c.key} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return [2]stamp{}, err
+		}
+		s[i] = stamp{info.ModTime(), info.Size()}
+	}
+	return s, nil
+}
+
+func (c *Certificate) load() (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return nil, err
+	}
+	if pair.Leaf == nil { // only if GODEBUG asks for it
+		if pair.Leaf, err = x509.ParseCertificate(pair.Certificate[0]); err != nil {
+			return nil, err
+		}
+	}
+	return &pair, nil
+}
