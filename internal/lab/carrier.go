@@ -2,6 +2,7 @@ package lab
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,9 +25,13 @@ const (
 // Config says where a carrier is.
 type Config struct {
 	Signal netip.AddrPort // where it listens for SIP; port 0 takes a free one
-	// Transport is UDP or TCP; empty: UDP.
+	// Transport is UDP, TCP or TLS; empty: UDP.
 	Transport string
-	Segments  Segments     // how it cuts what it sends over TCP
+	// TLS is what it speaks with who connects and with whom it connects to:
+	// needed over TLS. Without a ServerName it expects the address that it
+	// connects to in the certificate.
+	TLS       *tls.Config
+	Segments  Segments     // how it cuts what it sends over TCP or TLS
 	MediaIP   netip.Addr   // where sound is; invalid: the address of Signal
 	Network   Network      // zero: Loopback
 	Auth      *Credentials // asked for before a call is taken; nil: nobody is asked
@@ -37,7 +42,7 @@ type Config struct {
 // answers at a signalling address. All methods are safe for concurrent use.
 type Carrier struct {
 	cfg   Config
-	conn  net.PacketConn // nil over TCP
+	conn  net.PacketConn // nil over TCP and TLS
 	lines *lines         // nil over UDP
 	addr  netip.AddrPort
 
@@ -87,7 +92,7 @@ func NewCarrier(ctx context.Context, cfg Config) (*Carrier, error) {
 }
 
 func (c *Carrier) listen(ctx context.Context) error {
-	if c.cfg.Transport == TCP {
+	if c.cfg.Transport == TCP || c.cfg.Transport == TLS {
 		if err := c.listenTCP(ctx); err != nil {
 			return err
 		}

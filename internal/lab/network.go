@@ -12,7 +12,7 @@ import (
 type Network struct {
 	// Listen opens a packet socket. Port 0 takes any free one.
 	Listen func(ctx context.Context, addr netip.AddrPort) (net.PacketConn, error)
-	// ListenStream and DialStream are for carriers over TCP; nil: there are
+	// ListenStream and DialStream are for carriers over TCP or TLS; nil: there are
 	// none.
 	ListenStream func(ctx context.Context, addr netip.AddrPort) (net.Listener, error)
 	DialStream   func(ctx context.Context, from, to netip.AddrPort) (net.Conn, error)

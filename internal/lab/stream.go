@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -18,9 +19,10 @@ import (
 const (
 	UDP = "UDP"
 	TCP = "TCP"
+	TLS = "TLS"
 )
 
-// Segments is how a carrier over TCP cuts what it sends. Whoever reads must not
+// Segments is how a carrier over TCP or TLS cuts what it sends. Whoever reads must not
 // mind.
 type Segments int
 
@@ -34,7 +36,7 @@ const (
 // smallSegment is the length of a small piece. It is no divisor of anything.
 const smallSegment = 37
 
-// lines are the connections of a carrier over TCP.
+// lines are the connections of a carrier over TCP or TLS.
 type lines struct {
 	c        *Carrier
 	listener net.Listener
@@ -44,6 +46,7 @@ type lines struct {
 	open   map[netip.AddrPort]*line // guarded by mu; by remote address
 	made   int                      // guarded by mu; connections that were made by us
 	taken  int                      // guarded by mu; and by others
+	broken int                      // guarded by mu; of both, those over which there was no TLS
 }
 
 // line is one connection. What is queued before it is made goes out then.
@@ -61,6 +64,9 @@ type line struct {
 func (c *Carrier) listenTCP(ctx context.Context) error {
 	if c.cfg.Network.ListenStream == nil {
 		return errors.New("the network has no connections")
+	}
+	if c.cfg.Transport == TLS && c.cfg.TLS == nil {
+		return errors.New("TLS needs a certificate")
 	}
 	l, err := c.cfg.Network.ListenStream(ctx, c.cfg.Signal)
 	if err != nil {
@@ -92,7 +98,12 @@ func (ls *lines) accept() {
 		}
 		ls.taken++
 		ls.open[l.to] = l
-		ls.c.wg.Go(func() { ls.run(l, conn) })
+		ls.c.wg.Go(func() {
+			if ls.c.cfg.Transport == TLS {
+				conn = tls.Server(conn, ls.c.cfg.TLS)
+			}
+			ls.run(l, conn)
+		})
 		ls.mu.Unlock()
 	}
 }
@@ -139,6 +150,13 @@ func (ls *lines) dial(l *line) {
 		ls.forget(l)
 		return
 	}
+	if ls.c.cfg.Transport == TLS {
+		cfg := ls.c.cfg.TLS.Clone()
+		if cfg.ServerName == "" {
+			cfg.ServerName = l.to.Addr().String()
+		}
+		conn = tls.Client(conn, cfg)
+	}
 	ls.run(l, conn)
 }
 
@@ -152,6 +170,18 @@ func (ls *lines) forget(l *line) {
 
 // run reads and writes a connection until it ends.
 func (ls *lines) run(l *line, conn net.Conn) {
+	if secured, ok := conn.(*tls.Conn); ok {
+		ctx, cancel := context.WithTimeout(ls.c.ctx, giveUp)
+		defer cancel()
+		if err := secured.HandshakeContext(ctx); err != nil {
+			ls.mu.Lock()
+			ls.broken++
+			ls.mu.Unlock()
+			_ = conn.Close() // never used
+			ls.forget(l)
+			return
+		}
+	}
 	l.mu.Lock()
 	l.conn = conn
 	over := l.over
@@ -289,7 +319,7 @@ func (ls *lines) close() error {
 	return err
 }
 
-// DropConnections closes all connections of a carrier over TCP, as a proxy
+// DropConnections closes all connections of a carrier over TCP or TLS, as a proxy
 // does that starts anew. Its calls stay up.
 func (c *Carrier) DropConnections() {
 	if c.lines != nil {
@@ -308,10 +338,20 @@ func (c *Carrier) Connections() (made, taken int) {
 	return c.lines.made, c.lines.taken
 }
 
-// transport is UDP or TCP, as a Via has it.
+// BrokenConnections counts those of Connections over which there was no TLS.
+func (c *Carrier) BrokenConnections() int {
+	if c.lines == nil {
+		return 0
+	}
+	c.lines.mu.Lock()
+	defer c.lines.mu.Unlock()
+	return c.lines.broken
+}
+
+// transport is UDP, TCP or TLS, as a Via has it.
 func (c *Carrier) transport() string {
 	if c.lines != nil {
-		return TCP
+		return c.cfg.Transport
 	}
 	return UDP
 }
@@ -319,7 +359,7 @@ func (c *Carrier) transport() string {
 // param is what a URI of ours says of the transport.
 func (c *Carrier) uriParam() string {
 	if c.lines != nil {
-		return ";transport=tcp"
+		return ";transport=" + strings.ToLower(c.cfg.Transport)
 	}
 	return ""
 }
@@ -330,7 +370,7 @@ func (c *Carrier) checkTransport(m *Message) {
 	if via := m.All("Via"); len(via) > 0 && !strings.HasPrefix(via[0], "SIP/2.0/"+c.transport()+" ") {
 		c.blame(m, "Via is %q over %s", via[0], c.transport())
 	}
-	if contact := m.Get("Contact"); c.lines != nil && contact != "" && !strings.Contains(uriOf(contact), ";transport=tcp") {
-		c.blame(m, "Contact %q does not say that it is reached over TCP", contact)
+	if contact := m.Get("Contact"); c.lines != nil && contact != "" && !strings.Contains(uriOf(contact), c.uriParam()) {
+		c.blame(m, "Contact %q does not say that it is reached over %s", contact, c.cfg.Transport)
 	}
 }

@@ -8,18 +8,32 @@ import (
 	"testing/synctest"
 	"time"
 
+	"perezvon/internal/certtest"
 	"perezvon/internal/lab"
 	"perezvon/internal/memnet"
 )
 
-// inTCPWorld is inWorld over TCP.
+// inTCPWorld is inWorld over TCP, inTLSWorld over TLS.
 func inTCPWorld(t *testing.T, s lab.Segments, auth *lab.Credentials, f func(w *world)) {
+	t.Helper()
+	inStreamWorld(t, lab.TCP, s, auth, f)
+}
+
+func inTLSWorld(t *testing.T, s lab.Segments, auth *lab.Credentials, f func(w *world)) {
+	t.Helper()
+	inStreamWorld(t, lab.TLS, s, auth, f)
+}
+
+func inStreamWorld(t *testing.T, transport string, s lab.Segments, auth *lab.Credentials, f func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, ctx: t.Context(), net: memnet.New()}
+		ca := certtest.NewCA(t, "Test")
 		carrier := func(addr string, auth *lab.Credentials) *lab.Carrier {
+			secured := ca.Issue(netip.MustParseAddrPort(addr).Addr().String()).Server()
+			secured.RootCAs = ca.Pool()
 			c, err := lab.NewCarrier(w.ctx, lab.Config{
-				Signal: netip.MustParseAddrPort(addr), Transport: lab.TCP, Segments: s, Auth: auth,
+				Signal: netip.MustParseAddrPort(addr), Transport: transport, TLS: secured, Segments: s, Auth: auth,
 				Network: lab.Streams(lab.Virtual(w.net.ListenUDP), w.net.ListenStream, w.net.DialStream),
 			})
 			if err != nil {
@@ -44,10 +58,14 @@ func inTCPWorld(t *testing.T, s lab.Segments, auth *lab.Credentials, f func(w *w
 	})
 }
 
-func TestTwoPartiesTalkOverTCP(t *testing.T) {
+func TestTwoPartiesTalkOverTCP(t *testing.T) { twoPartiesTalk(t, inTCPWorld) }
+
+func TestTwoPartiesTalkOverTLS(t *testing.T) { twoPartiesTalk(t, inTLSWorld) }
+
+func twoPartiesTalk(t *testing.T, in func(*testing.T, lab.Segments, *lab.Credentials, func(*world))) {
 	for _, s := range []lab.Segments{lab.SegmentPerMessage, lab.SegmentsSmall, lab.SegmentsJoined} {
 		t.Run(fmt.Sprint(s), func(t *testing.T) {
-			inTCPWorld(t, s, &lab.Credentials{Username: "u", Password: "p"}, func(w *world) {
+			in(t, s, &lab.Credentials{Username: "u", Password: "p"}, func(w *world) {
 				w.b.Number("100", lab.Customer(2*time.Second))
 				caller, err := w.a.Call(w.ctx, lab.CallOptions{To: w.b.Addr(), User: "100", From: "200"})
 				if err != nil {
@@ -58,7 +76,7 @@ func TestTwoPartiesTalkOverTCP(t *testing.T) {
 					t.Errorf("%v", caller.Timeline())
 				}
 			})
-			inTCPWorld(t, s, nil, func(w *world) {
+			in(t, s, nil, func(w *world) {
 				w.b.Number("100", lab.Script{lab.RecordRoute(), lab.EarlyMedia(time.Second, 900), lab.Answer(2 * time.Second)})
 				caller, called := w.call(lab.CallOptions{Script: lab.Script{lab.Tone(lab.ManagerTone), lab.Talk(3 * time.Second), lab.Hold(), lab.Resume(), lab.Talk(time.Second), lab.Bye()}})
 				<-caller.Ended()
@@ -72,8 +90,12 @@ func TestTwoPartiesTalkOverTCP(t *testing.T) {
 	}
 }
 
-func TestCallOverTCPGoesOnWithoutItsConnection(t *testing.T) {
-	inTCPWorld(t, lab.SegmentPerMessage, nil, func(w *world) {
+func TestCallOverTCPGoesOnWithoutItsConnection(t *testing.T) { goesOn(t, inTCPWorld) }
+
+func TestCallOverTLSGoesOnWithoutItsConnection(t *testing.T) { goesOn(t, inTLSWorld) }
+
+func goesOn(t *testing.T, in func(*testing.T, lab.Segments, *lab.Credentials, func(*world))) {
+	in(t, lab.SegmentPerMessage, nil, func(w *world) {
 		w.b.Number("100", lab.Script{lab.Answer(time.Second), lab.Talk(time.Minute), lab.Bye()})
 		caller, called := w.call(lab.CallOptions{Script: lab.Script{lab.Talk(10 * time.Minute)}})
 		time.Sleep(30 * time.Second)
@@ -103,5 +125,30 @@ func TestWhatIsRepeatedOrMislabelledOverTCPIsNoted(t *testing.T) {
 			}
 		}
 		_ = c.Close()
+	})
+}
+
+func TestCarrierRefusesACertificateThatItDoesNotExpect(t *testing.T) {
+	inTLSWorld(t, lab.SegmentPerMessage, nil, func(w *world) {
+		w.b.Number("100", lab.Customer(time.Second))
+		other := certtest.NewCA(t, "Other")
+		secured := other.Issue("10.0.0.3").Server()
+		secured.RootCAs = other.Pool()
+		c, err := lab.NewCarrier(w.ctx, lab.Config{
+			Signal: netip.MustParseAddrPort("10.0.0.3:5060"), Transport: lab.TLS, TLS: secured,
+			Network: lab.Streams(lab.Virtual(w.net.ListenUDP), w.net.ListenStream, w.net.DialStream),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		caller, err := c.Call(w.ctx, lab.CallOptions{To: w.b.Addr(), User: "100", From: "200"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-caller.Ended()
+		if w.b.BrokenConnections() != 1 || c.BrokenConnections() != 1 || len(w.b.Parties()) != 0 {
+			t.Errorf("%d and %d connections were broken, %d calls came", w.b.BrokenConnections(), c.BrokenConnections(), len(w.b.Parties()))
+		}
 	})
 }

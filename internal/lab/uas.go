@@ -31,7 +31,7 @@ func (c *Carrier) takeRequest(m *Message, from netip.AddrPort) {
 		}
 		tx.repeats++
 		if c.lines != nil {
-			c.blame(m, "repeated over TCP")
+			c.blame(m, "repeated over %s", c.transport())
 		}
 		if tx.party != nil && tx.party.tx == tx {
 			tx.party.invites++
