@@ -52,7 +52,7 @@ type streams struct {
 	dialling map[way]*dialing   // guarded by mu
 	accepted map[netip.Addr]int // guarded by mu; those in their handshake, too
 	total    int                // guarded by mu; accepted
-	wg       sync.WaitGroup              // of goroutines; Add under mu while not closed
+	wg       sync.WaitGroup     // of goroutines; Add under mu while not closed
 }
 
 // way is what a request goes by, so that two of the same may share a connection.

@@ -78,7 +78,7 @@ func (s *stream) send(data []byte) error {
 		s.endLocked(errSlow)
 		return errSlow
 	}
-	s.a.seen(Message{At: time.Now(), Sent: true, Transport: transportTCP, Local: s.local, Remote: s.remote, Data: data})
+	s.a.seen(Message{At: time.Now(), Sent: true, Transport: s.way.transport, Local: s.local, Remote: s.remote, Data: data})
 	s.queue = append(s.queue, data)
 	s.size += len(data)
 	s.nudge()
@@ -241,7 +241,7 @@ func (s *stream) accept(m []byte) bool {
 		s.a.streams.garbage.Add(1)
 		return false
 	}
-	s.a.seen(Message{At: time.Now(), Transport: transportTCP, Local: s.local, Remote: s.remote, Data: m})
+	s.a.seen(Message{At: time.Now(), Transport: s.way.transport, Local: s.local, Remote: s.remote, Data: m})
 	return true
 }
 

@@ -1,5 +1,5 @@
 // Package certtest makes certificates for tests: an authority of their own, and
-// what it signs, good and bad.
+// what it signs, good and bad. What fails panics.
 package certtest
 
 import (
@@ -14,25 +14,21 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"testing"
 	"time"
 )
 
 // CA is an authority.
 type CA struct {
-	t    testing.TB
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	name string
 }
 
 // NewCA makes an authority of that name. It is valid from the year 2000 on,
 // where virtual time begins, to 2100.
-func NewCA(t testing.TB, name string) *CA {
-	t.Helper()
-	ca := &CA{t: t, key: newKey(t), name: name}
+func NewCA(name string) *CA {
+	ca := &CA{key: newKey()}
 	template := &x509.Certificate{
-		SerialNumber: serial(t), Subject: pkix.Name{CommonName: name},
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: name},
 		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
@@ -65,9 +61,8 @@ func (ca *CA) Issue(names ...string) *Pair {
 
 // IssueFor is Issue with another time.
 func (ca *CA) IssueFor(from, until time.Time, names ...string) *Pair {
-	ca.t.Helper()
 	template := &x509.Certificate{
-		SerialNumber: serial(ca.t), Subject: pkix.Name{CommonName: names[0]}, NotBefore: from, NotAfter: until,
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: names[0]}, NotBefore: from, NotAfter: until,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
 	for _, name := range names {
@@ -77,11 +72,11 @@ func (ca *CA) IssueFor(from, until time.Time, names ...string) *Pair {
 			template.DNSNames = append(template.DNSNames, name)
 		}
 	}
-	key := newKey(ca.t)
+	key := newKey()
 	cert := ca.sign(template, key, ca.cert, ca.key)
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
-		ca.t.Fatal(err)
+		panic(err)
 	}
 	p := &Pair{Cert: encode("CERTIFICATE", cert.Raw), Key: encode("PRIVATE KEY", der)}
 	p.TLS = tls.Certificate{Certificate: [][]byte{cert.Raw}, PrivateKey: key, Leaf: cert}
@@ -95,44 +90,40 @@ func (p *Pair) Server() *tls.Config {
 
 // Write puts the certificate and the key into files of a folder, in place of
 // those of an earlier one.
-func (p *Pair) Write(t testing.TB, dir string) (cert, key string) {
-	t.Helper()
+func (p *Pair) Write(dir string) (cert, key string) {
 	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	for name, data := range map[string][]byte{cert: p.Cert, key: p.Key} {
 		if err := os.WriteFile(name, data, 0o600); err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 	}
 	return cert, key
 }
 
 func (ca *CA) sign(template *x509.Certificate, key *ecdsa.PrivateKey, parent *x509.Certificate, by *ecdsa.PrivateKey) *x509.Certificate {
-	ca.t.Helper()
 	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, by)
 	if err != nil {
-		ca.t.Fatal(err)
+		panic(err)
 	}
 	cert, err := x509.ParseCertificate(der)
 	if err != nil {
-		ca.t.Fatal(err)
+		panic(err)
 	}
 	return cert
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+func newKey() *ecdsa.PrivateKey {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return key
 }
 
-func serial(t testing.TB) *big.Int {
-	t.Helper()
+func serial() *big.Int {
 	n, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
-		t.Fatal(err)
+		panic(err)
 	}
 	return n
 }

@@ -30,12 +30,12 @@ type Config struct {
 	// TLS is what it speaks with who connects and with whom it connects to:
 	// needed over TLS. Without a ServerName it expects the address that it
 	// connects to in the certificate.
-	TLS       *tls.Config
-	Segments  Segments     // how it cuts what it sends over TCP or TLS
-	MediaIP   netip.Addr   // where sound is; invalid: the address of Signal
-	Network   Network      // zero: Loopback
-	Auth      *Credentials // asked for before a call is taken; nil: nobody is asked
-	Logger    *slog.Logger // nil: nothing is logged
+	TLS      *tls.Config
+	Segments Segments     // how it cuts what it sends over TCP or TLS
+	MediaIP  netip.Addr   // where sound is; invalid: the address of Signal
+	Network  Network      // zero: Loopback
+	Auth     *Credentials // asked for before a call is taken; nil: nobody is asked
+	Logger   *slog.Logger // nil: nothing is logged
 }
 
 // Carrier is a telephone network with people in it, or one phone: whoever

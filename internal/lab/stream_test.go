@@ -28,7 +28,7 @@ func inStreamWorld(t *testing.T, transport string, s lab.Segments, auth *lab.Cre
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, ctx: t.Context(), net: memnet.New()}
-		ca := certtest.NewCA(t, "Test")
+		ca := certtest.NewCA("Test")
 		carrier := func(addr string, auth *lab.Credentials) *lab.Carrier {
 			secured := ca.Issue(netip.MustParseAddrPort(addr).Addr().String()).Server()
 			secured.RootCAs = ca.Pool()
@@ -131,7 +131,7 @@ func TestWhatIsRepeatedOrMislabelledOverTCPIsNoted(t *testing.T) {
 func TestCarrierRefusesACertificateThatItDoesNotExpect(t *testing.T) {
 	inTLSWorld(t, lab.SegmentPerMessage, nil, func(w *world) {
 		w.b.Number("100", lab.Customer(time.Second))
-		other := certtest.NewCA(t, "Other")
+		other := certtest.NewCA("Other")
 		secured := other.Issue("10.0.0.3").Server()
 		secured.RootCAs = other.Pool()
 		c, err := lab.NewCarrier(w.ctx, lab.Config{
