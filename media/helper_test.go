@@ -184,7 +184,7 @@ func (p *phone) aim(body []byte) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	s, err := d.Choose([]Codec{p.codec}, 0)
+	s, err := d.Choose(sdp.Terms{Codecs: []Codec{p.codec}})
 	if err != nil {
 		p.t.Fatalf("%v\n%s", err, body)
 	}

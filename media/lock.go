@@ -32,6 +32,9 @@ const (
 // The lock is open again after every new description and after 1.5 s of
 // silence. Unless the description names another address, it is open only for
 // the same IP or one that the description names. All others are strangers.
+//
+// With SRTP nothing of this is asked: only packets of who has the key come
+// here, from wherever. The newest one says where he is.
 type lock struct {
 	noisy netip.AddrPort // who used the port before us and would not stop; never believed unannounced
 
@@ -46,6 +49,8 @@ type lock struct {
 	ssrc    uint32         // of cand
 	seq     uint16         // of cand
 	counted int            // consistent packets of cand
+	top     uint16         // with SRTP: highest sequence number heard
+	topSSRC uint32         // of the stream top is of
 
 	crowd crowd
 }
@@ -64,6 +69,7 @@ func (l *lock) accept(from netip.AddrPort, p *packet, rem *remote, now time.Dura
 	if rem != l.rem {
 		l.renew(rem, now)
 	}
+	newest := rem.cipher != nil && l.newest(p)
 	switch {
 	case from == rem.stream.RTP:
 		l.take(from, now)
@@ -76,11 +82,27 @@ func (l *lock) accept(from netip.AddrPort, p *packet, rem *remote, now time.Dura
 			l.open = false
 		}
 		return true
+	case rem.cipher != nil:
+		if newest {
+			l.take(from, now)
+		}
+		return true
 	case !l.admits(from, now) || !l.believable(from, p):
 		return false
 	}
 	l.take(from, now)
 	return true
+}
+
+// newest follows the sequence of authentic packets and reports whether p is
+// ahead of all before it. One from behind could have been caught on its way and
+// sent on from elsewhere.
+func (l *lock) newest(p *packet) bool {
+	ahead := l.topSSRC != p.ssrc || !l.peer.IsValid() || int16(p.seq-l.top) > 0
+	if ahead {
+		l.topSSRC, l.top = p.ssrc, p.seq
+	}
+	return ahead
 }
 
 // renew opens the lock for a new description.

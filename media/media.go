@@ -50,7 +50,24 @@ var (
 	ErrSyntax        = sdp.ErrSyntax        // the description cannot be read: SIP 400
 	ErrNoAudio       = sdp.ErrNoAudio       // no audio stream, or it is declined: SIP 488
 	ErrNoCommonCodec = sdp.ErrNoCommonCodec // SIP 488
+	ErrEncrypted     = sdp.ErrEncrypted     // encrypted sound alone is offered, and SRTP is off: SIP 488
+	ErrNotEncrypted  = sdp.ErrNotEncrypted  // SRTP is mandatory and not offered, or not in a form we know: SIP 488
 )
+
+// Security says whether the sound of a leg is encrypted: SRTP with keys that
+// cross in the descriptions (RFC 4568).
+type Security = sdp.Security
+
+// The modes: plain sound alone, encrypted where the other side can, encrypted
+// or not at all.
+const (
+	Off       = sdp.Off
+	Preferred = sdp.Preferred
+	Mandatory = sdp.Mandatory
+)
+
+// ParseSecurity finds a mode by its name: off, preferred or mandatory.
+func ParseSecurity(name string) (Security, bool) { return sdp.ParseSecurity(name) }
 
 // sampleRate is that of G.711, and the RTP clock, in samples per second.
 const sampleRate = g711.SampleRate
@@ -193,6 +210,8 @@ type SessionConfig struct {
 	// for example that of the other leg; zero means the engine's order in
 	// offers and the caller's in answers.
 	Prefer Codec
+	// SRTP says whether the sound is encrypted; zero is Off.
+	SRTP Security
 }
 
 // Open takes a pair of ports for a leg. Its sockets are read from now on;

@@ -23,7 +23,8 @@ type player struct {
 	tx     *sender
 	id     uint64
 	clip   *g711.Clip
-	repeat bool // ringback: goes on without end and gives way to relayed sound
+	repeat bool // goes on without end
+	yields bool // ringback: gives way to relayed sound
 
 	pos  int           // guarded by tx.mu; sample to send next
 	sent int           // guarded by tx.mu; samples of the clip sent
@@ -39,7 +40,7 @@ func (s *Session) Play(ctx context.Context, clip *g711.Clip) (played time.Durati
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("play: %w", err)
 	}
-	p := s.start(clip, false)
+	p := s.start(&player{clip: clip})
 	select {
 	case <-p.done:
 	case <-ctx.Done():
@@ -57,12 +58,22 @@ func (s *Session) Play(ctx context.Context, clip *g711.Clip) (played time.Durati
 // and never comes leaves nobody in silence (RFC 3960, section 3.2). stop may
 // be called more than once.
 func (s *Session) Ringback() (stop func()) {
-	p := s.start(s.engine.ringback(), true)
+	p := s.start(&player{clip: s.engine.ringback(), repeat: true, yields: true})
 	return func() { s.tx.stop(p, nil) }
 }
 
-func (s *Session) start(clip *g711.Clip, repeat bool) *player {
-	p := &player{tx: &s.tx, id: s.engine.sources.Add(1), clip: clip, repeat: repeat, done: make(chan struct{})}
+// Music sends a clip again and again until stop is called, another sound is
+// played, or the session ends. What a path relays to the leg is dropped
+// meanwhile, so that nobody hears the room of those who put him on hold. An
+// empty clip ends at once. stop may be called more than once.
+func (s *Session) Music(clip *g711.Clip) (stop func()) {
+	p := s.start(&player{clip: clip, repeat: true})
+	return func() { s.tx.stop(p, nil) }
+}
+
+// start lets p feed the leg.
+func (s *Session) start(p *player) *player {
+	p.tx, p.id, p.done = &s.tx, s.engine.sources.Add(1), make(chan struct{})
 	if s.tx.play(p) {
 		s.engine.pacer.add(p)
 	}
@@ -120,20 +131,12 @@ func (p *player) step(buf []byte, now time.Duration) int {
 		}
 	}
 	sound := p.clip.Bytes(rem.law)
-	if p.pos >= len(sound) {
-		if !p.repeat || len(sound) == 0 {
-			t.replace(nil, nil)
-			return 0
-		}
-		p.pos = 0
+	if len(sound) == 0 || p.pos >= len(sound) && !p.repeat {
+		t.replace(nil, nil)
+		return 0
 	}
 	data := buf[:headerLen+rem.frame]
-	n := copy(data[headerLen:], sound[p.pos:])
-	for i := headerLen + n; i < len(data); i++ {
-		data[i] = rem.law.Silence()
-	}
-	p.pos += n
-	p.sent += n
+	p.fill(data[headerLen:], sound, rem.law.Silence())
 	seq, ts, marker := t.seq+1, t.ts+t.lastLen, false
 	if t.source != p.id {
 		ts, marker = t.nextTS(now), true
@@ -141,6 +144,20 @@ func (p *player) step(buf []byte, now time.Duration) int {
 	}
 	t.write(data, rem.payload, marker, seq, ts, now)
 	return rem.frame * 1000 / sampleRate
+}
+
+// fill puts the next samples of sound into frame, silence after its end.
+func (p *player) fill(frame, sound []byte, silence byte) {
+	n := copy(frame, sound[p.pos:])
+	p.pos += n
+	for p.repeat && n < len(frame) {
+		p.pos = copy(frame[n:], sound)
+		n += p.pos
+	}
+	p.sent += n
+	for i := n; i < len(frame); i++ {
+		frame[i] = silence
+	}
 }
 
 // early is how many milliseconds are left of the packet sent last: a sound that

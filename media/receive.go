@@ -81,6 +81,13 @@ func (s *Session) handleRTP(b []byte, from netip.AddrPort, now time.Duration) {
 		}
 		return
 	}
+	if rem.cipher != nil {
+		var proven bool
+		if b, proven = rem.cipher.in.openRTP(b); !proven {
+			s.ignored(from, rem)
+			return
+		}
+	}
 	p, ok := parseRTP(b)
 	if ok {
 		p.kind = rem.kinds[p.payload]

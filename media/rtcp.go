@@ -78,6 +78,12 @@ func (s *Session) sendReport(rem *remote, now time.Duration, more ...rtcp.Packet
 		s.engine.log.Warn("write RTCP", "port", s.port, "err", err)
 		return
 	}
+	if rem.cipher != nil {
+		if b, err = rem.cipher.out.sealRTCP(b); err != nil {
+			s.engine.log.Warn("encrypt RTCP", "port", s.port, "err", err)
+			return
+		}
+	}
 	c := s.rtcp
 	if rem.stream.Mux {
 		c = s.rtp
@@ -132,13 +138,20 @@ func (r *reception) blocks(now time.Duration) []rtcp.ReceptionReport {
 	return []rtcp.ReceptionReport{b}
 }
 
-// handleRTCP reads a report of the other side; those of others are ignored.
+// handleRTCP reads a report of the other side, which is known by its address
+// or, with SRTP, by its key; those of others are ignored.
 func (s *Session) handleRTCP(b []byte, from netip.AddrPort, now time.Duration) {
 	rem := s.remote.Load()
 	if rem == nil || s.closed.Load() {
 		return
 	}
-	if from.Addr() != s.tx.target().Addr() && !slices.Contains(rem.stream.Hosts, from.Addr()) {
+	known := false
+	if rem.cipher != nil {
+		b, known = rem.cipher.in.openRTCP(b)
+	} else {
+		known = from.Addr() == s.tx.target().Addr() || slices.Contains(rem.stream.Hosts, from.Addr())
+	}
+	if !known {
 		s.strangers.Add(1)
 		return
 	}

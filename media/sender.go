@@ -47,7 +47,9 @@ type sender struct {
 const reorderWindow = 100
 
 func (t *sender) init(c Conn) {
-	t.conn, t.ssrc, t.seq, t.ts = c, random32(), uint16(random32()), random32()
+	// With the sequence in the lower half of its range the first packet may be
+	// lost and SRTP still finds its place (RFC 3711, section 3.3.1).
+	t.conn, t.ssrc, t.seq, t.ts = c, random32(), uint16(random32()>>17), random32()
 }
 
 // agree takes a new agreement and opens the socket for other sources again.
@@ -169,7 +171,7 @@ func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration)
 // busy reports whether a player has the stream. Ringback gives it up for
 // sound. t.mu is held.
 func (t *sender) busy(audio bool) bool {
-	if audio && t.player != nil && t.player.repeat {
+	if audio && t.player != nil && t.player.yields {
 		t.replace(nil, nil)
 	}
 	return t.player != nil
@@ -212,19 +214,29 @@ func (t *sender) write(data []byte, payload uint8, marker bool, seq uint16, ts u
 		}
 		t.seq, t.lastLen, t.started = seq, uint32(len(data)-headerLen), true
 	}
-	var err error
-	switch {
-	case t.connected:
-		_, err = t.conn.Write(data)
-	case t.dest.IsValid():
-		_, err = t.conn.WriteToUDPAddrPort(data, t.dest)
-	default:
+	if !t.connected && !t.dest.IsValid() {
 		return
 	}
-	if err != nil {
+	if err := t.transmit(data); err != nil {
 		t.failures++
 		return
 	}
 	t.packets++
 	t.bytes += uint64(len(data) - headerLen)
+}
+
+// transmit encrypts a packet where that was agreed, and hands it to the
+// network. t.mu is held.
+func (t *sender) transmit(data []byte) (err error) {
+	if c := t.rem.cipher; c != nil {
+		if data, err = c.out.sealRTP(data); err != nil {
+			return err
+		}
+	}
+	if t.connected {
+		_, err = t.conn.Write(data)
+	} else {
+		_, err = t.conn.WriteToUDPAddrPort(data, t.dest)
+	}
+	return err
 }

@@ -10,6 +10,7 @@ import (
 // zero.
 type Stats struct {
 	Codec      Codec          // agreed, to send in
+	Secure     string         // suite of SRTP agreed, as in a=crypto; empty: plain
 	Peer       netip.AddrPort // where sound goes at present
 	SSRCIn     uint32         // of the stream received last; 0 none
 	SSRCOut    uint32
@@ -28,7 +29,10 @@ type Stats struct {
 
 // Stats returns the counters as they stand.
 func (s *Session) Stats() Stats {
-	st := Stats{Codec: s.Codec(), Strangers: s.strangers.Load()}
+	st := Stats{Strangers: s.strangers.Load()}
+	if r := s.remote.Load(); r != nil {
+		st.Codec, st.Secure = r.stream.Codec, r.cipher.String()
+	}
 	s.tx.mu.Lock()
 	st.Peer, st.SSRCOut = s.tx.dest, s.tx.ssrc
 	st.PacketsOut, st.BytesOut, st.SendErrors = s.tx.packets, s.tx.bytes, s.tx.failures

@@ -34,20 +34,30 @@ func NewLocal(addr netip.Addr, port uint16, id uint64) *Local {
 func (l *Local) Written() bool { return l.last != nil }
 
 // Offer writes an offer of codecs in order of preference, with telephone
-// events, 20 ms packets and both directions.
-func (l *Local) Offer(codecs []Codec) ([]byte, error) {
+// events, 20 ms packets and both directions. keys are the secrets to choose
+// among; there must be some unless security is Off.
+func (l *Local) Offer(codecs []Codec, security Security, keys []Crypto) ([]byte, error) {
 	formats := make([]Format, len(codecs))
 	for i, c := range codecs {
 		formats[i] = Format{Codec: c, Payload: c.Payload()}
 	}
 	m := l.audio(formats, DefaultEvent, DefaultPtime, SendRecv)
+	if security == Mandatory {
+		m.MediaName.Protos = []string{"RTP", "SAVP"}
+	}
+	if security != Off {
+		for _, k := range keys {
+			m.WithValueAttribute("crypto", k.attribute())
+		}
+	}
 	return l.write([]*sdp.MediaDescription{m})
 }
 
 // Answer writes the answer to offer, in which s was chosen: one codec, the
 // offer's payload types and packet length, every other stream declined with
-// port 0.
-func (l *Local) Answer(offer *Description, s Stream) ([]byte, error) {
+// port 0. Where s is encrypted, key is what we encrypt with; it has the tag and
+// the suite of s.
+func (l *Local) Answer(offer *Description, s Stream, key Crypto) ([]byte, error) {
 	out := make([]*sdp.MediaDescription, len(offer.media))
 	for i := range offer.media {
 		m := &offer.media[i]
@@ -57,6 +67,9 @@ func (l *Local) Answer(offer *Description, s Stream) ([]byte, error) {
 		}
 		out[i] = l.audio([]Format{{Codec: s.Codec, Payload: s.Payload}}, s.Event, s.Ptime, s.AnswerDirection())
 		out[i].MediaName.Protos = strings.Split(m.proto, "/")
+		if s.Crypto.Suite != 0 {
+			out[i].WithValueAttribute("crypto", key.attribute())
+		}
 		if s.Mux {
 			out[i].WithPropertyAttribute("rtcp-mux")
 		}

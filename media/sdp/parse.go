@@ -35,6 +35,8 @@ type media struct {
 	rtcpPort  uint16
 	rtcpAddr  address
 	mux       bool
+	crypto    []Crypto
+	unusable  error // why the last a=crypto that is not in crypto cannot be used
 }
 
 // Streams names the kind of every stream in order: audio, video, ...
@@ -179,6 +181,8 @@ func (d *Description) attribute(m *media, value string) {
 		m.maxptime = millis(arg)
 	case "rtcp-mux":
 		m.mux = true
+	case "crypto":
+		m.addCrypto(arg)
 	case "rtcp":
 		port, rest, _ := strings.Cut(strings.TrimSpace(arg), " ")
 		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
@@ -199,42 +203,14 @@ func millis(s string) float64 {
 	return v
 }
 
-// Choose picks the first audio stream that can be used with one of the codecs
-// in allowed. In it the codec is prefer when both sides have it, else the
-// writer's first. A stream for a group of listeners, multicast or broadcast,
-// is no call and cannot be used. It fails with ErrNoAudio or ErrNoCommonCodec.
-func (d *Description) Choose(allowed []Codec, prefer Codec) (Stream, error) {
-	failure := ErrNoAudio
-	for i := range d.media {
-		m := &d.media[i]
-		if m.kind != "audio" || m.port == 0 || m.addr.group || !plainRTP(m.proto) {
-			continue
-		}
-		common := m.common(allowed)
-		if len(common) == 0 {
-			failure = ErrNoCommonCodec
-			continue
-		}
-		s := Stream{
-			Codec: common[0].Codec, Payload: common[0].Payload, Formats: common,
-			Event: m.event(), Ptime: packetLength(m.ptime, m.maxptime),
-			Hosts: slices.Clone(d.hosts), Null: m.addr.null, Mux: m.mux,
-			Direction: m.direction, index: i,
-		}
-		for _, f := range common {
-			if f.Codec == prefer {
-				s.Codec, s.Payload = f.Codec, f.Payload
-				break
-			}
-		}
-		s.RTP, s.RTCP = m.addresses()
-		return s, nil
+// addCrypto keeps a line that can be used.
+func (m *media) addCrypto(value string) {
+	c, err := parseCrypto(value)
+	if err != nil {
+		m.unusable = err
+	} else if len(m.crypto) < maxCrypto {
+		m.crypto = append(m.crypto, c)
 	}
-	return Stream{}, failure
-}
-
-func plainRTP(proto string) bool {
-	return strings.EqualFold(proto, "RTP/AVP") || strings.EqualFold(proto, "RTP/AVPF")
 }
 
 func (m *media) addresses() (rtp, rtcp netip.AddrPort) {

@@ -14,12 +14,16 @@ import (
 	"time"
 )
 
-// Errors of reading and choosing. SIP answers ErrNoCommonCodec and ErrNoAudio
-// with 488 and ErrSyntax with 400.
+// Errors of reading and choosing. SIP answers ErrSyntax with 400 and the others
+// with 488.
 var (
 	ErrSyntax        = errors.New("not a session description")
 	ErrNoAudio       = errors.New("no usable audio stream")
 	ErrNoCommonCodec = errors.New("no common codec")
+	// ErrEncrypted: the other side takes encrypted sound alone.
+	ErrEncrypted = errors.New("the other side wants encrypted sound (RTP/SAVP), which is off here: write srtp: preferred, or turn SRTP off there")
+	// ErrNotEncrypted: the other side does not encrypt, or not in a way we know.
+	ErrNotEncrypted = errors.New("the sound would not be encrypted")
 )
 
 // MaxSize is the length in bytes beyond which a description is not read.
@@ -124,6 +128,8 @@ type Stream struct {
 	Mux   bool           // RTCP may come and go on the RTP port (RFC 5761)
 
 	Direction Direction // as written; Null does not change it
+
+	Crypto Crypto // what the writer encrypts with; zero: nothing
 
 	index int // of the m= line
 }

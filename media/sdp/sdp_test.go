@@ -19,6 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
+var both = []sdp.Codec{sdp.PCMA, sdp.PCMU}
+
 const divider = "----------\n"
 
 var ours = netip.MustParseAddr("203.0.113.5")
@@ -37,11 +39,11 @@ func TestAnswersToOffers(t *testing.T) {
 				if err != nil {
 					return "error: " + err.Error() + "\n"
 				}
-				s, err := d.Choose([]sdp.Codec{sdp.PCMA, sdp.PCMU}, 0)
+				s, err := d.Choose(sdp.Terms{Codecs: both})
 				if err != nil {
 					return "error: " + err.Error() + "\n"
 				}
-				answer, err := sdp.NewLocal(ours, 20000, 77).Answer(d, s)
+				answer, err := sdp.NewLocal(ours, 20000, 77).Answer(d, s, sdp.Crypto{})
 				if err != nil {
 					return "error: " + err.Error() + "\n"
 				}
@@ -103,7 +105,7 @@ func TestOfferListsCodecsInOrderOfPreference(t *testing.T) {
 		{[]sdp.Codec{sdp.PCMU, sdp.PCMA}, "testdata/offer/pcmu-first.txt"},
 		{[]sdp.Codec{sdp.PCMU}, "testdata/offer/pcmu-only.txt"},
 	} {
-		body, err := sdp.NewLocal(ours, 20000, 77).Offer(tc.codecs)
+		body, err := sdp.NewLocal(ours, 20000, 77).Offer(tc.codecs, sdp.Off, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,7 +131,7 @@ func mustChoose(t *testing.T, body string) (*sdp.Description, sdp.Stream) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := d.Choose([]sdp.Codec{sdp.PCMA, sdp.PCMU}, 0)
+	s, err := d.Choose(sdp.Terms{Codecs: both})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +142,7 @@ func TestVersionRisesOnlyWhenSomethingChanged(t *testing.T) {
 	l := sdp.NewLocal(ours, 20000, 77)
 	version := func(offer string) string {
 		d, s := mustChoose(t, offer)
-		body, err := l.Answer(d, s)
+		body, err := l.Answer(d, s, sdp.Crypto{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -170,12 +172,12 @@ func TestPreferredCodecWinsWhenBothSidesHaveIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for prefer, want := range map[sdp.Codec]sdp.Codec{0: sdp.PCMU, sdp.PCMU: sdp.PCMU, sdp.PCMA: sdp.PCMA} {
-		s, err := d.Choose([]sdp.Codec{sdp.PCMA, sdp.PCMU}, prefer)
+		s, err := d.Choose(sdp.Terms{Codecs: both, Prefer: prefer})
 		if err != nil || s.Codec != want || s.Payload != want.Payload() {
 			t.Errorf("prefer %v: %v, %v", prefer, s.Codec, err)
 		}
 	}
-	if s, err := d.Choose([]sdp.Codec{sdp.PCMU}, sdp.PCMA); err != nil || s.Codec != sdp.PCMU {
+	if s, err := d.Choose(sdp.Terms{Codecs: []sdp.Codec{sdp.PCMU}, Prefer: sdp.PCMA}); err != nil || s.Codec != sdp.PCMU {
 		t.Errorf("a codec that is not allowed was chosen: %v, %v", s.Codec, err)
 	}
 }
@@ -194,13 +196,13 @@ func TestWhatCannotBeUsedFails(t *testing.T) {
 		"no stream":        {"v=0\r\n", sdp.ErrNoAudio},
 		"port 0":           {"v=0\r\nm=audio 0 RTP/AVP 8\r\n", sdp.ErrNoAudio},
 		"only video":       {"v=0\r\nm=video 4000 RTP/AVP 96\r\n", sdp.ErrNoAudio},
-		"encrypted":        {"v=0\r\nm=audio 4000 RTP/SAVP 8\r\n", sdp.ErrNoAudio},
+		"encrypted":        {"v=0\r\nm=audio 4000 RTP/SAVP 8\r\n", sdp.ErrEncrypted},
 		"foreign codecs":   {"v=0\r\nm=audio 4000 RTP/AVP 18 9\r\n", sdp.ErrNoCommonCodec},
 		"wideband PCMA":    {"v=0\r\nm=audio 4000 RTP/AVP 96\r\na=rtpmap:96 PCMA/16000\r\n", sdp.ErrNoCommonCodec},
 	} {
 		d, err := sdp.Parse([]byte(tc.body))
 		if err == nil {
-			_, err = d.Choose([]sdp.Codec{sdp.PCMA, sdp.PCMU}, 0)
+			_, err = d.Choose(sdp.Terms{Codecs: both})
 		}
 		if !errors.Is(err, tc.want) {
 			t.Errorf("%s: %v, want %v", name, err, tc.want)
@@ -227,24 +229,38 @@ func FuzzAnswer(f *testing.F) {
 	for _, name := range files {
 		if b, err := os.ReadFile(name); err == nil {
 			offer, _, _ := bytes.Cut(b, []byte(divider))
-			f.Add(offer)
+			f.Add(offer, uint8(sdp.Off))
 		}
 	}
-	f.Add([]byte(plain))
-	f.Fuzz(func(t *testing.T, offer []byte) {
+	f.Add([]byte(plain), uint8(sdp.Preferred))
+	for _, lines := range []string{aesCM, aesGCM, aesCM + aesGCM, "a=crypto:1 X inline:a|2^20|1:4 KDR=1\r\n"} {
+		for mode := range uint8(3) {
+			f.Add([]byte(plain+lines), mode)
+			f.Add([]byte(secure+lines), mode)
+		}
+	}
+	f.Fuzz(func(t *testing.T, offer []byte, mode uint8) {
 		d, err := sdp.Parse(offer)
 		if err != nil {
 			return
 		}
-		s, err := d.Choose([]sdp.Codec{sdp.PCMA, sdp.PCMU}, sdp.PCMA)
+		security := sdp.Security(mode % 3)
+		s, err := d.Choose(sdp.Terms{Codecs: both, Prefer: sdp.PCMA, Security: security})
 		if err != nil {
 			return
+		}
+		var key sdp.Crypto
+		if s.Crypto.Suite != 0 {
+			key = sdp.NewCrypto(s.Crypto.Tag, s.Crypto.Suite)
+		}
+		if security == sdp.Off && s.Crypto.Suite != 0 || security == sdp.Mandatory && s.Crypto.Suite == 0 {
+			t.Fatalf("%v: %+v", security, s)
 		}
 		if s.Codec == 0 || s.Payload > 127 || s.Event > 127 || s.Ptime < 10*time.Millisecond || s.Ptime > 60*time.Millisecond {
 			t.Fatalf("%+v", s)
 		}
 		l := sdp.NewLocal(ours, 20000, 77)
-		answer, err := l.Answer(d, s)
+		answer, err := l.Answer(d, s, key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -253,8 +269,8 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, answer)
 		}
-		r, err := back.Choose([]sdp.Codec{s.Codec}, 0)
-		if err != nil || r.Payload != s.Payload || r.Direction != s.AnswerDirection() {
+		r, err := back.Choose(sdp.Terms{Codecs: []sdp.Codec{s.Codec}, Security: security, Answer: true, Keys: []sdp.Crypto{s.Crypto}})
+		if err != nil || r.Crypto != key || r.Payload != s.Payload || r.Direction != s.AnswerDirection() {
 			t.Fatalf("%v %+v\n%s", err, r, answer)
 		}
 		if got, want := bytes.Count(answer, []byte("\r\nm=")), len(d.Streams()); got != want {

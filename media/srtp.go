@@ -1,0 +1,174 @@
+package media
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/pion/rtp"
+	"github.com/pion/srtp/v3"
+
+	"perezvon/media/sdp"
+)
+
+const (
+	// replayWindow is how many packets behind the newest one may be late; RFC
+	// 3711, section 3.3.2, wants 64 at least.
+	replayWindow = 128
+	// maxStreams bounds the SSRCs that are accepted under one key, since each
+	// is remembered. A side that needs more sends new keys.
+	maxStreams = 256
+)
+
+// cipher is the encryption of one agreement. Each half lives as long as its
+// key: what it knows of packets already seen must not be forgotten before.
+type cipher struct {
+	in  *inward
+	out *outward
+}
+
+// String is the name of the suite, empty for plain sound.
+func (c *cipher) String() string {
+	if c == nil {
+		return ""
+	}
+	return c.out.key.Suite.String()
+}
+
+// inward opens what the other side encrypted.
+type inward struct {
+	key     sdp.Crypto
+	rtp     *srtp.Context // used by the RTP reader alone, as the next two
+	header  rtp.Header    // scratch
+	streams int           // SSRCs that rtp knows
+
+	mu      sync.Mutex
+	rtcp    *srtp.Context // guarded by mu
+	sources int           // guarded by mu; SSRCs that rtcp knows
+}
+
+// outward encrypts what we send.
+type outward struct {
+	key    sdp.Crypto
+	rtp    *srtp.Context // guarded by the sender's mu, as the next one
+	header rtp.Header    // scratch
+
+	mu   sync.Mutex
+	rtcp *srtp.Context // guarded by mu
+}
+
+// cipherFor is the encryption with a key of theirs and one of ours; nil when
+// theirs is none. Halves in force go on. s.mu is held.
+func (s *Session) cipherFor(theirs, ours sdp.Crypto) (*cipher, error) {
+	if theirs.Suite == 0 {
+		return nil, nil
+	}
+	c := &cipher{}
+	if r := s.remote.Load(); r != nil && r.cipher != nil {
+		if r.cipher.in.key.Same(theirs) {
+			c.in = r.cipher.in
+		}
+		if r.cipher.out.key.Same(ours) {
+			c.out = r.cipher.out
+		}
+	}
+	if c.in == nil {
+		c.in = &inward{key: theirs}
+		if err := contexts(theirs, &c.in.rtp, &c.in.rtcp); err != nil {
+			return nil, err
+		}
+	}
+	if c.out == nil {
+		c.out = &outward{key: ours}
+		if err := contexts(ours, &c.out.rtp, &c.out.rtcp); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// answerKey is what we answer a line of an offer with: the key in force where
+// the other side keeps its own, so that a description that says nothing new is
+// answered as before, else a fresh one. s.mu is held.
+func (s *Session) answerKey(theirs sdp.Crypto) sdp.Crypto {
+	if theirs.Suite == 0 {
+		return sdp.Crypto{}
+	}
+	if r := s.remote.Load(); r != nil && r.cipher != nil && r.cipher.in.key.Same(theirs) {
+		key := r.cipher.out.key
+		key.Tag = theirs.Tag
+		return key
+	}
+	return sdp.NewCrypto(theirs.Tag, theirs.Suite)
+}
+
+// contexts makes the states of one key for RTP and RTCP, which are used by
+// different goroutines.
+func contexts(key sdp.Crypto, both ...**srtp.Context) error {
+	profile := srtp.ProtectionProfileAes128CmHmacSha1_80
+	if key.Suite == sdp.AESGCM {
+		profile = srtp.ProtectionProfileAeadAes128Gcm
+	}
+	for _, c := range both {
+		var err error
+		*c, err = srtp.CreateContext(key.Key(), key.Salt(), profile,
+			srtp.SRTPReplayProtection(replayWindow), srtp.SRTCPReplayProtection(replayWindow))
+		if err != nil {
+			return fmt.Errorf("SRTP key: %w", err)
+		}
+	}
+	return nil
+}
+
+// openRTP authenticates and decrypts a packet in place. It fails for one that
+// was seen before, too.
+func (c *inward) openRTP(b []byte) ([]byte, bool) {
+	if len(b) < headerLen {
+		return nil, false
+	}
+	_, known := c.rtp.ROC(binary.BigEndian.Uint32(b[8:]))
+	if !known && c.streams >= maxStreams {
+		return nil, false
+	}
+	out, err := c.rtp.DecryptRTP(b, b, &c.header)
+	if err != nil {
+		return nil, false
+	}
+	if !known {
+		c.streams++
+	}
+	return out, true
+}
+
+// openRTCP is openRTP for reports.
+func (c *inward) openRTCP(b []byte) ([]byte, bool) {
+	if len(b) < 8 {
+		return nil, false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.rtcp.Index(binary.BigEndian.Uint32(b[4:]))
+	if !known && c.sources >= maxStreams {
+		return nil, false
+	}
+	out, err := c.rtcp.DecryptRTCP(b, b, nil)
+	if err != nil {
+		return nil, false
+	}
+	if !known {
+		c.sources++
+	}
+	return out, true
+}
+
+// sealRTP encrypts a packet, in place where its buffer goes on behind it. The sender's mu is held.
+func (c *outward) sealRTP(b []byte) ([]byte, error) {
+	return c.rtp.EncryptRTP(b, b, &c.header)
+}
+
+// sealRTCP encrypts a report.
+func (c *outward) sealRTCP(b []byte) ([]byte, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rtcp.EncryptRTCP(nil, b, nil)
+}
