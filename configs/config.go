@@ -86,6 +86,7 @@ type Trunk struct {
 	Format    string         `yaml:"format" oneof:"plus,digits,national,raw"`
 	Options   string         `yaml:"options"`                // how often it is asked whether it is there, or off
 	Try       time.Duration  `yaml:"try" range:"100ms..32s"` // how long a silent target is waited for
+	SRTP      string         `yaml:"srtp" oneof:"off,preferred,mandatory"`
 }
 
 // Line is an external number with its routing rules.
@@ -157,6 +158,7 @@ type Extension struct {
 	Mobile  string `yaml:"mobile"`             // rung after the phone where a request names this extension
 	Line    string `yaml:"line"`               // for calls to numbers outside; empty: the first line
 	DND     bool   `yaml:"dnd"`                // do not disturb: is not rung, until the API says otherwise
+	SRTP    string `yaml:"srtp" oneof:"off,preferred,mandatory"`
 }
 
 // Outgoing says which line the numbers that phones dial go out through.

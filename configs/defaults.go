@@ -49,6 +49,7 @@ const (
 	defaultTry      = 4 * time.Second
 	defaultExpires  = time.Hour
 	defaultOptions  = "30s"
+	defaultSRTP     = "off"
 	defaultStrategy = "all"
 )
 
@@ -72,6 +73,9 @@ func (d *decoder) fill(cfg *Config) {
 	for i := range cfg.Trunks {
 		fillTrunk(&cfg.Trunks[i])
 	}
+	for i := range cfg.Extensions {
+		setIfEmpty(&cfg.Extensions[i].SRTP, defaultSRTP)
+	}
 	for i := range cfg.Lines {
 		d.fillLine(cfg, i)
 	}
@@ -83,6 +87,7 @@ func fillTrunk(t *Trunk) {
 	setIfEmpty(&t.Format, "plus")
 	setIfEmpty(&t.Options, defaultOptions)
 	setIfEmpty(&t.AuthUser, t.Username)
+	setIfEmpty(&t.SRTP, defaultSRTP)
 	if t.Try == 0 {
 		t.Try = defaultTry
 	}

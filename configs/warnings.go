@@ -47,6 +47,9 @@ func (c *Config) Warnings() []string {
 		if t.Transport == "tcp" && !t.Register && !c.listens("tcp") {
 			add("trunks[%d].transport: trunk %s can only be called; for calls from it add tcp://0.0.0.0:5060 to sip.listen", i, t.Name)
 		}
+		if t.SRTP != defaultSRTP && t.Transport != "tls" {
+			add("trunks[%d].srtp: the keys of encrypted sound travel readable over %s; with transport: tls they do not", i, t.Transport)
+		}
 		if !slices.ContainsFunc(c.Lines, func(l Line) bool { return l.uses(t.Name) }) {
 			add("trunks[%d]: no line uses trunk %s", i, t.Name)
 		}

@@ -113,7 +113,7 @@ func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 		l.failed(err)
 		return nil, err
 	}
-	l.media, err = c.svc.sound.Open(ctx, media.SessionConfig{Advertise: ip, Prefer: d.prefer})
+	l.media, err = c.svc.sound.Open(ctx, media.SessionConfig{Advertise: ip, Prefer: d.prefer, SRTP: c.svc.security(t.at)})
 	if err != nil {
 		err = &sip.Failure{Kind: sip.Internal, Err: fmt.Errorf("open media: %w", err)}
 		l.failed(err)
@@ -121,6 +121,18 @@ func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 	}
 	l.ctx, l.cancel = context.WithCancelCause(d.life)
 	return l, nil
+}
+
+// security says whether the sound of a trunk or an extension is encrypted.
+func (s *Service) security(at sip.Target) media.Security {
+	name := ""
+	if e := s.set.Extension(at.Extension); e != nil {
+		name = e.SRTP
+	} else if t := s.set.Trunk(at.Trunk); t != nil {
+		name = t.SRTP
+	}
+	mode, _ := media.ParseSecurity(name)
+	return mode
 }
 
 // up records the answer. From now on the far side, or its silence, may end the
