@@ -34,7 +34,11 @@ type Agent struct {
 	doorbell  doorbell
 	guard     *guard
 	calls     calls
-	news      newsroom
+	news      newsroom[news]
+	phoneNews newsroom[change]
+
+	challenger  *challenger
+	registering sync.Mutex // held while bindings change and that is queued to be told
 
 	base   context.Context // ends, with cause ErrClosed, when closing begins
 	cancel context.CancelCauseFunc
@@ -55,9 +59,10 @@ type Agent struct {
 	registered   atomic.Uint64
 	unregistered atomic.Uint64
 	panics       atomic.Uint64
-	astray       atomic.Uint64
-	foreign      atomic.Uint64
-	deaf         atomic.Bool // a listener died
+
+	astray  atomic.Uint64
+	foreign atomic.Uint64
+	deaf    atomic.Bool // a listener died
 }
 
 // New checks the configuration and builds an agent. It owns cfg.Listen from
@@ -95,6 +100,8 @@ func New(cfg Config) (*Agent, error) {
 	a.calls.init()
 	a.sent.init()
 	a.news.init()
+	a.phoneNews.init()
+	a.challenger = newChallenger(secret)
 	peers.onResolved = a.relearn
 	a.guard = newGuard(cfg.Perimeter, peers)
 	a.guard.meant, a.guard.knock = a.expected, a.ring
@@ -109,6 +116,11 @@ func New(cfg Config) (*Agent, error) {
 			l.seen = func(m Message) {
 				m.Transport, m.Local = transportUDP, l.local
 				a.seen(m)
+			}
+		}
+		if peers.registrar() {
+			l.visitor = func(p []byte, from netip.AddrPort) bool {
+				return a.receive(p, from, transportUDP, func(res []byte, to netip.AddrPort) { _, _ = l.write(res, to) })
 			}
 		}
 		a.listeners = append(a.listeners, l)
@@ -151,6 +163,12 @@ func (a *Agent) Start(ctx context.Context) error {
 		return errors.New("sip: start: already started or closed")
 	}
 	a.started = true
+	a.mu.Unlock()
+	restored, err := a.restoreBindings(ctx)
+	if err != nil {
+		return fmt.Errorf("sip: start: %w", err)
+	}
+	a.mu.Lock()
 	for _, l := range a.listeners {
 		a.serving.Go(func() { a.read(l) })
 	}
@@ -186,6 +204,7 @@ func (a *Agent) Start(ctx context.Context) error {
 	}
 	a.watchTrunks()
 	a.spawn(a.keepGuard)
+	a.watchPhones(restored)
 	return nil
 }
 
@@ -371,6 +390,7 @@ type Stats struct {
 	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
 	Foreign   uint64 // requests refused: they name a dialog whose peer is elsewhere
 	Panics    uint64 // recovered
+	Bindings  int    // phones that are registered
 	Streams   int    // connections over TCP and TLS
 	Refused   uint64 // connections closed at once: there were too many
 	Unshaken  uint64 // connections over TLS to us whose handshake came to nothing
@@ -384,6 +404,7 @@ func (a *Agent) Stats() Stats {
 	s := Stats{Confirmed: a.answered.Load(), Peers: a.tp.Pool("udp").Size(), Panics: a.panics.Load(), Astray: a.astray.Load(), Foreign: a.foreign.Load()}
 	s.Registrations, s.RegistrationsFailed = a.registered.Load(), a.unregistered.Load()
 	s.Inviting, s.Incoming, s.Dialogs = a.calls.count()
+	s.Bindings = a.peers.phones.count()
 	s.Streams, s.Refused, s.Unshaken = a.streams.open(), a.streams.refused.Load(), a.streams.unshaken.Load()
 	s.Strangers, s.Banned, s.Limited = a.guard.strangers.Load(), a.guard.banned.Load(), a.guard.limited.Load()
 	s.Failures, s.Bans = a.guard.failures.Load(), len(a.Bans())

@@ -26,7 +26,7 @@ func (p *directory) uses(k kin, ip netip.Addr) bool {
 		}
 	}
 	e := p.extension(k.extension)
-	return e != nil && e.hop.on(ip)
+	return e != nil && (e.hop != nil && e.hop.on(ip) || p.phones.holds(k.extension, ip))
 }
 
 // belongs reports whether an address is one of the dialog's peer: of its trunk

@@ -36,6 +36,8 @@ func (f *Failure) Error() string {
 			return ErrUnknownTarget.Error() + before(": ", f.Destination)
 		}
 		return "host" + before(" ", f.Destination) + " has no address" + before(": ", dnsReason(f.Err))
+	case NotRegistered:
+		return "extension " + f.Destination + " is not registered"
 	case BadMedia:
 		return "no usable media" + because(f.Err)
 	}

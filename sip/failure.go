@@ -20,21 +20,22 @@ type FailureKind int
 
 // Kinds of failures.
 const (
-	Rejected    FailureKind = iota + 1 // a final response of 300 or more, see Status
-	NoResponse                         // not even a 100 in time
-	NoRinging                          // no 18x in time
-	RingTimeout                        // it rang for the whole time
-	Cancelled                          // our context ended; of an incoming call: the caller gave up
-	Transport                          // the message could not be sent
-	Unresolved                         // the host has no address
-	BadMedia                           // no usable session description
-	Internal                           // our own side failed, see Err
+	Rejected      FailureKind = iota + 1 // a final response of 300 or more, see Status
+	NoResponse                           // not even a 100 in time
+	NoRinging                            // no 18x in time
+	RingTimeout                          // it rang for the whole time
+	Cancelled                            // our context ended; of an incoming call: the caller gave up
+	Transport                            // the message could not be sent
+	Unresolved                           // the host has no address
+	BadMedia                             // no usable session description
+	Internal                             // our own side failed, see Err
+	NotRegistered                        // the extension has no phone that could ring: none is registered, or none can be reached
 )
 
 var kindNames = map[FailureKind]string{
 	Rejected: "rejected", NoResponse: "no response", NoRinging: "no ringing", RingTimeout: "not answered",
 	Cancelled: "cancelled", Transport: "transport error", Unresolved: "host does not resolve",
-	BadMedia: "no usable media", Internal: "internal error",
+	BadMedia: "no usable media", Internal: "internal error", NotRegistered: "not registered",
 }
 
 // String is a short English text.

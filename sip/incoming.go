@@ -22,8 +22,8 @@ type Incoming struct {
 	// the configuration: the one at whose registered Contact it is directed,
 	// else those of this address and port, else of this IP.
 	Trunks []string
-	// Extension is set when it comes from a phone's address; Trunks is empty
-	// then.
+	// Extension is set when it comes from the phone at its fixed contact, or
+	// from one that knows its password; Trunks is empty then.
 	Extension string
 	// Called is the number that was dialled: RequestUser, else the user of To.
 	Called      string
@@ -68,6 +68,14 @@ func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
 	case a.isClosing():
 		a.respond(req, tx, sipmsg.StatusServiceUnavailable, "Service Unavailable", retryAfter(closingRetry))
 		return
+	}
+	if ext != "" {
+		var ok bool
+		if ext, ok = a.authenticCaller(req, tx, ext); !ok {
+			return
+		}
+	}
+	switch {
 	case a.refuseRequired(req, tx):
 		return
 	case termsOf(req).tooBrief():

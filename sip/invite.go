@@ -88,6 +88,8 @@ type plan struct {
 	user   string // of From and Contact
 	domain string // of From; empty: our own address
 	trunk  *trunk // nil: an extension
+	// binding is the registered phone that is called; nil: none is.
+	binding *Binding
 }
 
 func (a *Agent) plan(ctx context.Context, inv Invite) (*plan, *Failure) {
@@ -95,9 +97,11 @@ func (a *Agent) plan(ctx context.Context, inv Invite) (*plan, *Failure) {
 	var hop *endpoint
 	var uri sipmsg.Uri
 	if inv.Target.Extension != "" {
-		if e := a.peers.extension(inv.Target.Extension); e != nil {
-			hop, uri = e.hop, *e.uri.Clone()
+		phone, f := a.phoneOf(inv.Target)
+		if f != nil {
+			return nil, f
 		}
+		hop, uri, p.binding = phone.hop, phone.uri, phone.binding
 	} else if p.trunk = a.peers.trunk(inv.Target.Trunk); p.trunk != nil {
 		hop = p.trunk.hop()
 		uri = sipmsg.Uri{Scheme: "sip", User: escapeUser(inv.User)}
@@ -162,6 +166,9 @@ func hostPort(host string, port int) string {
 // own, so that an answer of an address that was given up is told apart.
 func (a *Agent) newOutgoing(p *plan, dest netip.AddrPort, offer []byte) *outgoing {
 	from := a.stand(p.hop.transport, dest.Addr())
+	if p.binding != nil {
+		from = a.standpointOf(p.binding, dest.Addr())
+	}
 	domain := p.domain
 	if domain == "" {
 		domain = from.sentBy

@@ -24,6 +24,8 @@ type listener struct {
 	local  netip.AddrPort
 	admits func(from netip.AddrPort, p []byte) bool // see guard
 	seen   func(Message)                            // is told of every message; nil: nobody is
+	// visitor receives who is admitted and not known, see receive; nil: nobody does.
+	visitor func(p []byte, from netip.AddrPort) (in bool)
 
 	garbage, reordered atomic.Uint64
 
@@ -113,5 +115,5 @@ func (l *listener) accept(p []byte, from netip.AddrPort) bool {
 		l.garbage.Add(1)
 		return false
 	}
-	return true
+	return l.visitor == nil || l.visitor(p, from)
 }

@@ -121,9 +121,16 @@ func inside(ip netip.Addr) bool {
 func (a *Agent) LocalIP(ctx context.Context, t Target) (netip.Addr, error) {
 	var hop *endpoint
 	if t.Extension != "" {
-		if e := a.peers.extension(t.Extension); e != nil {
-			hop = e.hop
+		p, f := a.phoneOf(t)
+		if f != nil {
+			return netip.Addr{}, f
 		}
+		if b := p.binding; b != nil && b.Listener != "" {
+			here, _ := netip.ParseAddrPort(b.Listener) // ours, or nothing fits it
+			_, local := socketFor([]netip.AddrPort{here}, b.Address.Addr())
+			return a.advertised(b.Address.Addr(), local), nil
+		}
+		hop = p.hop
 	} else if tr := a.peers.trunk(t.Trunk); tr != nil {
 		hop = tr.hop()
 	}

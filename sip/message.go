@@ -141,6 +141,10 @@ func (a *Agent) aim(ctx context.Context, rec *DialogRecord, source netip.AddrPor
 			return err
 		}
 	}
+	if len(routes) == 0 && a.peers.phones.at(source, "") != "" {
+		rec.Destination = source.String() // of a registered phone: whatever its Contact says
+		return nil
+	}
 	var port uint16
 	if uri.Port > 0 && uri.Port < 65536 {
 		port = uint16(uri.Port)

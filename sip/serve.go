@@ -70,6 +70,12 @@ func (a *Agent) serveOther(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 		a.respond(req, tx, sipmsg.StatusCallTransactionDoesNotExists, "Call/Transaction Does Not Exist")
 		return
 	}
+	if req.Method == sipmsg.REGISTER && a.peers.registrar() {
+		if !a.refuseRequired(req, tx) {
+			a.serveRegister(req, tx)
+		}
+		return
+	}
 	if trunks, ext := a.whose(req); len(trunks) == 0 && ext == "" {
 		return
 	}

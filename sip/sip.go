@@ -63,8 +63,14 @@ type Config struct {
 	PublicIP  netip.Addr
 	UserAgent string // the User-Agent and Server header
 	Trunks    []Trunk
-	// Extensions are phones at a fixed address.
+	// Extensions are the phones of the office: those at a fixed address and
+	// those that register.
 	Extensions []Extension
+	// Bindings keeps the registrations of phones; nil: a restart loses them.
+	Bindings BindingStore
+	// OnBinding is told of every phone that registers or leaves, in order and
+	// from one goroutine. It must not block. May be nil.
+	OnBinding func(BindingEvent)
 	// Resolve looks a host name up; nil: net.DefaultResolver, IPv4 only.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// LookupSRV returns the SRV records of _service._proto.name (RFC 2782), in
@@ -126,14 +132,24 @@ type Trunk struct {
 	Options  time.Duration // how often it is asked with OPTIONS whether it is there; 0: never
 }
 
-// Extension is a phone at a fixed address.
+// Extension is a number of the office. It has a Contact, or an HA1, or both: the
+// Contact is called then while no phone is registered.
 type Extension struct {
 	Number  string
-	Contact string // sip:user@host:port
+	Contact string // sip:user@host:port of a phone at a fixed address
+	// HA1 is what phones that register as Number prove to know, see MakeHA1;
+	// their user name is Number. Zero: none may.
+	HA1    HA1
+	Digest Digest // empty: DigestMD5
 }
 
-// Target is whom to call: exactly one of the two is set.
-type Target struct{ Trunk, Extension string }
+// Target is whom to call: exactly one of Trunk and Extension is set.
+type Target struct {
+	Trunk, Extension string
+	// Binding is the ID of the phone that is called, of those that are
+	// registered as Extension; empty: the newest.
+	Binding string
+}
 
 // Negotiator makes and reads the session descriptions of one leg. Its methods
 // are called one at a time and must not wait for the network.

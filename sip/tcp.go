@@ -109,7 +109,7 @@ func (r *streams) add(conn net.Conn, w way, made *dialing) *stream {
 	s := &stream{
 		a: r.a, conn: conn, raw: conn, way: w, local: local, remote: w.to, dialled: made != nil,
 		order: newOrderly(), parser: sipmsg.NewParser().NewSIPStream(), buf: make([]byte, streamRead),
-		done: make(chan struct{}), wake: make(chan struct{}, 1), born: now, heard: now,
+		done: make(chan struct{}), wake: make(chan struct{}, 1), born: now, heard: now, known: now,
 		waiting: make(map[*sipmsg.ClientTx]struct{}),
 	}
 	if secured, ok := conn.(*tls.Conn); ok {
@@ -376,4 +376,12 @@ func (r *streams) open() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.byKey)
+}
+
+// alive reports whether there is a connection from or to an address of a phone.
+func (r *streams) alive(transport string, to netip.AddrPort) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s := r.live[way{transport: transport, to: to}]
+	return s != nil && s.ended() == nil
 }

@@ -14,6 +14,7 @@ import (
 
 const (
 	streamIdle   = time.Hour        // without a byte
+	streamKnock  = 30 * time.Second // for a stranger to register
 	streamHalf   = 30 * time.Second // for the rest of a message that has begun
 	streamWrite  = 10 * time.Second // for the far side to take something
 	streamFlush  = time.Second      // the same when the agent closes
@@ -43,6 +44,7 @@ type stream struct {
 	parser *sipmsg.ParserStream
 	buf    []byte
 	began  time.Time // when the message came that is not whole yet; zero: there is none
+	known  time.Time // when its address was last that of somebody we know, or it was made
 	ending error     // no more bytes will come
 
 	born time.Time
@@ -195,6 +197,11 @@ func (s *stream) next() ([]byte, error) {
 func (s *stream) fill() error {
 	now := time.Now()
 	limit := now.Add(streamIdle)
+	if s.a.peers.allows(s.remote.Addr()) {
+		s.known = now
+	} else {
+		limit = s.known.Add(streamKnock)
+	}
 	if s.frames.half() {
 		if s.began.IsZero() {
 			s.began = now
@@ -239,6 +246,9 @@ func (s *stream) accept(m []byte) bool {
 	}
 	if !s.parses(m) {
 		s.a.streams.garbage.Add(1)
+		return false
+	}
+	if s.a.peers.registrar() && !s.a.receive(m, s.remote, s.way.transport, func(res []byte, _ netip.AddrPort) { _ = s.send(res) }) {
 		return false
 	}
 	s.a.seen(Message{At: time.Now(), Transport: s.way.transport, Local: s.local, Remote: s.remote, Data: m})

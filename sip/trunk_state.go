@@ -82,22 +82,22 @@ type news struct {
 }
 
 // newsroom hands news on in order.
-type newsroom struct {
+type newsroom[T any] struct {
 	mu    sync.Mutex
-	queue []news        // guarded by mu
+	queue []T           // guarded by mu
 	wake  chan struct{} // has a token while the queue may hold something
 }
 
-func (n *newsroom) init() { n.wake = make(chan struct{}, 1) }
+func (n *newsroom[T]) init() { n.wake = make(chan struct{}, 1) }
 
-func (n *newsroom) add(one news) {
+func (n *newsroom[T]) add(one T) {
 	n.mu.Lock()
 	n.queue = append(n.queue, one)
 	n.mu.Unlock()
 	nudge(n.wake)
 }
 
-func (n *newsroom) take() []news {
+func (n *newsroom[T]) take() []T {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	q := n.queue

@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"crypto/tls"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -77,14 +78,19 @@ func (t *trunk) at(a netip.AddrPort) bool {
 type extension struct {
 	Extension
 	uri sipmsg.Uri
-	hop *endpoint
+	hop *endpoint // nil: it has no fixed contact
 }
+
+// registers reports whether phones may register as the extension.
+func (e *extension) registers() bool { return !e.HA1.IsZero() }
 
 // directory knows who may speak to us, and from where.
 type directory struct {
 	look       lookUps
+	secret     []byte
 	trunks     []*trunk
 	extensions []*extension
+	phones     *bindings                               // that are registered
 	known      atomic.Pointer[map[netip.Addr]struct{}] // addresses of hosts, as resolved
 	prefixes   []netip.Prefix                          // of trunks
 	publishing sync.Mutex                              // held while known is made
@@ -95,7 +101,7 @@ type directory struct {
 }
 
 func newDirectory(cfg *Config, secret []byte) (*directory, error) {
-	d := &directory{look: newLookUps(cfg), dialogs: make(map[netip.Addr]int)}
+	d := &directory{look: newLookUps(cfg), phones: newBindings(), secret: secret, dialogs: make(map[netip.Addr]int)}
 	for _, t := range cfg.Trunks {
 		host, err := newEndpoint(t.Host, t.Transport)
 		if err != nil {
@@ -121,6 +127,10 @@ func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 	}
 	for _, e := range cfg.Extensions {
 		one := &extension{Extension: e}
+		d.extensions = append(d.extensions, one)
+		if e.Contact == "" && one.registers() {
+			continue
+		}
 		if err := sipmsg.ParseUri(e.Contact, &one.uri); err != nil || one.uri.Host == "" {
 			return nil, fmt.Errorf("sip: extension %s: contact %q is not sip:user@host:port", e.Number, e.Contact)
 		}
@@ -134,7 +144,6 @@ func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 			return nil, fmt.Errorf("sip: extension %s: %w", e.Number, err)
 		}
 		one.hop.owner, one.hop.setting, one.hop.fails = "extension "+e.Number, "extensions[].contact", bothWays
-		d.extensions = append(d.extensions, one)
 	}
 	d.publish()
 	return d, nil
@@ -149,7 +158,9 @@ func (d *directory) endpoints() []*endpoint {
 		}
 	}
 	for _, e := range d.extensions {
-		all = append(all, e.hop)
+		if e.hop != nil {
+			all = append(all, e.hop)
+		}
 	}
 	return all
 }
@@ -192,6 +203,9 @@ func (d *directory) allows(a netip.Addr) bool {
 			return true
 		}
 	}
+	if d.phones.on(a) {
+		return true
+	}
 	d.mu.RLock()
 	defer d.mu.RUnlock()
 	return d.dialogs[a] > 0
@@ -203,9 +217,6 @@ func (d *directory) isTrunk(a netip.Addr) bool {
 		return t.mayUse(a) || t.host.on(a) || t.proxy != nil && t.proxy.on(a)
 	})
 }
-
-// registrar reports whether strangers may register.
-func (d *directory) registrar() bool { return false }
 
 // hold and release bracket a dialog with an address that may be no configured
 // one: a Contact or Record-Route can name another.
@@ -231,6 +242,32 @@ func (d *directory) trunk(name string) *trunk {
 	return d.trunks[i]
 }
 
+// registrar reports whether phones may register.
+func (d *directory) registrar() bool {
+	return slices.ContainsFunc(d.extensions, (*extension).registers)
+}
+
+// secretOf returns how a user is challenged, and the secret of an extension that
+// has a password. One that has none, or does not exist, is challenged as one of
+// those that have: nobody can tell who there is.
+func (d *directory) secretOf(user string) (HA1, Digest, bool) {
+	var kinds []Digest
+	for _, e := range d.extensions {
+		if !e.registers() {
+			continue
+		}
+		if e.Number == user {
+			return e.HA1, e.Digest, true
+		}
+		kinds = append(kinds, e.Digest)
+	}
+	if len(kinds) == 0 {
+		return HA1{}, DigestMD5, false
+	}
+	pick := binary.BigEndian.Uint64(keyed(d.secret, "kind", user))
+	return HA1{}, kinds[pick%uint64(len(kinds))], false
+}
+
 func (d *directory) extension(number string) *extension {
 	i := slices.IndexFunc(d.extensions, func(e *extension) bool { return e.Number == number })
 	if i < 0 {
@@ -240,10 +277,14 @@ func (d *directory) extension(number string) *extension {
 }
 
 // match says whose request this is: the exact address of a phone, else the
-// exact address of a trunk, else the trunks of that IP, else a phone by IP. A
-// phone's own address never makes it a trunk. user is that of From.
+// exact address of a trunk, else a phone that is registered from that IP and
+// named in From, else the trunks of that IP, else a phone by IP. A phone's own
+// address never makes it a trunk. user is that of From.
 func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ext string) {
 	if ext := d.phone(user, func(e *endpoint) bool { return e.at(from) }); ext != "" {
+		return nil, ext
+	}
+	if ext := d.phones.at(from, user); ext != "" {
 		return nil, ext
 	}
 	for _, t := range d.trunks {
@@ -254,6 +295,9 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 	if len(trunks) > 0 {
 		return trunks, ""
 	}
+	if d.phones.holds(user, from.Addr()) {
+		return nil, user
+	}
 	for _, t := range d.trunks {
 		if t.mayUse(from.Addr()) {
 			trunks = append(trunks, t.Name)
@@ -262,7 +306,10 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 	if len(trunks) > 0 {
 		return trunks, ""
 	}
-	return nil, d.phone(user, func(e *endpoint) bool { return e.on(from.Addr()) })
+	if ext := d.phone(user, func(e *endpoint) bool { return e.on(from.Addr()) }); ext != "" {
+		return nil, ext
+	}
+	return nil, d.phones.any(from.Addr())
 }
 
 // phone returns the extension whose address fits; of several behind one
@@ -270,7 +317,7 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 func (d *directory) phone(user string, fits func(*endpoint) bool) string {
 	found := ""
 	for _, e := range d.extensions {
-		if !fits(e.hop) {
+		if e.hop == nil || !fits(e.hop) {
 			continue
 		}
 		if e.Number == user || userOf(e.uri.User) == user {

@@ -1,0 +1,290 @@
+package sip
+
+import (
+	"crypto/hmac"
+	"crypto/md5"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"io"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	sipmsg "github.com/emiago/sipgo/sip"
+	"github.com/icholy/digest"
+)
+
+// Realm is what phones are asked for a password of. It is part of every HA1, so
+// that it never changes.
+const Realm = "perezvon"
+
+// Digest says with which algorithms a phone is challenged.
+type Digest string
+
+// Algorithms of challenges. Old phones refuse a challenge they do not know, even
+// where another one stands beside it, so MD5 alone is the default.
+const (
+	DigestMD5    Digest = "md5"
+	DigestSHA256 Digest = "sha256"
+	DigestBoth   Digest = "both" // SHA-256 first (RFC 8760 section 2.4)
+)
+
+// HA1 are the secrets of a phone as digest uses them: hex hashes of
+// user:realm:password (RFC 7616 section 3.4.2). The zero HA1 is that of a phone
+// without a password.
+type HA1 struct{ MD5, SHA256 string }
+
+// MakeHA1 hashes a password. It is the one place that sees it.
+func MakeHA1(user, realm, password string) HA1 {
+	text := []byte(user + ":" + realm + ":" + password)
+	short, long := md5.Sum(text), sha256.Sum256(text)
+	return HA1{MD5: hex.EncodeToString(short[:]), SHA256: hex.EncodeToString(long[:])}
+}
+
+// IsZero reports whether there is no password.
+func (h HA1) IsZero() bool { return h == HA1{} }
+
+const (
+	nonceLife = 5 * time.Minute
+	nonceSize = 8 + sha256.Size/2
+	// maxCounts bounds the nonces whose count is remembered: only who knows a
+	// password adds one.
+	maxCounts = 4096
+	// maxCredentials bounds what is parsed of a stranger's header, in bytes.
+	maxCredentials = 4 << 10
+)
+
+// challenger asks phones for their password and judges the answers. A nonce
+// says by itself when and to whom it was given out, so that asking costs no
+// memory. What is remembered is how often a nonce was used by somebody who knew
+// the password: credentials that were overheard are good for nothing.
+type challenger struct {
+	secret []byte
+	decoy  HA1 // is hashed for who does not exist, so that it takes as long
+
+	mu     sync.Mutex
+	counts map[string]use // guarded by mu; by nonce
+}
+
+// use is the last one of a nonce.
+type use struct {
+	count uint64
+	until time.Time
+}
+
+func newChallenger(secret []byte) *challenger {
+	decoy := MakeHA1("", "", hex.EncodeToString(keyed(secret, "decoy")))
+	return &challenger{secret: secret, decoy: decoy, counts: make(map[string]use)}
+}
+
+// nonce is base64(time | HMAC(secret, time | address)).
+func (c *challenger) nonce(to netip.Addr, now time.Time) string {
+	var b [nonceSize]byte
+	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli()))
+	copy(b[8:], c.seal(b[:8], to))
+	return base64.RawURLEncoding.EncodeToString(b[:])
+}
+
+func (c *challenger) seal(at []byte, to netip.Addr) []byte {
+	ip := to.As16()
+	return keyed(c.secret, "nonce", string(at), string(ip[:]))[:nonceSize-8]
+}
+
+// keyed is an HMAC of parts whose lengths follow from their number and order.
+func keyed(secret []byte, parts ...string) []byte {
+	mac := hmac.New(sha256.New, secret)
+	for _, p := range parts {
+		_, _ = io.WriteString(mac, p)
+	}
+	return mac.Sum(nil)
+}
+
+// fresh reports whether a nonce was given to the address, and not too long ago.
+func (c *challenger) fresh(nonce string, from netip.Addr, now time.Time) bool {
+	var b [nonceSize]byte
+	if len(nonce) != base64.RawURLEncoding.EncodedLen(nonceSize) {
+		return false
+	}
+	if _, err := base64.RawURLEncoding.Decode(b[:], []byte(nonce)); err != nil {
+		return false
+	}
+	if !hmac.Equal(b[8:], c.seal(b[:8], from)) {
+		return false
+	}
+	age := now.Sub(time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]))))
+	return age >= -time.Second && age < nonceLife
+}
+
+// standing is what credentials came to.
+type standing int
+
+const (
+	credAbsent standing = iota // there are none for our realm
+	credStale                  // the nonce is not good (any more): the password was not looked at
+	credWrong                  // no such user, or another password
+	credGood                   // the password is known
+	credAstray                 // the same, and they are for another request than this one
+)
+
+// findSecret returns how a user is challenged, and the secret of one who has a
+// password.
+type findSecret func(user string) (ha1 HA1, kind Digest, known bool)
+
+// claim is what a request says of who sends it.
+type claim struct {
+	user string // of the credentials; empty without any
+	standing
+	nonce string
+	count uint64 // of the nonce; 0: the phone does not count
+}
+
+// judge reads the credentials of a request. It changes nothing: see use.
+//
+// A nonce that is not fresh makes the answer stale, whatever the password:
+// otherwise an invented nonce would tell good guesses from bad ones, uncounted.
+func (c *challenger) judge(req *sipmsg.Request, name string, from netip.Addr, find findSecret, now time.Time) claim {
+	value := ours(req, name)
+	if value == "" {
+		return claim{}
+	}
+	cred, err := digest.ParseCredentials(value)
+	if err != nil {
+		return claim{}
+	}
+	one := claim{user: plainText(cred.Username), nonce: cred.Nonce, standing: credWrong}
+	if !c.fresh(cred.Nonce, from, now) {
+		one.standing = credStale
+		return one
+	}
+	ha1, accepted, known := find(cred.Username)
+	if !known {
+		ha1 = c.decoy
+	}
+	key, algorithm := ha1.MD5, strings.ToUpper(cred.Algorithm)
+	good := known && accepted != DigestSHA256
+	if algorithm == "SHA-256" {
+		key, good = ha1.SHA256, known && accepted != DigestMD5
+	} else if algorithm != "" && algorithm != "MD5" {
+		return one
+	}
+	nc := digestValue(cutScheme(value), "nc") // as it was written, since that is what was hashed
+	if cred.QOP != "" {
+		var bad error
+		if one.count, bad = strconv.ParseUint(nc, 16, 32); bad != nil || one.count == 0 || !strings.EqualFold(cred.QOP, "auth") || cred.Cnonce == "" {
+			return one
+		}
+	}
+	want := answer(algorithm, key, string(req.Method), nc, cred)
+	same := subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(cred.Response))) == 1
+	switch {
+	case !same || !good:
+	case !sameResource(cred.URI, &req.Recipient):
+		one.standing = credAstray
+	default:
+		one.standing = credGood
+	}
+	return one
+}
+
+// answer is the response that the credentials should have (RFC 7616 section
+// 3.4.1, RFC 2069 without qop).
+func answer(algorithm, ha1, method, nc string, cred *digest.Credentials) string {
+	hash := func(parts ...string) string {
+		text := []byte(strings.Join(parts, ":"))
+		if algorithm == "SHA-256" {
+			sum := sha256.Sum256(text)
+			return hex.EncodeToString(sum[:])
+		}
+		sum := md5.Sum(text)
+		return hex.EncodeToString(sum[:])
+	}
+	ha2 := hash(method, cred.URI)
+	if cred.QOP == "" {
+		return hash(ha1, cred.Nonce, ha2)
+	}
+	return hash(ha1, cred.Nonce, nc, cred.Cnonce, cred.QOP, ha2)
+}
+
+// use takes good credentials and reports whether it was for the first time: the
+// count of a nonce has to rise, and who does not count may use it once.
+func (c *challenger) use(one claim, now time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	last, known := c.counts[one.nonce]
+	if known && (one.count == 0 || one.count <= last.count) {
+		return false
+	}
+	if !known && len(c.counts) >= maxCounts {
+		for nonce, u := range c.counts {
+			if !now.Before(u.until) {
+				delete(c.counts, nonce)
+			}
+		}
+		if len(c.counts) >= maxCounts {
+			return false // a fresh nonce in a moment
+		}
+	}
+	if !known {
+		last.until = now.Add(nonceLife)
+	}
+	last.count = one.count
+	c.counts[one.nonce] = last
+	return true
+}
+
+// ask returns the challenges for a 401 or 407.
+func (c *challenger) ask(name string, kind Digest, to netip.Addr, isStale bool, now time.Time) []sipmsg.Header {
+	one := digest.Challenge{Realm: Realm, Nonce: c.nonce(to, now), Stale: isStale, QOP: []string{"auth"}}
+	var all []sipmsg.Header
+	for _, algorithm := range kind.algorithms() {
+		one.Algorithm = algorithm
+		all = append(all, sipmsg.NewHeader(name, one.String()))
+	}
+	return all
+}
+
+func (d Digest) algorithms() []string {
+	switch d {
+	case DigestSHA256:
+		return []string{"SHA-256"}
+	case DigestBoth:
+		return []string{"SHA-256", "MD5"}
+	}
+	return []string{"MD5"}
+}
+
+// ours returns the first credentials of a request for our realm, empty without
+// any: a request may carry those for others on its way.
+func ours(req *sipmsg.Request, name string) string {
+	for _, h := range req.GetHeaders(name) {
+		value := h.Value()
+		if len(value) > maxCredentials || !digest.IsDigest(value) {
+			continue
+		}
+		if digestValue(cutScheme(value), "realm") == Realm {
+			return value
+		}
+	}
+	return ""
+}
+
+func cutScheme(value string) string {
+	rest, _ := digest.CutPrefix(value)
+	return rest
+}
+
+// sameResource reports whether the digest's URI names what the request is sent
+// to: the same user at the same host. Phones differ in whether they repeat port
+// and parameters there.
+func sameResource(uri string, at *sipmsg.Uri) bool {
+	if uri == at.String() {
+		return true
+	}
+	u, err := parseURI(uri)
+	return err == nil && userOf(u.User) == userOf(at.User) && strings.EqualFold(u.Host, at.Host)
+}
