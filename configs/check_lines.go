@@ -236,6 +236,10 @@ func (c *checker) step(path string, l *Line, s *Step, raw bool) {
 		t := c.cfg.Trunk(f.Trunk)
 		c.outside(path+".forward.number", f.Number, t == nil || t.Format == formatRaw)
 		c.notOwn(path+".forward.number", f.Number, []string{f.Trunk})
+	case s.Announce != nil:
+		c.announcement(path+".announce", s.Announce)
+	case s.Voicemail != nil:
+		c.speech(path+".voicemail", s.Voicemail.Text, s.Voicemail.Voice)
 	}
 }
 

@@ -111,11 +111,19 @@ type Hours struct {
 
 // Step is one step of a line's route. Exactly one field is set.
 type Step struct {
-	Extension *ExtensionStep `yaml:"extension"`
-	Group     *GroupStep     `yaml:"group"`
-	Mobile    *MobileStep    `yaml:"mobile"`
-	Forward   *ForwardStep   `yaml:"forward"`
-	Hangup    *HangupStep    `yaml:"hangup"`
+	Responsible *ResponsibleStep `yaml:"responsible"`
+	Extension   *ExtensionStep   `yaml:"extension"`
+	Group       *GroupStep       `yaml:"group"`
+	Mobile      *MobileStep      `yaml:"mobile"`
+	Forward     *ForwardStep     `yaml:"forward"`
+	Announce    *AnnounceStep    `yaml:"announce"`
+	Voicemail   *VoicemailStep   `yaml:"voicemail"`
+	Hangup      *HangupStep      `yaml:"hangup"`
+}
+
+// ResponsibleStep rings whoever is responsible for the caller in the CRM.
+type ResponsibleStep struct {
+	Ring time.Duration `yaml:"ring" range:"1s..10m"` // 0: the callback's
 }
 
 // ExtensionStep rings one phone.
@@ -143,6 +151,20 @@ type ForwardStep struct {
 	Trunk  string        `yaml:"trunk" need:"yes"`
 	Number string        `yaml:"number"` // left out: the dialled one
 	Ring   time.Duration `yaml:"ring" range:"1s..10m"`
+}
+
+// AnnounceStep answers the call and plays something: a text or a file.
+type AnnounceStep struct {
+	Text  string `yaml:"text"`
+	Sound string `yaml:"sound"` // path of a WAV file, with the folder of the configuration before it
+	Voice string `yaml:"voice"` // of the text; left out: the default voice
+}
+
+// VoicemailStep answers the call and records a message.
+type VoicemailStep struct {
+	Text  string        `yaml:"text"` // the greeting; left out: a stock sentence
+	Voice string        `yaml:"voice"`
+	Max   time.Duration `yaml:"max" range:"5s..30m"` // longest message
 }
 
 // HangupStep refuses the call.

@@ -51,6 +51,7 @@ const (
 	defaultOptions  = "30s"
 	defaultSRTP     = "off"
 	defaultStrategy = "all"
+	defaultMessage  = 2 * time.Minute
 )
 
 func defaultVoices(engine string) map[string]Voice {
@@ -101,9 +102,7 @@ func (d *decoder) fillLine(cfg *Config, i int) {
 	setIfEmpty(&l.Name, l.ID)
 	for _, steps := range [][]Step{l.Route, l.Otherwise} {
 		for j := range steps {
-			if g := steps[j].Group; g != nil {
-				setIfEmpty(&g.Strategy, defaultStrategy)
-			}
+			d.fillStep(&steps[j])
 		}
 	}
 	if l.Callback == nil {
@@ -114,6 +113,17 @@ func (d *decoder) fillLine(cfg *Config, i int) {
 		if !d.has(join(index("lines", i)+".callback", own.Type().Field(f).Tag.Get("yaml"))) {
 			own.Field(f).Set(file.Field(f))
 		}
+	}
+}
+
+func (d *decoder) fillStep(s *Step) {
+	switch {
+	case s.Group != nil:
+		setIfEmpty(&s.Group.Strategy, defaultStrategy)
+	case s.Announce != nil && s.Announce.Sound != "" && !filepath.IsAbs(s.Announce.Sound):
+		s.Announce.Sound = filepath.Join(d.dir, s.Announce.Sound)
+	case s.Voicemail != nil && s.Voicemail.Max == 0:
+		s.Voicemail.Max = defaultMessage
 	}
 }
 

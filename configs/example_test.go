@@ -17,7 +17,7 @@ func exampleSources() Sources {
 }
 
 // commented matches a key that the example shows as a comment.
-var commented = regexp.MustCompile(`(?m)^(\s*)# ([a-z_]+: \S.*)$`)
+var commented = regexp.MustCompile(`(?m)^(\s*)# ((?:- )?[a-z_]+: \S.*)$`)
 
 func TestExampleIsValidAndItsCommentedKeysToo(t *testing.T) {
 	shown, err := Parse("perezvon.yaml", []byte(Example), exampleSources())

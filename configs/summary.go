@@ -161,6 +161,8 @@ func (s *Step) inWords(ring time.Duration) string {
 		return shortDuration(own)
 	}
 	switch {
+	case s.Responsible != nil:
+		return "rings who is responsible for the caller for " + lasting(s.Responsible.Ring)
 	case s.Extension != nil:
 		return fmt.Sprintf("rings %s for %s", s.Extension.Number, lasting(s.Extension.Ring))
 	case s.Group != nil:
@@ -184,6 +186,12 @@ func (s *Step) inWords(ring time.Duration) string {
 			number = "the dialled number"
 		}
 		return fmt.Sprintf("passes %s to %s", number, s.Forward.Trunk)
+	case s.Announce != nil && s.Announce.Sound != "":
+		return "plays " + s.Announce.Sound
+	case s.Announce != nil:
+		return fmt.Sprintf("says %q", s.Announce.Text)
+	case s.Voicemail != nil:
+		return "takes a message of up to " + shortDuration(s.Voicemail.Max)
 	case s.Hangup != nil:
 		return fmt.Sprintf("refuses with %d", s.Hangup.Code)
 	}

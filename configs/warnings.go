@@ -125,9 +125,15 @@ func (l *Line) warnings(path string, add func(format string, args ...any)) {
 
 func (l *Line) stepWarnings(path string, steps []Step, add func(format string, args ...any)) {
 	for i, s := range steps {
-		if s.Hangup != nil && i+1 < len(steps) {
+		if i+1 < len(steps) && s.Hangup != nil {
 			add("%s[%d]: what follows a hangup is never reached", path, i)
 			break
+		}
+		if i+1 < len(steps) && s.Voicemail != nil {
+			add("%s[%d]: what follows a voicemail is never reached by calls that come in", path, i)
+		}
+		if s.Responsible != nil {
+			add("%s[%d].responsible: passed over as long as there is no CRM to ask", path, i)
 		}
 		if s.Forward != nil && s.Forward.Number == "" && slices.Equal(l.Trunks, []string{s.Forward.Trunk}) {
 			add("%s[%d].forward: a call goes back to trunk %s, where it came from", path, i, s.Forward.Trunk)

@@ -23,6 +23,8 @@ type route struct {
 	events  bool
 	rec     *Recorder
 	channel channel
+
+	listener *Listening // set where there is no dst
 }
 
 // Connect relays between a and b from now on, in place of what relayed for
@@ -66,6 +68,12 @@ func (s *Session) endRoute(r *route) {
 func (r *route) forward(p *packet, now time.Duration) {
 	if r.rec != nil && p.kind.audio() {
 		r.rec.push(r.channel, p, now)
+	}
+	if r.listener != nil {
+		if p.kind.audio() {
+			r.listener.hear(p, now)
+		}
+		return
 	}
 	r.dst.tx.relay(r.id, p, r.events, now)
 }

@@ -21,8 +21,9 @@ const (
 	PhraseInvalidNumber        PhraseID = "invalid_number"
 	PhraseDirectionUnavailable PhraseID = "direction_unavailable"
 	PhraseTrunkFailed          PhraseID = "trunk_failed"
-	PhraseHold                 PhraseID = "hold"    // to the customer, while a manager is sought
-	PhraseApology              PhraseID = "apology" // to the customer, when none was found
+	PhraseHold                 PhraseID = "hold"      // to the customer, while a manager is sought
+	PhraseApology              PhraseID = "apology"   // to the customer, when none was found
+	PhraseVoicemail            PhraseID = "voicemail" // to a caller, before the beep
 )
 
 // Phrases lists the ids of all stock phrases, for those who render them
@@ -32,6 +33,7 @@ func Phrases() []PhraseID {
 		PhraseSpeechFailed, PhraseConfirm,
 		PhraseCustomerBusy, PhraseCustomerNoAnswer, PhraseCustomerDeclined, PhraseCustomerUnavailable,
 		PhraseInvalidNumber, PhraseDirectionUnavailable, PhraseTrunkFailed, PhraseHold, PhraseApology,
+		PhraseVoicemail,
 	}
 }
 
@@ -72,6 +74,9 @@ func phrase(id PhraseID) (ru, en string) {
 	case PhraseApology:
 		return "К сожалению, сейчас никто не может ответить. Извините за беспокойство.",
 			"Unfortunately nobody can answer at the moment. We are sorry for the trouble."
+	case PhraseVoicemail:
+		return "Здравствуйте! Сейчас никто не может ответить. Оставьте, пожалуйста, сообщение после сигнала.",
+			"Hello! Nobody can answer at the moment. Please leave a message after the tone."
 	}
 	return "", ""
 }

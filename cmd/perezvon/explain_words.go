@@ -109,6 +109,8 @@ func codeWords(code string) string {
 // has none.
 func amoWords(result string) string {
 	switch store.Result(result) {
+	case store.ResultVoicemail:
+		return "1, left a message"
 	case store.ResultManagerUnavailable, store.ResultManagerHungUp, store.ResultExpired, store.ResultCancelled:
 		return "2, call back later"
 	case store.ResultCompleted, store.ResultCustomerCalled:

@@ -30,6 +30,8 @@ func stateWords(state string) string {
 		return "ringing the customer"
 	case store.StateRinging:
 		return "ringing"
+	case store.StatePlaying:
+		return "speaking to the caller"
 	case store.StateTalking:
 		return "talking"
 	case store.StateHeld:
@@ -82,6 +84,8 @@ func resultWords(result string) string {
 		return "everybody was busy"
 	case store.ResultOutOfHours:
 		return "nobody answered outside the working hours"
+	case store.ResultVoicemail:
+		return "the caller left a message"
 	case store.ResultCustomerCalled:
 		return "the customer called in meanwhile and was answered"
 	case store.ResultNotAllowed:
@@ -120,7 +124,7 @@ func resultTone(result string) tone {
 	switch store.Result(result) {
 	case store.ResultCompleted, store.ResultCustomerCalled:
 		return good
-	case store.ResultCancelled:
+	case store.ResultCancelled, store.ResultVoicemail:
 		return plain
 	default:
 		return bad

@@ -54,12 +54,14 @@ func (in *callsInput) Resolve(ctx huma.Context) []error {
 	return errs
 }
 
-func kinds() []string { return words(store.KindCallback, store.KindInbound, store.KindOutbound, store.KindInternal) }
+func kinds() []string {
+	return words(store.KindCallback, store.KindInbound, store.KindOutbound, store.KindInternal)
+}
 
 func states() []string {
 	return words(store.StateQueued, store.StateScheduled, store.StateRendering, store.StateWaitingRetry,
 		store.StateRingingManager, store.StateAnnouncing, store.StateRingingCustomer, store.StateRinging,
-		store.StateTalking, store.StateHeld, store.StateEnded)
+		store.StatePlaying, store.StateTalking, store.StateHeld, store.StateEnded)
 }
 
 func results() []string {
@@ -68,7 +70,7 @@ func results() []string {
 		store.ResultCustomerUnavailable, store.ResultInvalidNumber, store.ResultDirection, store.ResultTrunkFailed,
 		store.ResultNoAudio, store.ResultSpeechFailed, store.ResultExpired, store.ResultInterrupted,
 		store.ResultCancelled, store.ResultNotAllowed, store.ResultMissed, store.ResultAbandoned, store.ResultBusy,
-		store.ResultOutOfHours, store.ResultCustomerCalled)
+		store.ResultOutOfHours, store.ResultVoicemail, store.ResultCustomerCalled)
 }
 
 func words[T ~string](values ...T) []string {

@@ -27,6 +27,8 @@ type Call struct {
 	hurry  chan struct{}  // brings a waiting retry forward
 	asked  bool           // it did, for the next attempt; touched by the flow only
 
+	assigned string // what was told last of who is responsible; touched by the flow only
+
 	mu        sync.Mutex
 	interrupt context.CancelCauseFunc // guarded by mu; ends the ringing of managers; nil: it may not be ended
 	rec       store.Call              // guarded by mu

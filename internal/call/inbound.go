@@ -42,7 +42,7 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		return
 	}
 	defer free()
-	c := s.admitInbound(ctx, line, in)
+	c := s.admitInbound(line, in)
 	if c == nil {
 		return
 	}
@@ -94,8 +94,8 @@ func (s *Service) lineOf(in *sip.Incoming) (line *configs.Line, trunk, dialled s
 // admitInbound stores the call and takes it into the service's care; nil means
 // that the caller was refused. It is no part of Incoming, whose stack stays as
 // long as the call.
-func (s *Service) admitInbound(ctx context.Context, line *configs.Line, in *sip.Incoming) *Call {
-	rec, err := s.storeInbound(ctx, line, in)
+func (s *Service) admitInbound(line *configs.Line, in *sip.Incoming) *Call {
+	rec, err := s.storeInbound(line, in)
 	if err != nil {
 		s.log.Error("an inbound call could not be stored", "line", line.ID, "err", err)
 		s.refuse(in, 503, "the store does not answer")
@@ -122,7 +122,7 @@ func (s *Service) refuse(in *sip.Incoming, status int, why string) {
 }
 
 // storeInbound makes the record. Rule: journal before effect.
-func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.Incoming) (store.Call, error) {
+func (s *Service) storeInbound(line *configs.Line, in *sip.Incoming) (store.Call, error) {
 	number := in.From
 	if !s.set.AllRaw(line) {
 		if e164, err := s.numbers.Parse(in.From); err == nil {
@@ -134,18 +134,17 @@ func (s *Service) storeInbound(ctx context.Context, line *configs.Line, in *sip.
 		ID: newID(), Kind: store.KindInbound, State: store.StateRinging, Line: line.ID, Number: number,
 		CreatedAt: now, Deadline: now, Attempts: []store.Attempt{{N: 1, StartedAt: now}},
 	}
-	rec, _, err := s.records.CreateCall(ctx, rec, store.Admission{}, newEvent(rec.ID, store.EventCallCreated, createdData{
+	// A caller who gives up at this moment has called all the same.
+	rec, _, err := s.records.CreateCall(s.quit, rec, store.Admission{}, newEvent(rec.ID, store.EventCallCreated, createdData{
 		Kind: rec.Kind, Line: rec.Line, Number: rec.Number,
 	}))
 	return rec, err
 }
 
-// serveInbound rings the line's route and bridges the caller with whoever
+// serveInbound takes the line's route and bridges the caller with whoever
 // accepts. What comes before the talk is done elsewhere: this stack stays as
 // long as the call.
 func (s *Service) serveInbound(ctx context.Context, c *Call, in *sip.Incoming, trunk string, plan route.Plan) outcome {
-	ctx, done := joined(ctx, c.ctx)
-	defer done()
 	callerLeg, callee, failed := c.connectInbound(ctx, in, trunk, plan)
 	if failed != nil {
 		return *failed
@@ -163,33 +162,29 @@ func (c *Call) connectInbound(ctx context.Context, in *sip.Incoming, trunk strin
 		o := c.unservable(in, err)
 		return nil, nil, &o
 	}
-	tone := &callerTone{call: c, in: in, caller: callerLeg}
-	defer tone.stop()
+	ctx, done := joined(ctx, callerLeg.ctx) // which ends with the call
+	defer done()
+	r := &reception{call: c, in: in, caller: callerLeg, tone: &callerTone{call: c, in: in, caller: callerLeg}}
+	defer r.tone.stop()
 
 	callee, why := c.ringPlan(ctx, ringing{
 		role: store.RoleCallee, plan: plan,
 		caller:   caller{number: c.Record().Number, name: in.FromDisplay},
 		prefer:   callerLeg.media.Codec(),
-		progress: tone.progress,
+		progress: r.tone.progress,
 		hops:     in.MaxForwards() - 1,
 		life:     c.ctx,
+		speak:    r.speak,
 	})
 	if callee == nil {
-		o := c.turnAway(ctx, in, callerLeg, why)
+		o := r.turnAway(ctx, why)
 		return nil, nil, &o
 	}
-	tone.stop()
-	dialog, err := in.Answer(ctx, callerLeg.media, sip.DialogRef{Call: c.rec.ID, Leg: callerLeg.id})
-	if err != nil {
-		o := outcome{result: store.ResultAbandoned, code: codeMissed, owner: store.PartyTrunk, reason: err.Error()}
-		callerLeg.failed(err)
-		if ctx.Err() != nil {
-			o = c.abandoned(ctx)
-		}
+	r.tone.stop()
+	if failed := r.pickUp(ctx); failed != nil {
 		callee.hangup(errOver)
-		return nil, nil, &o
+		return nil, nil, failed
 	}
-	callerLeg.up(dialog)
 	c.svc.callsIn.answered(c.Record().Number)
 	c.change("", nil, func(r *store.Call) {
 		r.Manager, r.Customer = endpointOf(r, callee.id), endpointOf(r, callerLeg.id)
@@ -227,91 +222,4 @@ func (c *Call) callerLeg(ctx context.Context, in *sip.Incoming, trunk string) (*
 		}
 	}
 	return l, nil
-}
-
-// callerTone lets the caller hear that a phone rings: 180, or 183 with the
-// sound of the far network.
-type callerTone struct {
-	call   *Call
-	in     *sip.Incoming
-	caller *leg
-	early  earlyPath
-}
-
-func (t *callerTone) progress(from *leg, p sip.Progress) {
-	if !p.Media {
-		if err := t.in.Ring(); err != nil {
-			t.call.log.Debug("180 not sent", "err", err)
-		}
-		return
-	}
-	if err := t.in.EarlyMedia(t.caller.media); err != nil {
-		t.call.log.Debug("183 not sent", "err", err)
-		return
-	}
-	t.early.connect(t.call.svc.sound, t.caller.media, from.media)
-}
-
-func (t *callerTone) stop() { t.early.stop() }
-
-// turnAway refuses the caller when nobody accepted.
-func (c *Call) turnAway(ctx context.Context, in *sip.Incoming, caller *leg, why refusal) outcome {
-	if ctx.Err() != nil && c.ctx.Err() == nil {
-		caller.failed(context.Cause(ctx))
-		return c.abandoned(ctx)
-	}
-	o := outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyManager, reason: why.err.Error()}
-	status := 480
-	var f *sip.Failure
-	switch {
-	case c.ctx.Err() != nil:
-		o = c.stopped()
-	case why.code != 0:
-		status = why.code
-		o.owner, o.reason = store.PartyUs, fmt.Sprintf("the route ends with hangup %d", why.code)
-	case errors.As(why.err, &f):
-		status, o = missed(f, why.target)
-	}
-	if status == 486 && o.result == store.ResultMissed {
-		o.result, o.code = store.ResultBusy, codeBusy
-	}
-	caller.failed(&sip.Failure{Kind: sip.Rejected, Status: status, Phrase: sip.Phrase(status)})
-	if err := in.Reject(status, ""); err != nil {
-		c.log.Warn("the refusal could not be sent", "err", err)
-	}
-	return o
-}
-
-// missed reads the last failed phone of an inbound call: what the caller is
-// told and how the call ends.
-func missed(f *sip.Failure, at target) (status int, o outcome) {
-	o = outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyManager, reason: f.Error()}
-	switch m := measureFailure(f); m.code {
-	case codeBusy:
-		return 486, o
-	case codeWrong:
-		return 404, o
-	case codeDirection:
-		return 484, o
-	case codeDeclined:
-		return 603, o
-	case codeNoFunds, codeForbidden, codeTrunk:
-		if at.extension != "" && m.owner == store.PartyTrunk { // a phone of the office that is not there
-			return 480, o
-		}
-		o.result, o.code, o.owner = store.ResultTrunkFailed, m.code, m.owner
-		return 503, o
-	}
-	return 480, o
-}
-
-// abandoned is the outcome when the caller gave up.
-func (c *Call) abandoned(ctx context.Context) outcome {
-	if c.ctx.Err() != nil {
-		return c.stopped()
-	}
-	return outcome{
-		result: store.ResultAbandoned, code: codeMissed, owner: store.PartyCustomer, hangupBy: store.PartyCustomer,
-		reason: fmt.Sprintf("the caller gave up: %v", context.Cause(ctx)),
-	}
 }

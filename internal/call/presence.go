@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -90,13 +91,18 @@ func (p *presence) await(phones []string) (free <-chan struct{}, cancel func()) 
 }
 
 // byIdleTime puts first who has not talked for the longest time; who has not
-// talked at all comes before, in the order given.
+// talked at all comes before, in the order given, and who is in a call of ours
+// comes last.
 func (p *presence) byIdleTime(targets []route.Target) []route.Target {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	sorted := slices.Clone(targets)
 	slices.SortStableFunc(sorted, func(a, b route.Target) int {
-		return p.idle[phoneOf(a)].Compare(p.idle[phoneOf(b)])
+		one, other := phoneOf(a), phoneOf(b)
+		return cmp.Or(
+			cmp.Compare(min(1, p.engaged[one]), min(1, p.engaged[other])),
+			p.idle[one].Compare(p.idle[other]),
+		)
 	})
 	return sorted
 }

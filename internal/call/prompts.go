@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"perezvon/media"
 	"perezvon/media/g711"
 	"perezvon/tts"
 )
@@ -19,10 +20,11 @@ type prompts struct {
 
 	mu    sync.Mutex
 	clips map[tts.PhraseID]*g711.Clip // guarded by mu
+	files map[string]*g711.Clip       // guarded by mu; sounds by their paths
 }
 
 func newPrompts(speech Speech, language string, log *slog.Logger) *prompts {
-	return &prompts{speech: speech, language: language, log: log, clips: make(map[tts.PhraseID]*g711.Clip)}
+	return &prompts{speech: speech, language: language, log: log, clips: make(map[tts.PhraseID]*g711.Clip), files: make(map[string]*g711.Clip)}
 }
 
 // renderLimit bounds the rendering of a stock sentence while somebody listens.
@@ -56,6 +58,36 @@ func (p *prompts) render(ctx context.Context, id tts.PhraseID) (*g711.Clip, erro
 	p.clips[id] = c
 	p.mu.Unlock()
 	return c, nil
+}
+
+// text renders what a route says. When no engine can speak it, two beeps stand
+// in. Speech keeps what it has rendered.
+func (p *prompts) text(ctx context.Context, text, voice string) *g711.Clip {
+	ctx, cancel := context.WithTimeout(ctx, renderLimit)
+	defer cancel()
+	c, err := p.speech.Render(ctx, text, voice)
+	if err != nil {
+		p.log.Warn("a text of a route could not be spoken; beeps stand in", "err", err)
+		return tts.FallbackClip()
+	}
+	return c
+}
+
+// sound reads a file that a route plays, once. When that fails, two beeps stand
+// in.
+func (p *prompts) sound(path string) *g711.Clip {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.files[path]; c != nil {
+		return c
+	}
+	c, err := media.ReadClip(path)
+	if err != nil {
+		p.log.Error("a sound of a route cannot be played; beeps stand in", "err", err)
+		return tts.FallbackClip()
+	}
+	p.files[path] = c
+	return c
 }
 
 // warm renders every stock sentence, so that no call waits for one. It gives

@@ -23,6 +23,9 @@ const orphanLimit = 5 * time.Second
 // CANCEL or BYE, its recordings are repaired, its calls reach their terminal
 // result or go on. Then the service takes calls.
 func (s *Service) Start(ctx context.Context) error {
+	if err := CheckSounds(s.set); err != nil {
+		return err
+	}
 	open, err := s.records.OpenCalls(ctx)
 	if err != nil {
 		return fmt.Errorf("load open calls: %w", err)
@@ -40,7 +43,7 @@ func (s *Service) Start(ctx context.Context) error {
 	for _, rec := range open {
 		s.resume(rec, reached)
 	}
-	s.stragglers.Go(func() { s.prompts.warm(s.draining) })
+	s.stragglers.Go(func() { s.warm(s.draining) })
 	return nil
 }
 
@@ -255,6 +258,8 @@ func (c *Call) attachRecording() {
 	}
 	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(r *store.Call) {
 		r.Recording = &store.Recording{File: file, Bytes: info.Size(), DurationMS: length.Milliseconds()}
-		r.TalkMS = max(r.TalkMS, length.Milliseconds()) // what is known of the talk
+		if r.AnsweredAt != nil { // else it is a message to us
+			r.TalkMS = max(r.TalkMS, length.Milliseconds()) // what is known of the talk
+		}
 	})
 }

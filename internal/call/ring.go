@@ -29,6 +29,10 @@ type ringing struct {
 	begin       func()          // called before the first phone is dialled; may be nil
 	onlyFree    bool            // phones that are in a call of ours count as busy
 	takeCrossed bool            // see dialling
+
+	// speak takes a step that rings nobody, see reception.speak; nil: such
+	// steps are passed over.
+	speak func(ctx context.Context, step route.Step, rest []route.Step, why refusal) *outcome
 }
 
 // errElsewhere ends the phones that lost (RFC 3326 section 2).
@@ -41,14 +45,18 @@ type refusal struct {
 	code    int  // of a hangup step, 0: the plan ran out
 	busy    bool // everybody was in a call
 	engaged bool // everybody was in a call of ours: nobody was dialled
+
+	spoken *outcome // of the caller who was spoken to instead; nil: he was not, or the route went on
 }
 
 // errEngaged is the refusal of a phone that is in a call of ours.
 var errEngaged = errors.New("is in another call")
 
-// join adds the refusal of another phone.
+// join adds the refusal of another phone to those before it.
 func (r *refusal) join(other refusal) {
-	other.busy, other.engaged = r.busy && other.busy, r.engaged && other.engaged
+	if r.target != (target{}) {
+		other.busy, other.engaged = r.busy && other.busy, r.engaged && other.engaged
+	}
 	*r = other
 }
 
@@ -64,32 +72,52 @@ func newRefusal(err error, t target) refusal {
 // that nobody did.
 func (c *Call) ringPlan(ctx context.Context, r ringing) (*leg, refusal) {
 	last := refusal{err: errors.New("the route has nobody to ring")}
-	tried := false
 	r.begin = once(r.begin)
 	for i, step := range r.plan.Steps {
-		if step.Kind == route.Hangup {
-			last.code = step.Code
-			return nil, last
-		}
-		if i > 0 {
+		if i > 0 && step.Kind != route.Hangup {
 			c.decide(fmt.Sprintf("step %d of the route: %s", i+1, c.describe(step)))
 		}
-		for _, targets := range c.svc.order(step) {
-			l, why := c.ringTogether(ctx, targets, step.Ring, r)
-			if l != nil {
-				return l, refusal{}
+		var l *leg
+		switch step.Kind {
+		case route.Hangup:
+			last.code = step.Code
+			return nil, last
+		case route.Announce, route.Voicemail:
+			if r.speak != nil {
+				last.spoken = r.speak(ctx, step, r.plan.Steps[i+1:], last)
 			}
-			if ctx.Err() != nil {
-				return nil, refusal{err: context.Cause(ctx)}
+		case route.Responsible:
+			for _, one := range c.responsible(ctx, step) {
+				if l = c.ringStep(ctx, one, r, &last); l != nil || ctx.Err() != nil {
+					break
+				}
 			}
-			if !tried {
-				last, tried = why, true
-			} else {
-				last.join(why)
-			}
+		default:
+			l = c.ringStep(ctx, step, r, &last)
+		}
+		switch {
+		case l != nil:
+			return l, refusal{}
+		case last.spoken != nil:
+			return nil, last
+		case ctx.Err() != nil:
+			return nil, refusal{err: context.Cause(ctx)}
 		}
 	}
 	return nil, last
+}
+
+// ringStep rings the phones of one step. Without a leg last has their refusals
+// as well.
+func (c *Call) ringStep(ctx context.Context, step route.Step, r ringing, last *refusal) *leg {
+	for _, targets := range c.svc.order(step) {
+		l, why := c.ringTogether(ctx, targets, step.Ring, r)
+		if l != nil || ctx.Err() != nil {
+			return l
+		}
+		last.join(why)
+	}
+	return nil
 }
 
 // once makes f, which may be nil, run at most once.
@@ -117,7 +145,7 @@ func (c *Call) describe(step route.Step) string {
 	for _, t := range step.Targets {
 		names = append(names, t.Display)
 	}
-	return step.Kind.String() + " " + strings.Join(names, ", ")
+	return strings.TrimSpace(step.Kind.String() + " " + strings.Join(names, ", "))
 }
 
 // split makes a group of each target.
@@ -150,7 +178,7 @@ func (c *Call) ringTogether(ctx context.Context, targets []route.Target, ring ti
 			results <- newRefusal(err, t)
 		})
 	}
-	last := refusal{busy: true, engaged: true}
+	var last refusal
 	for range targets {
 		select {
 		case one := <-results:

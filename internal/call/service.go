@@ -68,6 +68,11 @@ type Config struct {
 	Records       Records
 	RecordingsDir string // where recordings are written; it must exist
 	Logger        *slog.Logger
+
+	// Responsible is asked by routes that ring whoever is responsible for a
+	// customer; nil: they ring the next.
+	Responsible      Responsible
+	ResponsibleLimit time.Duration // how long a call waits for its answer; 0: 800 ms
 }
 
 // leaseOwner is the name under which this program holds leases. One store has
@@ -86,6 +91,9 @@ type Service struct {
 	log     *slog.Logger
 	prompts *prompts
 	ports   *portBudget
+
+	responsible      Responsible // nil: there is none
+	responsibleLimit time.Duration
 
 	presence *presence
 	callsIn  *callsIn
@@ -112,7 +120,11 @@ func New(cfg Config) *Service {
 		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
 		records: cfg.Records, dir: cfg.RecordingsDir, log: cfg.Logger,
 		presence: newPresence(), callsIn: newCallsIn(),
+		responsible: cfg.Responsible, responsibleLimit: cfg.ResponsibleLimit,
 		refusals: newThrottle(), live: make(map[string]*Call), ended: make(map[store.Result]int),
+	}
+	if s.responsibleLimit <= 0 {
+		s.responsibleLimit = responsibleLimit
 	}
 	s.prompts = newPrompts(cfg.Speech, cfg.Settings.Language, cfg.Logger)
 	s.draining, s.drain = context.WithCancel(context.Background())

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,11 +16,14 @@ type Kind uint8
 
 // Kinds of steps.
 const (
-	Extension Kind = iota + 1 // ring one phone
-	Group                     // ring several phones
-	Mobile                    // ring a number through the line's trunks
-	Forward                   // pass the call to another trunk
-	Hangup                    // refuse the call
+	Extension   Kind = iota + 1 // ring one phone
+	Group                       // ring several phones
+	Mobile                      // ring a number through the line's trunks
+	Forward                     // pass the call to another trunk
+	Hangup                      // refuse the call
+	Responsible                 // ring whoever is responsible for the caller, see PersonSteps
+	Announce                    // answer the call and play something
+	Voicemail                   // answer the call and record a message
 )
 
 // String returns the step's name in the configuration.
@@ -35,6 +39,12 @@ func (k Kind) String() string {
 		return "forward"
 	case Hangup:
 		return "hangup"
+	case Responsible:
+		return "responsible"
+	case Announce:
+		return "announce"
+	case Voicemail:
+		return "voicemail"
 	}
 	return fmt.Sprintf("Kind(%d)", uint8(k))
 }
@@ -72,13 +82,28 @@ func strategyOf(name string) Strategy {
 // Plan is who is rung for a call, step after step.
 type Plan struct{ Steps []Step }
 
-// Step is one stage of a plan. Only a Hangup has no targets.
+// Step is one stage of a plan.
 type Step struct {
 	Kind     Kind
 	Strategy Strategy
-	Targets  []Target
+	Targets  []Target      // of the kinds that ring somebody
 	Ring     time.Duration // counted from the first 18x
 	Code     int           // SIP status of a Hangup
+	Text     string        // what an Announce says, or a Voicemail first; empty: Sound, or a stock sentence
+	Voice    string        // of Text; empty: the default one
+	Sound    string        // path of the WAV file that an Announce plays
+	Max      time.Duration // longest message of a Voicemail
+}
+
+// Rings reports whether the step rings somebody, or may.
+func (s Step) Rings() bool { return len(s.Targets) > 0 || s.Kind == Responsible }
+
+// ForCallback is the plan as a callback takes it, where nobody listens to an
+// announcement or would leave a message yet.
+func (p Plan) ForCallback() Plan {
+	return Plan{Steps: slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool {
+		return s.Kind == Announce || s.Kind == Voicemail
+	})}
 }
 
 // Target is one phone to ring: an extension, or a number through trunks.
@@ -140,13 +165,7 @@ func ManagerPlan(cfg *configs.Config, line *configs.Line, manager string) (Plan,
 	manager = strings.TrimSpace(manager)
 	p := planner{cfg: cfg, line: line, ring: cfg.CallbackOf(line).Ring}
 	if ext := cfg.Extension(manager); ext != nil {
-		plan := Plan{Steps: []Step{p.phone(manager, 0)}}
-		if ext.Mobile != "" {
-			if s, err := p.mobile(ext.Mobile, true, 0); err == nil {
-				plan.Steps = append(plan.Steps, s)
-			}
-		}
-		return plan, nil
+		return Plan{Steps: p.person(ext, ext.Mobile, 0)}, nil
 	}
 	s, err := p.mobile(manager, false, 0)
 	if ne, ok := errors.AsType[*NumberError](err); ok && ne.Code == InvalidNumber && ne.Rule != "emergency" && internal.MatchString(manager) {
@@ -156,6 +175,33 @@ func ManagerPlan(cfg *configs.Config, line *configs.Line, manager string) (Plan,
 		return Plan{}, err
 	}
 	return Plan{Steps: []Step{s}}, nil
+}
+
+// PersonSteps are the steps that ring one person of the office in place of a
+// Responsible step: the extension, then with confirmation the mobile, by
+// default the extension's own. Either may be empty. There are no steps where
+// neither can be rung.
+func PersonSteps(cfg *configs.Config, line *configs.Line, extension, mobile string, ring time.Duration) []Step {
+	p := planner{cfg: cfg, line: line, ring: ring}
+	ext := cfg.Extension(extension)
+	if ext != nil && mobile == "" {
+		mobile = ext.Mobile
+	}
+	return p.person(ext, mobile, ring)
+}
+
+// person rings an extension, which may be nil, then a mobile, if there is one.
+func (p *planner) person(ext *configs.Extension, mobile string, ring time.Duration) []Step {
+	var steps []Step
+	if ext != nil {
+		steps = append(steps, p.phone(ext.Number, ring))
+	}
+	if mobile != "" {
+		if s, err := p.mobile(mobile, true, ring); err == nil {
+			steps = append(steps, s)
+		}
+	}
+	return steps
 }
 
 // internal is what reads like the number of an extension, or a name, and not
@@ -191,6 +237,8 @@ var errNobody = errors.New("nobody to ring")
 
 func (p *planner) step(s *configs.Step) (Step, error) {
 	switch {
+	case s.Responsible != nil:
+		return Step{Kind: Responsible, Ring: p.ringOr(s.Responsible.Ring)}, nil
 	case s.Extension != nil:
 		return p.phone(s.Extension.Number, s.Extension.Ring), nil
 	case s.Group != nil:
@@ -200,6 +248,10 @@ func (p *planner) step(s *configs.Step) (Step, error) {
 		return p.mobile(s.Mobile.Number, confirm, s.Mobile.Ring)
 	case s.Forward != nil:
 		return p.forward(s.Forward)
+	case s.Announce != nil:
+		return Step{Kind: Announce, Text: s.Announce.Text, Voice: s.Announce.Voice, Sound: s.Announce.Sound}, nil
+	case s.Voicemail != nil:
+		return Step{Kind: Voicemail, Text: s.Voicemail.Text, Voice: s.Voicemail.Voice, Max: s.Voicemail.Max}, nil
 	case s.Hangup != nil:
 		return Step{Kind: Hangup, Code: s.Hangup.Code}, nil
 	}

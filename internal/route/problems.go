@@ -53,7 +53,7 @@ func (p *planner) problems(path string, steps []configs.Step) (rings bool, out [
 			out = append(out, fmt.Sprintf("%s[%d]: the step is left out: %v", path, i, err))
 			continue
 		}
-		rings = rings || s.Kind != Hangup
+		rings = rings || s.Rings()
 	}
 	return rings, out
 }

@@ -47,6 +47,7 @@ const (
 	StateAnnouncing      State = "announcing"
 	StateRingingCustomer State = "ringing_customer"
 	StateRinging         State = "ringing"
+	StatePlaying         State = "playing" // inbound: the caller hears an announcement, or leaves a message
 	StateTalking         State = "talking"
 	StateHeld            State = "held" // the two are connected, and one of them waits
 	StateEnded           State = "ended"
@@ -80,6 +81,7 @@ const (
 	ResultAbandoned           Result = "abandoned"       // the caller gave up
 	ResultBusy                Result = "busy"            // everybody was busy
 	ResultOutOfHours          Result = "out_of_hours"    // inbound: nobody answered outside the working hours
+	ResultVoicemail           Result = "voicemail"       // inbound: nobody answered, and the caller left a message
 	ResultCustomerCalled      Result = "customer_called" // callback: the customer called in and was answered
 )
 
