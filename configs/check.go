@@ -158,16 +158,26 @@ func (c *checker) sip() {
 	if s.PublicIP == "auto" || !c.ok("sip.public_ip") {
 		return
 	}
+	if server, ok := s.STUN(); ok {
+		if c.host("sip.public_ip", server); server == "" {
+			c.fail("sip.public_ip", "the server is missing: write stun:stun.example.net, or auto")
+		}
+		return
+	}
 	ip, err := netip.ParseAddr(s.PublicIP)
 	switch {
 	case err != nil:
-		c.fail("sip.public_ip", "expected auto or an IPv4 address, found %s", show(s.PublicIP))
+		c.fail("sip.public_ip", "expected auto, stun: and a server, or an IPv4 address, found %s", show(s.PublicIP))
 	case !ip.Is4():
 		c.fail("sip.public_ip", "IPv6 is not available in this version: give an IPv4 address or auto")
 	case ip.IsUnspecified() || ip.IsMulticast():
 		c.fail("sip.public_ip", "%s is not an address that others can send to; write auto or the address they see", ip)
 	}
 }
+
+// STUN returns the server, host or host:port, that is asked for the public
+// address; false where none is.
+func (s *SIP) STUN() (server string, ok bool) { return strings.CutPrefix(s.PublicIP, "stun:") }
 
 func (c *checker) media() {
 	m := &c.cfg.Media

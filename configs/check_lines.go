@@ -50,6 +50,10 @@ func (c *checker) trunk(path string, t *Trunk) {
 		c.fail(path+".password", "a password needs a username")
 	}
 	repeated(c, path+".peers", t.Peers)
+	repeated(c, path+".caller_id_out", t.CallerIDOut)
+	if slices.Equal(t.CallerIDOut, []string{"diversion"}) {
+		c.fail(path+".caller_id_out", "diversion tells who passed a call on, not who calls: add from or p-asserted-identity")
+	}
 }
 
 // Bounds of how often a trunk is asked with OPTIONS.

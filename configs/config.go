@@ -51,7 +51,7 @@ type APIKey struct {
 // SIP is where signalling listens and how it is seen from outside.
 type SIP struct {
 	Listen   []Listen `yaml:"listen" list:"1"`
-	PublicIP string   `yaml:"public_ip"` // auto or an address
+	PublicIP string   `yaml:"public_ip"` // auto, stun:host[:port] or an address
 }
 
 // Listen is a listening address such as udp://0.0.0.0:5060.
@@ -87,6 +87,13 @@ type Trunk struct {
 	Options   string         `yaml:"options"`                // how often it is asked whether it is there, or off
 	Try       time.Duration  `yaml:"try" range:"100ms..32s"` // how long a silent target is waited for
 	SRTP      string         `yaml:"srtp" oneof:"off,preferred,mandatory"`
+	MaxCalls  int            `yaml:"max_calls" range:"0..100000"` // at one time, both directions; 0: no limit
+	CPS       int            `yaml:"cps" range:"0..1000"`         // calls that are begun in a second; 0: no limit
+	// Where the called number stands; left out: in the Request-URI, and in To
+	// where that names the registered account.
+	NumberIn    string   `yaml:"number_in" oneof:"request_uri,to,diversion"`
+	CallerIDIn  string   `yaml:"caller_id_in" oneof:"from,p-asserted-identity,remote-party-id"`
+	CallerIDOut []string `yaml:"caller_id_out" list:"1" oneof:"from,p-asserted-identity,remote-party-id,diversion"`
 }
 
 // Line is an external number with its routing rules.

@@ -52,6 +52,7 @@ const (
 	defaultSRTP     = "off"
 	defaultStrategy = "all"
 	defaultMessage  = 2 * time.Minute
+	defaultCallerID = "from"
 )
 
 func defaultVoices(engine string) map[string]Voice {
@@ -89,6 +90,10 @@ func fillTrunk(t *Trunk) {
 	setIfEmpty(&t.Options, defaultOptions)
 	setIfEmpty(&t.AuthUser, t.Username)
 	setIfEmpty(&t.SRTP, defaultSRTP)
+	setIfEmpty(&t.CallerIDIn, defaultCallerID)
+	if len(t.CallerIDOut) == 0 {
+		t.CallerIDOut = []string{defaultCallerID}
+	}
 	if t.Try == 0 {
 		t.Try = defaultTry
 	}

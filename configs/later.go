@@ -10,8 +10,8 @@ var stepType = reflect.TypeFor[Step]()
 var later = map[reflect.Type][]string{
 	reflect.TypeFor[Config]():     {"crms", "infocall", "webhooks", "perimeter"},
 	reflect.TypeFor[HTTP]():       {"tls"},
-	reflect.TypeFor[Trunk]():      {"number_in", "caller_id_out", "max_calls", "cps", "dtmf"},
 	reflect.TypeFor[Step]():       {"queue", "menu"},
+	reflect.TypeFor[Trunk]():      {"dtmf"},
 	reflect.TypeFor[Extension]():  {"password", "crm_user", "digest"},
 	reflect.TypeFor[Recordings](): {"keep", "format"},
 }

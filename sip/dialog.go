@@ -52,6 +52,7 @@ type Dialog struct {
 	dropped   bool                                  // guarded by mu
 	cancelCtx context.CancelCauseFunc               // guarded by mu; of Handle's context, nil for a UAC
 	addrs     []netip.Addr                          // guarded by mu; let through the perimeter
+	unseat    func()                                // guarded by mu; its trunk carries one call less; nil: it is not counted
 }
 
 func newDialog(a *Agent, rec DialogRecord, media Negotiator, onInfo func(string, []byte)) *Dialog {
@@ -249,6 +250,12 @@ func (d *Dialog) finish() {
 		d.mu.Unlock()
 		d.a.journal.DeleteDialog(d.id)
 		close(d.gone)
+		d.mu.Lock()
+		unseat := d.unseat
+		d.mu.Unlock()
+		if unseat != nil {
+			unseat()
+		}
 	})
 }
 

@@ -150,14 +150,51 @@ func (e *endpoint) order() []netip.AddrPort {
 	return addrs
 }
 
-// rest puts an address behind the others of the host for a while.
-func (e *endpoint) rest(a netip.AddrPort, d time.Duration) {
+// rest puts an address behind the others of the host: for as long as it asks,
+// or where asked is 0 for a while. What it has asked for itself is not made
+// shorter.
+func (e *endpoint) rest(a netip.AddrPort, asked time.Duration) {
+	now := time.Now()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if d <= 0 {
-		d = restFor
+	one := rest{until: now.Add(restFor)}
+	if asked > 0 {
+		one = rest{until: now.Add(min(asked, maxRest)), asked: true}
 	}
-	e.rests[a] = time.Now().Add(min(d, maxRest))
+	if was := e.rests[a]; was.asked && was.until.After(one.until) {
+		return
+	}
+	e.rests[a] = one
+}
+
+// resting returns until when all addresses come after those of others; zero:
+// one of them works, as far as is known.
+func (e *endpoint) resting(now time.Time) time.Time {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var first time.Time
+	for _, t := range e.targets {
+		for _, a := range t.addrs {
+			until := e.rests[a].until
+			if !until.After(now) {
+				return time.Time{}
+			}
+			if first.IsZero() || until.Before(first) {
+				first = until
+			}
+		}
+	}
+	return first
+}
+
+// answers takes an address that answered OPTIONS out of its rest, unless it has
+// asked for that: a server may answer them and take no calls.
+func (e *endpoint) answers(a netip.AddrPort) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if !e.rests[a].asked {
+		delete(e.rests, a)
+	}
 }
 
 // works takes an address that answered out of its rest.

@@ -38,6 +38,8 @@ func (f *Failure) Error() string {
 		return "host" + before(" ", f.Destination) + " has no address" + before(": ", dnsReason(f.Err))
 	case NotRegistered:
 		return "extension " + f.Destination + " is not registered"
+	case Full:
+		return "trunk" + before(" ", f.Destination) + " takes no further call" + because(f.Err)
 	case BadMedia:
 		return "no usable media" + because(f.Err)
 	}

@@ -30,12 +30,14 @@ const (
 	BadMedia                             // no usable session description
 	Internal                             // our own side failed, see Err
 	NotRegistered                        // the extension has no phone that could ring: none is registered, or none can be reached
+	Full                                 // the trunk carries all the calls it may, or began too many just now
 )
 
 var kindNames = map[FailureKind]string{
 	Rejected: "rejected", NoResponse: "no response", NoRinging: "no ringing", RingTimeout: "not answered",
 	Cancelled: "cancelled", Transport: "transport error", Unresolved: "host does not resolve",
 	BadMedia: "no usable media", Internal: "internal error", NotRegistered: "not registered",
+	Full: "trunk full",
 }
 
 // String is a short English text.
@@ -56,7 +58,7 @@ type Failure struct {
 	// RetryAfter is how long the far side asks to be left alone; 0: it does not.
 	RetryAfter time.Duration
 	// Destination is the ip:port that was tried last; where Unresolved, the
-	// host or the target's name. It may be empty.
+	// host or the target's name; where Full, the trunk's. It may be empty.
 	Destination string
 	Waited      time.Duration // the limit that has passed; 0: none has
 	Err         error         // what lies behind it, may be nil

@@ -81,6 +81,7 @@ func (q *asking) answered(dest netip.AddrPort, took time.Duration) {
 		q.t.disturb()
 	}
 	q.misses, q.heard = 0, dest
+	q.t.hop().answers(dest)
 	q.a.learn(q.t, func(c *condition) {
 		c.misses, c.unheard, c.heard, c.roundTrip = 0, "", true, &took
 		if !time.Now().Before(c.bound) {

@@ -25,14 +25,17 @@ type Incoming struct {
 	// Extension is set when it comes from the phone at its fixed contact, or
 	// from one that knows its password; Trunks is empty then.
 	Extension string
-	// Called is the number that was dialled: RequestUser, else the user of To.
+	// Called is the number that was dialled, as the first of Trunks has it; see
+	// Trunk.NumberIn and Numbers.
 	Called      string
 	RequestUser string // of the Request-URI
 	// ToUser is the user of To. Where a call comes to the Contact of a
 	// registration, RequestUser is the trunk's user name, and the number that
 	// was dialled stands here.
-	ToUser      string
-	From        string // user of From
+	ToUser string
+	// From is the number of who calls, as the trunk has it; see Trunk.CallerIDIn.
+	// It is empty where the caller withholds it, and FromDisplay with it.
+	From        string
 	FromDisplay string
 	CallID      string
 
@@ -91,23 +94,34 @@ func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
 	in := a.newIncoming(req, tx)
 	in.Trunks, in.Extension = trunks, ext
 	in.d.kin = kin{trunks: trunks, extension: ext}
-	if len(trunks) == 1 { // its password is for our requests in the call, too
-		in.d.rec.Trunk = trunks[0]
+	in.identify(nil)
+	if len(trunks) > 0 {
+		in.identify(a.peers.trunk(trunks[0]))
+	}
+	if len(trunks) == 1 && !in.Claim(trunks[0]) { // its password is for our requests in the call, too
+		in.refuseFull()
+		return
 	}
 	a.calls.add(in.d, phaseIncoming)
 	a.inbox.watch(r, func(f *Failure) { in.abort(f, false) })
 	in.handle()
 }
 
+// refuseFull answers a call that is more than its trunk may carry. It is busy
+// that the caller hears, for that is what a line is all of whose channels are
+// taken. 503 would say that this server is overloaded: the provider may then
+// send nothing at all for a while, not even calls of other lines (RFC 3261
+// 21.5.4), where one that ends makes room at once.
+func (in *Incoming) refuseFull() {
+	in.a.respond(in.req, in.tx, sipmsg.StatusBusyHere, Phrase(sipmsg.StatusBusyHere))
+	in.d.drop()
+	in.stop(nil)
+}
+
 func (a *Agent) newIncoming(req *sipmsg.Request, tx *sipmsg.ServerTx) *Incoming {
-	from, to := req.From(), req.To()
 	in := &Incoming{
-		RequestUser: uriUser(&req.Recipient), From: uriUser(&from.Address), CallID: callID(req),
-		ToUser: uriUser(&to.Address), FromDisplay: plainText(unescape(from.DisplayName)),
+		RequestUser: uriUser(&req.Recipient), ToUser: uriUser(&req.To().Address), CallID: callID(req),
 		a: a, req: req, tx: tx,
-	}
-	if in.Called = in.RequestUser; in.Called == "" {
-		in.Called = in.ToUser
 	}
 	in.ctx, in.stop = context.WithCancelCause(a.base)
 	in.d = newDialog(a, a.incomingRecord(req), nil, nil)

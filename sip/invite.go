@@ -33,10 +33,28 @@ func (a *Agent) Invite(ctx context.Context, inv Invite) (*Dialog, error) {
 	if f != nil {
 		return nil, f
 	}
-	offer, err := inv.Media.CreateOffer()
+	release := func() {}
+	if p.trunk != nil {
+		if release, f = p.trunk.begin(ctx, inv.Turn); f != nil {
+			return nil, f
+		}
+	}
+	d, f := a.call(ctx, p)
+	if f != nil {
+		release()
+		return nil, f
+	}
+	d.seat(release)
+	return d, nil
+}
+
+// call tries the addresses of the plan.
+func (a *Agent) call(ctx context.Context, p *plan) (*Dialog, *Failure) {
+	offer, err := p.inv.Media.CreateOffer()
 	if err != nil {
 		return nil, &Failure{Kind: BadMedia, Err: err}
 	}
+	var f *Failure
 	for i, dest := range p.dests {
 		var d *Dialog
 		if d, f = a.newOutgoing(p, dest, offer).run(ctx); f != nil && f.stale {
@@ -49,7 +67,7 @@ func (a *Agent) Invite(ctx context.Context, inv Invite) (*Dialog, error) {
 		if !f.next() || i == len(p.dests)-1 {
 			break
 		}
-		a.log.Info("sip: next address", "target", inv.Target.Trunk+inv.Target.Extension, "failed", dest, "why", f.Kind, "status", f.Status)
+		a.log.Info("sip: next address", "target", p.inv.Target.Trunk+p.inv.Target.Extension, "failed", dest, "why", f.Kind, "status", f.Status)
 	}
 	return nil, f
 }
@@ -113,9 +131,7 @@ func (a *Agent) plan(ctx context.Context, inv Invite) (*plan, *Failure) {
 		return nil, f
 	}
 	if t := p.trunk; t != nil {
-		if p.user == "" {
-			p.user = escapeUser(t.Username)
-		}
+		p.user = escapeUser(t.caller(&p.inv))
 		if t.Username != "" || t.Domain != "" {
 			p.domain = hostPort(t.domain())
 		}
@@ -195,10 +211,8 @@ func (a *Agent) newOutgoing(p *plan, dest netip.AddrPort, offer []byte) *outgoin
 		rec.Trunk = p.trunk.Name
 	}
 	o.login = a.login(rec.Trunk)
-	if p.inv.Asserted != "" {
-		o.asserted = "<sip:" + escapeUser(p.inv.Asserted) + "@" + domain + ">"
-	}
 	a.belongs(rec.CallID, rec.Ref)
+	o.identities = p.identities(domain)
 	o.d = newDialog(a, rec, p.inv.Media, p.inv.OnInfo)
 	o.d.out, o.d.offering, o.d.local = o, true, offer
 	o.d.kin = kin{extension: p.inv.Target.Extension}

@@ -17,7 +17,7 @@ import (
 func TestHeadersOfAnInvite(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)
-		b.invite(t.Context(), Invite{FromUser: "74950000000", FromDisplay: "Перезвон: office", Asserted: "79160000000"})
+		b.invite(t.Context(), Invite{FromUser: "74950000000", FromDisplay: "Перезвон: office"})
 		req := b.carrier.expect("INVITE")
 		if got, want := req.uri(), "sip:74951234567@10.0.0.9"; got != want {
 			t.Errorf("Request-URI %s, want %s", got, want)
@@ -26,7 +26,7 @@ func TestHeadersOfAnInvite(t *testing.T) {
 			"From":                `"Перезвон: office" <sip:74950000000@10.0.0.1:5060>;tag=` + req.tag("From"),
 			"To":                  "<sip:74951234567@10.0.0.9>",
 			"Contact":             "<sip:74950000000@10.0.0.1:5060>",
-			"P-Asserted-Identity": "<sip:79160000000@10.0.0.1:5060>",
+			"P-Asserted-Identity": "",
 			"User-Agent":          "Perezvon/test",
 			"Content-Type":        "application/sdp",
 			"Max-Forwards":        "70",
@@ -319,9 +319,12 @@ func TestExtensionIsCalledAtItsContact(t *testing.T) {
 
 func TestHeaderInjectionIsSanitised(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		b := testAgent(t, nil)
+		b := testAgent(t, func(c *Config) {
+			c.Trunks[0].CallerIDOut = []Place{InFrom, InAsserted, InRemoteParty, InDiversion}
+		})
 		b.invite(t.Context(), Invite{
-			User: "1\r\nX-Evil: 1", FromUser: "2>\r\nX-Evil: 2", FromDisplay: "a\"\r\nX-Evil: 3\r\n\r\nbody", Asserted: "4\nX-Evil: 4",
+			User: "1\r\nX-Evil: 1", FromUser: "2>\r\nX-Evil: 2", FromDisplay: "a\"\r\nX-Evil: 3\r\n\r\nbody",
+			PassedOn: true, Original: "4>\r\nX-Evil: 4",
 		})
 		req := b.carrier.expect("INVITE")
 		for _, l := range req.lines {

@@ -20,13 +20,14 @@ import (
 // push, all of them, also retransmissions and those of other forks. The
 // transaction is there to retransmit, and to receive and acknowledge refusals.
 type outgoing struct {
-	a        *Agent
-	d        *Dialog
-	plan     *plan
-	offer    []byte
-	dest     netip.AddrPort
-	asserted string
-	login    login
+	a     *Agent
+	d     *Dialog
+	plan  *plan
+	offer []byte
+	dest  netip.AddrPort
+	login login
+
+	identities []sipmsg.Header // see plan.identities
 
 	// Used by run only.
 	tx       *sipmsg.ClientTx
@@ -175,8 +176,8 @@ func (o *outgoing) build(rec *DialogRecord) (*sipmsg.Request, error) {
 	for _, h := range askFor(sessionInterval, o.minSE, "") {
 		req.AppendHeader(h)
 	}
-	if o.asserted != "" {
-		req.AppendHeader(sipmsg.NewHeader("P-Asserted-Identity", o.asserted))
+	for _, h := range o.identities {
+		req.AppendHeader(h)
 	}
 	kind := sipmsg.ContentTypeHeader(sdpType)
 	req.AppendHeader(&kind)

@@ -130,6 +130,20 @@ type Trunk struct {
 	Register bool
 	Expires  time.Duration // asked for; the registrar decides. 0: 1 h
 	Options  time.Duration // how often it is asked with OPTIONS whether it is there; 0: never
+	// MaxCalls is how many calls it carries at one time, in both directions; 0:
+	// as many as there are.
+	MaxCalls int
+	CPS      int // how many calls to it are begun within a second; 0: as many as there are
+	// NumberIn is where its calls have the number that was dialled: InRequestURI,
+	// InTo or InDiversion. Empty: InRequestURI.
+	NumberIn Place
+	// CallerIDIn is where its calls have the caller's number: InFrom, InAsserted
+	// or InRemoteParty. Empty, or without such a header: InFrom.
+	CallerIDIn Place
+	// CallerIDOut is where calls to it show who calls: any of InFrom, InAsserted,
+	// InRemoteParty and, in calls that are passed on, InDiversion. Empty: InFrom.
+	// Without InFrom, From has Username.
+	CallerIDOut []Place
 }
 
 // Extension is a number of the office. It has a Contact, or an HA1, or both: the
@@ -180,13 +194,20 @@ type Invite struct {
 	User        string
 	FromUser    string // caller's number; empty: the trunk's user name, or anonymous
 	FromDisplay string // may hold any text
-	Asserted    string // user of P-Asserted-Identity (RFC 3325); empty: no such header
-	Ref         DialogRef
-	Media       Negotiator
+	// PassedOn says that somebody called FromUser and is passed on to the trunk,
+	// Original who that is; empty: he withholds his number. Whether the trunk is
+	// told of it is for its CallerIDOut to say.
+	PassedOn bool
+	Original string
+	Ref      DialogRef
+	Media    Negotiator
 	// MaxForwards is how many further hops the call may take; 0: 70. A call
 	// that is passed on has one less than it came with, lest it go round for
 	// ever (RFC 3261 16.3 and 16.6).
 	MaxForwards int
+	// Turn is how long the call may wait where the trunk begins no more than CPS
+	// in a second; 0: not at all.
+	Turn time.Duration
 	// Silence bounds the time without any response; 0: the trunk's Try, 4 s.
 	Silence time.Duration
 	// FirstRing bounds the time until the first 18x; 0: 10 s.

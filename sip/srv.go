@@ -76,9 +76,15 @@ func inOrder(targets []target, pick pickFunc) []netip.AddrPort {
 	return out
 }
 
+// rest is why and until when an address comes after the others.
+type rest struct {
+	until time.Time
+	asked bool // it asked for that itself, with Retry-After
+}
+
 // rests remembers which addresses of a host failed, and until when they are
-// tried last. The zero value is ready; it is guarded by its endpoint's mu.
-type rests map[netip.AddrPort]time.Time
+// tried last. It is guarded by its endpoint's mu.
+type rests map[netip.AddrPort]rest
 
 // last moves the addresses that rest to the end, those that rest longest last.
 func (r rests) last(addrs []netip.AddrPort, now time.Time) {
@@ -86,13 +92,13 @@ func (r rests) last(addrs []netip.AddrPort, now time.Time) {
 		return
 	}
 	slices.SortStableFunc(addrs, func(a, b netip.AddrPort) int {
-		return cmp.Compare(max(r[a].Sub(now), 0), max(r[b].Sub(now), 0))
+		return cmp.Compare(max(r[a].until.Sub(now), 0), max(r[b].until.Sub(now), 0))
 	})
 }
 
 func (r rests) forget(now time.Time) {
-	for a, until := range r {
-		if !until.After(now) {
+	for a, one := range r {
+		if !one.until.After(now) {
 			delete(r, a)
 		}
 	}

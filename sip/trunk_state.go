@@ -32,7 +32,18 @@ type TrunkState struct {
 	RoundTrip *time.Duration
 	Address   string // host:port that is in use; empty: the host has no address
 	Transport string // udp, tcp or tls
+	// Rests is until when calls should go through other trunks first: it was
+	// silent, could not be reached or answered 503 at every address. Zero: they
+	// need not.
+	Rests time.Time
+	// Outgoing and Incoming are the calls it carries now, MaxCalls how many it may
+	// (0: any number), Refused how many were too many for it since the start.
+	Outgoing, Incoming, MaxCalls int
+	Refused                      uint64
 }
+
+// Full reports whether the trunk carries all the calls it may.
+func (s *TrunkState) Full() bool { return s.MaxCalls > 0 && s.Outgoing+s.Incoming >= s.MaxCalls }
 
 // condition is what a trunk's state is made of. Whatever learns something
 // changes it through Agent.learn.
@@ -140,6 +151,8 @@ func (t *trunk) snapshot(now time.Time) TrunkState {
 	if s.Registered {
 		s.Expires = c.bound
 	}
+	s.MaxCalls, s.Rests = t.MaxCalls, t.hop().resting(now)
+	s.Outgoing, s.Incoming, s.Refused = t.load.counts()
 	at := c.address
 	if hop := t.hop(); !at.IsValid() {
 		if addrs := hop.current(); len(addrs) > 0 {

@@ -23,6 +23,7 @@ type trunk struct {
 	proxy  *endpoint   // nil: none
 	secure *tls.Config // for connections to it; nil: it is not over TLS
 	health condition
+	load   load
 
 	// Of a trunk that registers.
 	token     string        // in our Contact
@@ -107,7 +108,7 @@ func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 		if err != nil {
 			return nil, fmt.Errorf("sip: trunk %s: %w", t.Name, err)
 		}
-		one := &trunk{Trunk: t, host: host, health: condition{last: verdict{up: true}, since: time.Now()}}
+		one := &trunk{Trunk: t, host: host, health: condition{last: verdict{up: true}, since: time.Now()}, load: load{most: t.MaxCalls, pace: t.CPS}}
 		if t.Proxy != "" {
 			if one.proxy, err = newEndpoint(t.Proxy, t.Transport); err != nil {
 				return nil, fmt.Errorf("sip: trunk %s: proxy: %w", t.Name, err)

@@ -90,9 +90,14 @@ func listenSIP(ctx context.Context, at []configs.Listen, c *sip.Config) (err err
 }
 
 func sipTrunk(t *configs.Trunk) sip.Trunk {
+	places := make([]sip.Place, 0, len(t.CallerIDOut))
+	for _, p := range t.CallerIDOut {
+		places = append(places, sip.Place(p))
+	}
 	return sip.Trunk{
 		Name: t.Name, Host: t.Host, Username: t.Username, AuthUser: t.AuthUser, Password: t.Password.Reveal(),
 		Domain: t.Domain, Proxy: t.Proxy, Peers: t.Peers, Try: t.Try,
 		Transport: t.Transport, Register: t.Register, Expires: t.Expires, Options: t.OptionsEvery(),
+		MaxCalls: t.MaxCalls, CPS: t.CPS, NumberIn: sip.Place(t.NumberIn), CallerIDIn: sip.Place(t.CallerIDIn), CallerIDOut: places,
 	}
 }

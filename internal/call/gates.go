@@ -1,8 +1,11 @@
 package call
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -82,6 +85,11 @@ func (c *Call) obstacle(plan route.Plan) *obstacle {
 			result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why,
 		}}
 	}
+	if why := c.svc.trunksFull(c.line.Trunks); why != "" {
+		return &obstacle{why: why, final: outcome{
+			result: store.ResultExpired, code: codeMissed, owner: store.PartyUs, reason: why,
+		}}
+	}
 	if gone, leave := c.svc.callsIn.await(c.Record().Number); gone != nil {
 		const why = "the customer is calling in"
 		return &obstacle{why: why, gone: gone, leave: leave, final: outcome{
@@ -126,17 +134,37 @@ func (s *Service) trunksDown(names []string) string {
 	return strings.Join(reasons, "; ")
 }
 
-// working leaves out the trunks that are down, unless all of them are.
-func (s *Service) working(names []string) []string {
-	up := make([]string, 0, len(names))
+// trunksFull says that all of the trunks carry all the calls they may; empty:
+// one has room.
+func (s *Service) trunksFull(names []string) string {
+	reasons := make([]string, 0, len(names))
 	for _, name := range names {
-		if s.trunksDown([]string{name}) == "" {
-			up = append(up, name)
+		state, ok := s.phones.TrunkState(name)
+		if !ok || !state.Full() {
+			return ""
+		}
+		reasons = append(reasons, fmt.Sprintf("trunk %s has all of its %d calls in use", name, state.MaxCalls))
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// working leaves out the trunks that are down, unless all of them are, and puts
+// those last that have failed a moment ago or have asked to be left alone.
+func (s *Service) working(names []string) []string {
+	up, rests := make([]string, 0, len(names)), make(map[string]time.Duration)
+	for _, name := range names {
+		if s.trunksDown([]string{name}) != "" {
+			continue
+		}
+		up = append(up, name)
+		if state, ok := s.phones.TrunkState(name); ok && !state.Rests.IsZero() {
+			rests[name] = time.Until(state.Rests)
 		}
 	}
 	if len(up) == 0 {
 		return names
 	}
+	slices.SortStableFunc(up, func(a, b string) int { return cmp.Compare(rests[a], rests[b]) })
 	return up
 }
 

@@ -31,6 +31,10 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		s.refuse(in, 404, fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))
 		return
 	}
+	if !in.Claim(trunk) {
+		s.refuse(in, 486, "trunk "+trunk+" has all of its calls in use; see trunks[].max_calls")
+		return
+	}
 	open := route.Open(line.Hours, time.Now())
 	plan := route.PlanFor(s.set, line, dialled)
 	if !open {
@@ -67,9 +71,9 @@ func (s *Service) lineOf(in *sip.Incoming) (line *configs.Line, trunk, dialled s
 		t := s.set.Trunk(name)
 		return t != nil && t.Register && t.Username == in.Called
 	})
-	numbers := []string{in.Called}
+	numbers := in.Numbers()
 	if account >= 0 {
-		numbers = []string{in.ToUser, in.Called}
+		numbers = append([]string{in.ToUser}, numbers...)
 	}
 	for _, dialled = range numbers {
 		if line, trunk, ok = route.MatchLine(s.set.Lines, in.Trunks, dialled); ok {

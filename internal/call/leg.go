@@ -41,7 +41,7 @@ type target struct {
 	extension string
 	confirm   bool
 
-	fromUser, fromDisplay, asserted string
+	fromUser, fromDisplay string
 }
 
 func (t target) String() string {
@@ -69,6 +69,11 @@ type dialling struct {
 	life     context.Context          // the leg lasts as long, if nothing else ends it
 
 	takeCrossed bool // an answer that crosses our CANCEL is one
+
+	passedOn bool   // somebody calls the line and is passed on
+	original string // his number; may be empty
+
+	turn time.Duration // how long the trunk's turn is waited for
 }
 
 // dial rings a target until it answers. The error is a *sip.Failure. ctx
@@ -80,7 +85,8 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 	}
 	dialog, err := c.svc.phones.Invite(ctx, sip.Invite{
 		Target: t.at, User: t.user,
-		FromUser: t.fromUser, FromDisplay: t.fromDisplay, Asserted: t.asserted,
+		FromUser: t.fromUser, FromDisplay: t.fromDisplay, PassedOn: d.passedOn && t.fromUser != d.original, Original: route.Dialled(c.svc.set, t.at.Trunk, d.original),
+		Turn:  d.turn,
 		Ref:   sip.DialogRef{Call: c.rec.ID, Leg: l.id},
 		Media: l.media, Ring: d.ring, MaxForwards: d.hops, TakeCrossed: d.takeCrossed,
 		OnInfo: l.media.InfoDigit,

@@ -196,11 +196,16 @@ func (c *Call) ringTogether(ctx context.Context, targets []route.Target, ring ti
 	return nil, last
 }
 
+// turnLimit is how long a call waits for its turn on the last trunk that could
+// take it.
+const turnLimit = 2 * time.Second
+
 // dialTrunks dials one target: an extension, or a number through the first of
 // its trunks that works. The leg it returns has been accepted.
 func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Duration, r ringing) (*leg, target, error) {
 	d := dialling{
 		role: r.role, ring: ring, prefer: r.prefer, progress: r.progress, hops: r.hops, life: r.life, takeCrossed: r.takeCrossed,
+		passedOn: r.role != store.RoleCustomer, original: r.caller.number,
 	}
 	candidates := c.targets(rt, r.caller)
 	t := candidates[0]
@@ -212,7 +217,10 @@ func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Durati
 	if r.begin != nil {
 		r.begin()
 	}
-	for _, t = range candidates {
+	for i := range candidates {
+		if t = candidates[i]; i == len(candidates)-1 {
+			d.turn = turnLimit
+		}
 		var l *leg
 		if l, err = c.dial(ctx, t, d); err == nil {
 			l.leave = leave

@@ -1,0 +1,146 @@
+package sip
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// load is how many calls a trunk carries, and how fast they are begun. The zero
+// value has no limits.
+type load struct {
+	most int // calls at one time; 0: no limit
+	pace int // calls to it that are begun within a second; 0: no limit
+
+	mu      sync.Mutex
+	out, in int         // guarded by mu
+	refused uint64      // guarded by mu; calls that were too many, both directions
+	begun   []time.Time // guarded by mu; the last pace calls, a ring
+	next    int         // guarded by mu; the oldest of begun
+}
+
+// take counts a call until release is called, once. It is false where the trunk
+// carries all it may.
+func (l *load) take(incoming bool) (release func(), ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.most > 0 && l.out+l.in >= l.most {
+		l.refused++
+		return nil, false
+	}
+	n := &l.out
+	if incoming {
+		n = &l.in
+	}
+	*n++
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		*n--
+	}), true
+}
+
+// turn reserves the moment at which a call may begin so that none of the pace
+// calls before it is less than a second old, and says how long that is from
+// now. It is false, and nothing is reserved, where it is more than patience.
+func (l *load) turn(now time.Time, patience time.Duration) (wait time.Duration, ok bool) {
+	if l.pace <= 0 {
+		return 0, true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := now
+	if len(l.begun) == l.pace {
+		if free := l.begun[l.next].Add(time.Second); free.After(at) {
+			at = free
+		}
+	}
+	if wait = at.Sub(now); wait > patience {
+		l.refused++
+		return 0, false
+	}
+	if len(l.begun) < l.pace {
+		l.begun = append(l.begun, at)
+	} else {
+		l.begun[l.next] = at
+	}
+	if l.next++; l.next == l.pace {
+		l.next = 0
+	}
+	return wait, true
+}
+
+// counts are for the state of the trunk.
+func (l *load) counts() (out, in int, refused uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.out, l.in, l.refused
+}
+
+// begin waits for the turn of a call to the trunk, at most inv.Turn, and counts
+// it until release is called.
+func (t *trunk) begin(ctx context.Context, turn time.Duration) (release func(), f *Failure) {
+	full := func(format string, args ...any) *Failure {
+		return &Failure{Kind: Full, Destination: t.Name, Err: fmt.Errorf(format, args...)}
+	}
+	release, ok := t.load.take(false)
+	if !ok {
+		return nil, full("all of its %d calls are in use", t.load.most)
+	}
+	wait, ok := t.load.turn(time.Now(), turn)
+	if !ok {
+		release()
+		return nil, full("more than %d calls a second", t.load.pace)
+	}
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			release()
+			return nil, &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
+		}
+	}
+	return release, nil
+}
+
+// Claim says which of Trunks the call came by, where the addresses alone leave
+// that open: the number that was dialled tells. Called, From and FromDisplay are
+// then as that trunk has them, and the call counts as one of its MaxCalls. It is
+// false where that is too many: the caller should hear 486. A call that can have
+// come by one trunk only is counted before it is handed out.
+func (in *Incoming) Claim(trunk string) bool {
+	t := in.a.peers.trunk(trunk)
+	if t == nil || in.d.seated() {
+		return true
+	}
+	release, ok := t.load.take(true)
+	if !ok {
+		return false
+	}
+	in.d.seat(release)
+	in.d.update(func(r *DialogRecord) { r.Trunk = trunk })
+	in.identify(t)
+	return true
+}
+
+// seat has release called when nothing of the dialog is left, at once if that
+// is so.
+func (d *Dialog) seat(release func()) {
+	d.mu.Lock()
+	d.unseat = release
+	d.mu.Unlock()
+	select {
+	case <-d.gone:
+		release()
+	default:
+	}
+}
+
+func (d *Dialog) seated() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.unseat != nil
+}
