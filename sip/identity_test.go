@@ -41,7 +41,8 @@ func TestCallerIsReadFromWhereTheTrunkHasIt(t *testing.T) {
 		{"no such header is From", InAsserted, from, nil, "account/Anna"},
 		{"nothing readable is From", InAsserted, from, []string{"P-Asserted-Identity: <sip:5@provider", "P-Asserted-Identity: rubbish"}, "account/Anna"},
 		{"Remote-Party-ID", InRemoteParty, from, []string{
-			"Remote-Party-ID: <sip:9@h>;party=called", `Remote-Party-ID: "B" <sip:79160000000@h>;party=CALLING;privacy=off`}, "79160000000/B"},
+			"Remote-Party-ID: <sip:9@h>;party=called", `Remote-Party-ID: "B" <sip:79160000000@h>;party=CALLING;privacy=off`,
+		}, "79160000000/B"},
 		{"Remote-Party-ID without a party", InRemoteParty, from, []string{"remote-party-id: <sip:5@h>"}, "5/"},
 		{"privacy of Remote-Party-ID", InRemoteParty, from, []string{"Remote-Party-ID: <sip:5@h>;party=calling;privacy=full"}, "/"},
 		{"privacy of the name alone", InRemoteParty, from, []string{"Remote-Party-ID: <sip:5@h>;privacy=name"}, "5/"},
@@ -112,13 +113,16 @@ func TestTrunkIsShownWhoCallsWhereItLooks(t *testing.T) {
 		{"Remote-Party-ID", account(InFrom, InRemoteParty), own, []string{from, "Remote-Party-ID: " + line + screen}},
 		{"Diversion of what nobody passed on", account(InFrom, InDiversion), own, []string{from}},
 		{"all, passed on", account(InFrom, InAsserted, InRemoteParty, InDiversion), passed, []string{
-			from, "P-Asserted-Identity: " + caller, "Remote-Party-ID: " + caller + screen, diverts}},
+			from, "P-Asserted-Identity: " + caller, "Remote-Party-ID: " + caller + screen, diverts,
+		}},
 		{"passed on for somebody unknown", account(InAsserted, InDiversion), hidden, []string{asAcc, "P-Asserted-Identity: " + line, diverts}},
 		{"no number", account(InAsserted), Invite{}, []string{"From: <sip:acc@provider.example>", "P-Asserted-Identity: <sip:acc@provider.example>"}},
 		{"no account", Trunk{Name: "carrier", Host: carrierAddr, CallerIDOut: []Place{InAsserted}}, Invite{FromUser: "5"}, []string{
-			"From: <sip:5@10.0.0.1:5060>", "P-Asserted-Identity: <sip:5@10.0.0.1:5060>"}},
+			"From: <sip:5@10.0.0.1:5060>", "P-Asserted-Identity: <sip:5@10.0.0.1:5060>",
+		}},
 		{"nobody at all", Trunk{Name: "carrier", Host: carrierAddr, CallerIDOut: []Place{InAsserted}}, Invite{}, []string{
-			"From: <sip:anonymous@10.0.0.1:5060>"}},
+			"From: <sip:anonymous@10.0.0.1:5060>",
+		}},
 	}
 	for _, tt := range tests {
 		inBubble(t, func(t *testing.T) {

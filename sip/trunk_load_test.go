@@ -104,8 +104,10 @@ func TestNumberDialledTellsWhichTrunkACallCountsOn(t *testing.T) {
 		if !slices.Equal(in.Numbers(), []string{"74950000000", "74952222222"}) || in.Called != "74950000000" || in.From != "+79160000000" {
 			t.Errorf("numbers %q, called %s from %s", in.Numbers(), in.Called, in.From)
 		}
-		if !in.Claim("second") || !in.Claim("second") {
-			t.Error("the trunk has room")
+		for range 2 { // it counts once
+			if !in.Claim("second") {
+				t.Error("the trunk has room")
+			}
 		}
 		if in.Called != "74952222222" || in.From != "79161111111" {
 			t.Errorf("as the second trunk has it: called %s from %s", in.Called, in.From)
