@@ -25,6 +25,8 @@ type Agent struct {
 	journal   Journal
 	peers     *directory
 	listeners []*listener
+	byKey     map[string]*listener // by what the transport has for their sources
+	ways      ways
 	streams   *streams
 	tp        *sipmsg.TransportLayer
 	tx        *sipmsg.TransactionLayer
@@ -104,14 +106,16 @@ func New(cfg Config) (*Agent, error) {
 	a.challenger = newChallenger(secret)
 	peers.onResolved = a.relearn
 	a.guard = newGuard(cfg.Perimeter, peers)
-	a.guard.meant, a.guard.knock = a.expected, a.ring
+	a.guard.meant, a.guard.knock, a.guard.ours, a.guard.open = a.expected, a.ring, a.calls.has, a.calls.going
 	if a.journal == nil {
 		a.journal = noJournal{}
 	}
 	a.cfg.UserAgent = plainText(cfg.UserAgent)
 	a.base, a.cancel = context.WithCancelCause(context.Background())
+	a.byKey = make(map[string]*listener, len(cfg.Listen))
 	for _, c := range cfg.Listen {
 		l := newListener(c, a.guard.admits)
+		a.byKey[l.self.String()] = l
 		if cfg.OnMessage != nil {
 			l.seen = func(m Message) {
 				m.Transport, m.Local = transportUDP, l.local

@@ -82,6 +82,7 @@ func (in *Incoming) accept(rec DialogRecord, body []byte, offered bool) (*Dialog
 		d.holdAddr(to.Addr())
 	}
 	in.a.answered.Add(1)
+	in.a.guard.answered(sourceOf(in.req).Addr())
 	in.a.calls.move(d, phaseOpen)
 	return d, nil
 }

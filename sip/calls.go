@@ -72,6 +72,13 @@ func (c *calls) get(tag string) *Dialog {
 	return c.byTag[tag]
 }
 
+// has is get for a tag that is looked at before its message is parsed.
+func (c *calls) has(tag []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byTag[string(tag)] != nil
+}
+
 // open returns the confirmed dialogs.
 func (c *calls) open() []*Dialog {
 	c.mu.Lock()
@@ -89,6 +96,13 @@ func (c *calls) count() (inviting, incoming, open int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.phases[phaseInviting], c.phases[phaseIncoming], c.phases[phaseOpen]
+}
+
+// going is how many dialogs are not over.
+func (c *calls) going() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.phases[phaseInviting] + c.phases[phaseIncoming] + c.phases[phaseOpen]
 }
 
 // busy returns how many dialogs are not over, and a channel that is closed

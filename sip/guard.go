@@ -63,19 +63,24 @@ type guard struct {
 	start time.Time // times below count from here
 	peers *directory
 	meant func([]byte) bool                          // a packet from wherever that is a trunk's
+	ours  func(tag []byte) bool                      // there is a call with this tag
+	open  func() int                                 // how many calls ring or talk
 	knock func(sipmsg.RequestMethod, netip.AddrPort) // tells of a stranger's request
 
 	strangers, banned, limited, failures atomic.Uint64
 
-	mu     sync.Mutex
-	noise  table[noise]   // guarded by mu; of strangers
-	wrong  table[guesses] // guarded by mu
-	bans   table[ban]     // guarded by mu
-	logins pace           // guarded by mu; REGISTER of all strangers
-	news   []Ban          // guarded by mu; to be told
-	tells  pace           // guarded by mu; how often bans are told of
-	untold uint64         // guarded by mu; bans that were too many to be told
-	wake   chan struct{}  // has a token when news or the next end of a ban has changed
+	mu       sync.Mutex
+	noise    table[noise]   // guarded by mu; of strangers
+	wrong    table[guesses] // guarded by mu
+	bans     table[ban]     // guarded by mu
+	logins   pace           // guarded by mu; REGISTER of all strangers
+	news     []Ban          // guarded by mu; to be told
+	spenders table[spender] // guarded by mu; of those we know
+	all      spent          // guarded by mu; of all that we know
+	refusals pace           // guarded by mu
+	tells    pace           // guarded by mu; how often bans are told of
+	untold   uint64         // guarded by mu; bans that were too many to be told
+	wake     chan struct{}  // has a token when news or the next end of a ban has changed
 }
 
 // noise is what is known of a stranger.
@@ -99,6 +104,7 @@ func newGuard(rules Perimeter, peers *directory) *guard {
 	return &guard{
 		rules: rules.withDefaults(), start: time.Now(), peers: peers, wake: make(chan struct{}, 1),
 		meant: func([]byte) bool { return false }, knock: func(sipmsg.RequestMethod, netip.AddrPort) {},
+		ours: func([]byte) bool { return false }, open: func() int { return 0 }, spenders: newTable[spender](maxPeers),
 		noise: newTable[noise](maxStrangers), wrong: newTable[guesses](maxFailed), bans: newTable[ban](maxBans),
 	}
 }
@@ -106,22 +112,26 @@ func newGuard(rules Perimeter, peers *directory) *guard {
 // now is the time as the guard counts it.
 func (g *guard) now() int64 { return int64(time.Since(g.start)) + 1 }
 
-// admits reports whether a message is to be parsed. It sees whatever anybody
-// sends, and is called by the loops that read.
-func (g *guard) admits(from netip.AddrPort, p []byte) bool {
+// admits reports whether a message is to be parsed. Where it is not, an answer
+// may be due. It sees whatever anybody sends, and is called by the loops that
+// read.
+func (g *guard) admits(from netip.AddrPort, p []byte) (ok bool, answer []byte) {
 	ip := from.Addr()
 	switch {
 	case g.peers.allows(ip):
-		return !g.barredFrom(ip, p)
+		if g.barredFrom(ip, p) {
+			return false, nil
+		}
+		return g.affords(from, p)
 	case g.meant(p):
-		return true
+		return g.affords(from, p)
 	}
 	method := sniffKnock(p)
 	ok, heard := g.stranger(ip, method == sipmsg.REGISTER && g.peers.registrar())
 	if !ok && heard && method != "" {
 		g.knock(method, from)
 	}
-	return ok
+	return ok, nil
 }
 
 // stranger reports whether a message of somebody nobody knows is to be parsed,
@@ -169,19 +179,4 @@ func (g *guard) connects(from netip.AddrPort) bool {
 		g.knock("", from)
 	}
 	return ok
-}
-
-// pace is a limit of a rate: when the next one is due, if all were evenly
-// spaced.
-type pace int64
-
-// allow reports whether one more is within one per every, of which burst may
-// come at once.
-func (p *pace) allow(now int64, every time.Duration, burst int) bool {
-	due := max(int64(*p), now)
-	if due-now > int64(every)*int64(burst-1) {
-		return false
-	}
-	*p = pace(due + int64(every))
-	return true
 }

@@ -135,14 +135,15 @@ func (g *guard) barred(from netip.Addr, user string) bool {
 
 // barredFrom reports whether a message of an address where somebody is known
 // carries credentials of an extension that is banned there.
-func (g *guard) barredFrom(ip netip.Addr, p []byte) bool {
-	for user := range sniffUsers(p) {
-		if g.barred(ip, user) && !g.peers.isTrunk(ip) {
-			g.banned.Add(1)
-			return true
-		}
+func (g *guard) barredFrom(ip netip.Addr, p []byte) (yes bool) {
+	credentials(p, func(user string) bool {
+		yes = g.barred(ip, user) && !g.peers.isTrunk(ip)
+		return !yes
+	})
+	if yes {
+		g.banned.Add(1)
 	}
-	return false
+	return yes
 }
 
 // ban begins a ban, or does nothing where there is one. g.mu is held.

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// ways is how many places a key may take in a table.
-const ways = 8
+// places is how many a key may take in a table.
+const places = 8
 
 // guardKey names whom something is known of: an address, with or without a
 // user.
@@ -19,7 +19,7 @@ type guardKey [24]byte
 // worthy of them goes. The seed is random: nobody can choose whom he displaces.
 type table[V any] struct {
 	seed maphash.Seed
-	sets [][ways]slot[V]
+	sets [][places]slot[V]
 }
 
 type slot[V any] struct {
@@ -30,7 +30,7 @@ type slot[V any] struct {
 
 // newTable makes a table of the size, rounded up to whole sets.
 func newTable[V any](size int) table[V] {
-	return table[V]{seed: maphash.MakeSeed(), sets: make([][ways]slot[V], (size+ways-1)/ways)}
+	return table[V]{seed: maphash.MakeSeed(), sets: make([][places]slot[V], (size+places-1)/places)}
 }
 
 // key is that of an address and, unless it is empty, a user.
@@ -43,7 +43,7 @@ func (t *table[V]) key(a netip.Addr, user string) (k guardKey) {
 	return k
 }
 
-func (t *table[V]) set(k guardKey) *[ways]slot[V] {
+func (t *table[V]) set(k guardKey) *[places]slot[V] {
 	return &t.sets[maphash.Bytes(t.seed, k[:])%uint64(len(t.sets))]
 }
 

@@ -16,25 +16,34 @@ const readSize = 65535 // the longest datagram, and the longest message of a str
 // packets of one call: a packet that follows too closely on another of the
 // same Call-ID is held back, while all others pass.
 //
-// ReadFrom is called by one goroutine only; the fields below inner are its.
+// The transport remembers every source of a packet for good. So it is given the
+// listener's own address in place of all others, and observe puts the true one
+// in.
+//
+// ReadFrom is called by one goroutine only; the fields below reordered are its.
 type listener struct {
 	net.PacketConn
 	read   func([]byte) (int, netip.AddrPort, error)
 	write  func([]byte, netip.AddrPort) (int, error)
 	local  netip.AddrPort
-	admits func(from netip.AddrPort, p []byte) bool // see guard
-	seen   func(Message)                            // is told of every message; nil: nobody is
+	self   net.Addr // what the transport is told where packets come from
+	admits admits
+	seen   func(Message) // is told of every message; nil: nobody is
 	// visitor receives who is admitted and not known, see receive; nil: nobody does.
 	visitor func(p []byte, from netip.AddrPort) (in bool)
 
 	garbage, reordered atomic.Uint64
 
 	order    orderly
-	deadline bool // a read deadline is set
+	deadline bool           // a read deadline is set
+	from     netip.AddrPort // who sent the packet that was handed on last
 }
 
-func newListener(c net.PacketConn, admits func(netip.AddrPort, []byte) bool) *listener {
-	l := &listener{PacketConn: c, admits: admits, order: newOrderly()}
+// admits is guard.admits.
+type admits func(from netip.AddrPort, p []byte) (ok bool, answer []byte)
+
+func newListener(c net.PacketConn, admits admits) *listener {
+	l := &listener{PacketConn: c, admits: admits, self: selfAddr(c.LocalAddr().String()), order: newOrderly()}
 	if a, err := netip.ParseAddrPort(c.LocalAddr().String()); err == nil {
 		l.local = netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 	}
@@ -58,11 +67,18 @@ func newListener(c net.PacketConn, admits func(netip.AddrPort, []byte) bool) *li
 	return l
 }
 
+// selfAddr is a socket's own address.
+type selfAddr string
+
+func (selfAddr) Network() string  { return transportUDP }
+func (s selfAddr) String() string { return string(s) }
+
 // ReadFrom returns the next packet of a known peer whose turn it is.
 func (l *listener) ReadFrom(b []byte) (int, net.Addr, error) {
 	for {
 		if p, ok := l.order.ready(time.Now()); ok {
-			return copy(b, p.data), net.UDPAddrFromAddrPort(p.from), nil
+			l.from = p.from
+			return copy(b, p.data), l.self, nil
 		}
 		if err := l.arm(); err != nil {
 			return 0, nil, err
@@ -85,7 +101,8 @@ func (l *listener) ReadFrom(b []byte) (int, net.Addr, error) {
 			l.reordered.Add(1)
 			continue
 		}
-		return n, net.UDPAddrFromAddrPort(from), nil
+		l.from = from
+		return n, l.self, nil
 	}
 }
 
@@ -105,7 +122,11 @@ func (l *listener) arm() error {
 
 // accept drops what the guard does not admit, keep-alives and what is not SIP.
 func (l *listener) accept(p []byte, from netip.AddrPort) bool {
-	if !l.admits(from, p) {
+	ok, answer := l.admits(from, p)
+	if answer != nil {
+		_, _ = l.write(answer, returnTo(p, from)) // as good as lost on the way
+	}
+	if !ok {
 		return false
 	}
 	if len(p) <= 4 { // CRLF keep-alive, RFC 5626 4.4.1

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -16,17 +17,21 @@ func (a *Agent) observe(m sipmsg.Message) {
 	defer a.rescue("observe", nil)
 	canonicalise(m)
 	var by *stream
+	var at *listener
 	if transportOf(m) != transportUDP {
 		by = a.streams.came(m)
+	} else if at = a.byKey[m.Source()]; at != nil {
+		m.SetSource(at.from.String())
 	}
 	switch m := m.(type) {
 	case *sipmsg.Response:
 		a.observeResponse(m)
 	case *sipmsg.Request:
-		if by != nil {
+		switch {
+		case by != nil:
 			a.streams.keepBack(by)
-		} else {
-			a.keepWay(m)
+		case at != nil:
+			a.keepWay(m, at)
 		}
 		received(m)
 		switch m.Method {
@@ -72,18 +77,48 @@ func (a *Agent) observeResponse(res *sipmsg.Response) {
 // ends: a request that was read last must still find the way back.
 type steady struct{ sipmsg.Connection }
 
-// keepWay makes the connection that a request came by a steady one. Without it
-// the library opens a socket for the response, and leaves it open.
-func (a *Agent) keepWay(req *sipmsg.Request) {
-	pool := a.tp.Pool("udp")
-	c := pool.Get(req.Source())
+// keepWay has the response to a request leave by the socket that it came by.
+// Without it the library opens a socket of its own, and leaves it open.
+func (a *Agent) keepWay(req *sipmsg.Request, at *listener) {
+	src, pool := req.Source(), a.tp.Pool("udp")
+	if a.byKey[src] != nil {
+		return // from one of our own, which stay
+	}
+	c := pool.Get(at.self.String())
 	if c == nil {
 		return
 	}
 	defer c.TryClose()
-	if _, ok := c.(steady); !ok {
-		pool.Add(req.Source(), steady{c})
+	if way := pool.Get(src); way != (steady{c}) {
+		pool.Add(src, steady{c})
 	}
+	for _, gone := range a.ways.used(src, time.Now()) {
+		pool.Delete(gone)
+	}
+}
+
+// ways are the sources of the requests of the last two periods: as long as
+// responses to them may be due. Two sets take the place of a time for each.
+type ways struct {
+	mu          sync.Mutex
+	now, before map[string]struct{} // guarded by mu
+	since       time.Time           // guarded by mu; of now
+}
+
+// used notes a source, and returns those that were not used for a whole period.
+func (w *ways) used(src string, at time.Time) (gone []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if at.Sub(w.since) > 2*txTimeout {
+		for old := range w.before {
+			if _, again := w.now[old]; !again {
+				gone = append(gone, old)
+			}
+		}
+		w.before, w.now, w.since = w.now, make(map[string]struct{}), at
+	}
+	w.now[src] = struct{}{}
+	return slices.DeleteFunc(gone, func(old string) bool { return old == src })
 }
 
 // received is RFC 3261 18.2.1: a Via that names another host than the packet

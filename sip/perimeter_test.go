@@ -217,7 +217,7 @@ func TestPublicIPIsWrittenIntoViaAndContact(t *testing.T) {
 func TestPacketOfOtherCallsPassOneThatIsHeldBack(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := memnet.New()
-		l := newListener(n.MustListen(agentAddr), func(netip.AddrPort, []byte) bool { return true })
+		l := newListener(n.MustListen(agentAddr), func(netip.AddrPort, []byte) (bool, []byte) { return true, nil })
 		p := newPeer(t, n, carrierAddr)
 		packet := func(id, name string) string {
 			return "INFO sip:x SIP/2.0\r\ni: " + id + "\r\nX-Name: " + name + "\r\n\r\n"
@@ -248,7 +248,7 @@ func TestPacketOfOtherCallsPassOneThatIsHeldBack(t *testing.T) {
 func TestOneCallIDRepeatedStallsNobody(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		n := memnet.New()
-		l := newListener(n.MustListen(agentAddr), func(netip.AddrPort, []byte) bool { return true })
+		l := newListener(n.MustListen(agentAddr), func(netip.AddrPort, []byte) (bool, []byte) { return true, nil })
 		p := newPeer(t, n, carrierAddr)
 		for range 4000 {
 			p.send("INFO sip:x SIP/2.0\r\nCall-ID: same\r\n\r\n")

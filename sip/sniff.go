@@ -2,7 +2,6 @@ package sip
 
 import (
 	"bytes"
-	"iter"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
@@ -61,31 +60,87 @@ func sniffCallID(p []byte) []byte {
 	}
 }
 
-// sniffUsers yields the user names of all credentials that a message carries.
-func sniffUsers(p []byte) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for {
-			i := bytes.Index(p, crlf)
-			if i < 0 {
-				return
-			}
-			p = p[i+len(crlf):]
-			if len(p) == 0 || p[0] == '\r' { // the body begins
-				return
-			}
-			var value []byte
-			switch p[0] | 0x20 {
-			case 'a':
-				value = afterName(p, "authorization")
-			case 'p':
-				value = afterName(p, "proxy-authorization")
-			}
-			if value == nil {
-				continue
-			}
-			if user := credentialsUser(wholeLine(value)); user != "" && !yield(user) {
-				return
-			}
+// sniffMethod returns the method of a request, nil if p is none.
+func sniffMethod(p []byte) []byte {
+	i := bytes.IndexByte(p, ' ')
+	if i < 0 || bytes.HasPrefix(p, sipVersion) {
+		return nil
+	}
+	return p[:i]
+}
+
+// afterStartLine is where the headers begin.
+func afterStartLine(p []byte) []byte {
+	_, rest, _ := bytes.Cut(p, crlf)
+	return rest
+}
+
+// nextHeader cuts the first header off, without the end of its line; it may be
+// folded. It is empty where the body begins, or nothing is left.
+func nextHeader(p []byte) (line, rest []byte) {
+	if len(p) == 0 || p[0] == '\r' {
+		return nil, nil
+	}
+	line = wholeLine(p)
+	return line, p[min(len(p), len(line)+len(crlf)):]
+}
+
+// named returns the value of a header if it has this name, else nil. compact is
+// 0 where there is no such form.
+func named(line []byte, long string, compact byte) []byte {
+	if line[0]|0x20 == long[0] {
+		if value := afterName(line, long); value != nil {
+			return value
+		}
+	}
+	if compact != 0 && line[0]|0x20 == compact && len(line) > 1 {
+		if after := bytes.TrimLeft(line[1:], " \t"); len(after) > 0 && after[0] == ':' {
+			return after[1:]
+		}
+	}
+	return nil
+}
+
+// sniffToTag returns the tag of To, nil without one.
+func sniffToTag(p []byte) []byte {
+	for line, rest := nextHeader(afterStartLine(p)); len(line) > 0; line, rest = nextHeader(rest) {
+		if value := named(line, "to", 't'); value != nil {
+			return tagOf(value)
+		}
+	}
+	return nil
+}
+
+// tagOf returns the tag parameter of a From or To.
+func tagOf(value []byte) []byte {
+	if i := bytes.LastIndexByte(value, '>'); i >= 0 {
+		value = value[i:]
+	}
+	const name = ";tag="
+	i := indexFold(value, name)
+	if i < 0 {
+		return nil
+	}
+	value = value[i+len(name):]
+	if end := bytes.IndexAny(value, "; \t\r"); end >= 0 {
+		value = value[:end]
+	}
+	return value
+}
+
+// credentials calls f with the user name of all credentials that a message
+// carries, until f returns false.
+func credentials(p []byte, f func(user string) bool) {
+	for line, rest := nextHeader(afterStartLine(p)); len(line) > 0; line, rest = nextHeader(rest) {
+		value := named(line, "authorization", 0)
+		if value == nil {
+			value = named(line, "proxy-authorization", 0)
+		}
+		if value == nil {
+			continue
+		}
+		if user := credentialsUser(value); user != "" && !f(user) {
+			return
 		}
 	}
 }
@@ -133,7 +188,7 @@ func credentialsUser(line []byte) string {
 // in lower case.
 func indexFold(p []byte, name string) int {
 	for i := 0; i+len(name) <= len(p); i++ {
-		if p[i]|0x20 == name[0] && bytes.EqualFold(p[i:i+len(name)], []byte(name)) {
+		if (p[i] == name[0] || p[i]|0x20 == name[0]) && bytes.EqualFold(p[i:i+len(name)], []byte(name)) {
 			return i
 		}
 	}

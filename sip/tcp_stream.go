@@ -241,7 +241,11 @@ func (s *stream) fill() error {
 // accept drops what somebody sends who is not known any more, and what the
 // parser does not take: the connection and its other calls go on.
 func (s *stream) accept(m []byte) bool {
-	if !s.a.guard.admits(s.remote, m) {
+	ok, answer := s.a.guard.admits(s.remote, m)
+	if answer != nil {
+		_ = s.send(answer) // if it is over, the read says so
+	}
+	if !ok {
 		return false
 	}
 	if !s.parses(m) {

@@ -227,6 +227,13 @@ func (d *directory) hold(a netip.Addr) {
 	d.dialogs[a]++
 }
 
+// dialogsWith is how many dialogs there are with an address.
+func (d *directory) dialogsWith(a netip.Addr) int {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return d.dialogs[a]
+}
+
 func (d *directory) release(a netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
