@@ -23,6 +23,12 @@ func TestForeignCaller(t *testing.T) {
 		{"talks and hangs up", "calls-and-leaves", "", "", lab.Manager(200 * time.Millisecond), store.ResultCompleted, "200", store.PartyCustomer},
 		{"talks and is hung up on", "calls-and-is-left", "", "", append(lab.Manager(0), lab.Talk(time.Second), lab.Bye()), store.ResultCompleted, "200", store.PartyManager},
 		{"gives up while it rings", "calls-and-gives-up", "", "", lab.Manager(time.Minute), store.ResultAbandoned, "304", store.PartyCustomer},
+		{"offers late", "offers-late", "", "", lab.Manager(200 * time.Millisecond), store.ResultCompleted, "200", store.PartyCustomer},
+		{"refreshes its session", "refreshes", "", "", lab.Manager(0), store.ResultCompleted, "200", store.PartyCustomer},
+		{"hurries", "hurries", "", "", lab.Manager(0), store.ResultCompleted, "200", store.PartyCustomer},
+		{"withdraws at once", "withdraws-at-once", "", "", lab.Manager(time.Minute), store.ResultAbandoned, "304", store.PartyCustomer},
+		{"loses packets", "loses", "", "", lab.Manager(200 * time.Millisecond), store.ResultCompleted, "200", store.PartyCustomer},
+		{"loses other packets", "loses", "", "", lab.Manager(0), store.ResultCompleted, "200", store.PartyCustomer},
 		{"finds the phone busy", "calls-in-vain", "", "486", lab.Script{lab.Ring(0), lab.Reject(486, "Busy Here")}, store.ResultBusy, "486", ""},
 		{"is declined", "calls-in-vain", "", "603", lab.Script{lab.Ring(0), lab.Reject(603, "Decline")}, store.ResultMissed, "304", ""},
 		{"is not answered", "calls-in-vain", "", "480", lab.Script{lab.Ring(0)}, store.ResultMissed, "304", ""},
@@ -40,7 +46,7 @@ func TestForeignCaller(t *testing.T) {
 				tt.called = lineNumber
 			}
 			caller := newSIPp(t, tt.scenario, s.sipAddr(), "called", tt.called, "talks", "1000", "status", tt.status)
-			caller.passed(t, 20*time.Second)
+			caller.passed(t, 40*time.Second)
 			atRest(t, manager)
 			s.clean()
 			calls := s.inbound()

@@ -25,6 +25,7 @@ func TestForeignCustomer(t *testing.T) {
 		trunkMore string
 		end       func(*server, api.Call) // ends the talk; nil: the scenario does
 		check     func(*testing.T, api.Call)
+		patience  time.Duration // how long it may last; 0: 20 s
 	}{
 		{scenario: "rings", result: store.ResultCustomerNoAnswer, code: "304", owner: store.PartyCustomer, check: wantRing(2 * time.Second)},
 		{scenario: "crosses", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon}, // in time after all
@@ -35,6 +36,8 @@ func TestForeignCustomer(t *testing.T) {
 		{scenario: "forks", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon},
 		{scenario: "asks-as-a-proxy", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, trunkMore: password},
 		{scenario: "asks-for-a-password", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon, trunkMore: password},
+		{scenario: "answers-at-once", result: store.ResultCompleted, code: "200", hangupBy: store.PartyUs, end: hangUpSoon},
+		{scenario: "meets", result: store.ResultCompleted, code: "200", hangupBy: store.PartyCustomer, patience: time.Minute},
 		{scenario: "stalls", result: store.ResultTrunkFailed, code: "503", owner: store.PartyTrunk},
 	}
 	for _, tt := range tests {
@@ -48,7 +51,7 @@ func TestForeignCustomer(t *testing.T) {
 			if tt.end != nil {
 				tt.end(s, call)
 			}
-			call = s.ended(call.ID, 20*time.Second)
+			call = s.ended(call.ID, max(tt.patience, 20*time.Second))
 			customer.passed(t, 20*time.Second)
 			atRest(t, manager)
 			s.clean()

@@ -35,6 +35,7 @@ type Dialog struct {
 	out       *outgoing                             // guarded by mu; nil once no response to our INVITE can come
 	in        *Incoming                             // guarded by mu; nil once the INVITE has its final response
 	pending   *acking                               // guarded by mu; our 2xx that waits for its ACK
+	next      chan struct{}                         // guarded by mu; closed when the peer's next request is taken; nil: nobody waits
 	busy      bool                                  // guarded by mu; an offer of the peer, or its re-INVITE, is being answered
 	updating  bool                                  // guarded by mu; an UPDATE is
 	offering  bool                                  // guarded by mu; an INVITE of ours has no answer yet

@@ -175,6 +175,42 @@ func TestInfoAndOptionsInsideTheDialog(t *testing.T) {
 	})
 }
 
+func TestRequestThatWasOvertakenIsServedFirst(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := testAgent(t, nil)
+		var got []string
+		d, req := b.answered(Invite{OnInfo: func(_ string, body []byte) { got = append(got, string(body)) }})
+		b.carrier.send(b.carrier.inside(req, "INFO", 5, "body:first"))
+		b.carrier.expect("200")
+		b.carrier.send(b.carrier.inside(req, "BYE", 7))
+		time.Sleep(10 * time.Millisecond)
+		b.carrier.send(b.carrier.inside(req, "INFO", 6, "body:second"))
+		for range 2 {
+			b.carrier.expect("200")
+		}
+		<-d.Done()
+		if len(got) != 2 || got[1] != "second" {
+			t.Errorf("INFO: %q", got)
+		}
+	})
+}
+
+func TestNumberThatIsLeftOutDelaysNothingForLong(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := testAgent(t, nil)
+		d, req := b.answered(Invite{})
+		b.carrier.send(b.carrier.inside(req, "OPTIONS", 5))
+		b.carrier.expect("200")
+		start := time.Now()
+		b.carrier.send(b.carrier.inside(req, "BYE", 9))
+		b.carrier.expect("200")
+		if took := time.Since(start); took > 50*time.Millisecond {
+			t.Errorf("BYE answered after %s", took)
+		}
+		<-d.Done()
+	})
+}
+
 func TestLowerCSeqIs500(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)

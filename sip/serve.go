@@ -3,6 +3,7 @@ package sip
 import (
 	"slices"
 	"strings"
+	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
@@ -148,7 +149,9 @@ func (d *Dialog) serve(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 }
 
 // inOrder takes the CSeq of a request; it must be higher than the last (RFC
-// 3261 12.2.2). A retransmission never comes here.
+// 3261 12.2.2). A retransmission never comes here. Where a number is left out
+// the request that bears it may have come before and be handled only now: it
+// is waited for.
 func (d *Dialog) inOrder(req *sipmsg.Request) bool {
 	s := req.CSeq()
 	if s == nil {
@@ -156,11 +159,45 @@ func (d *Dialog) inOrder(req *sipmsg.Request) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.rec.RemoteCSeq != 0 && s.SeqNo > d.rec.RemoteCSeq+1 {
+		d.awaitBefore(s.SeqNo)
+	}
 	if d.rec.RemoteCSeq != 0 && s.SeqNo <= d.rec.RemoteCSeq {
 		return false
 	}
 	d.rec.RemoteCSeq = s.SeqNo
+	if d.next != nil {
+		close(d.next)
+		d.next = nil
+	}
 	return true
+}
+
+// overtaken is how long the request before is waited for.
+const overtaken = 20 * time.Millisecond
+
+// awaitBefore waits until the request with the number before seq has been
+// taken, if it is soon. d.mu is held when it begins and when it returns.
+func (d *Dialog) awaitBefore(seq uint32) {
+	limit := time.NewTimer(overtaken)
+	defer limit.Stop()
+	for d.rec.RemoteCSeq+1 < seq {
+		if d.next == nil {
+			d.next = make(chan struct{})
+		}
+		next := d.next
+		d.mu.Unlock()
+		late := false
+		select {
+		case <-next:
+		case <-limit.C:
+			late = true
+		}
+		d.mu.Lock()
+		if late {
+			return
+		}
+	}
 }
 
 func (d *Dialog) serveBye(req *sipmsg.Request, tx *sipmsg.ServerTx) {

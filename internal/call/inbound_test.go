@@ -111,6 +111,20 @@ func TestCallerWhoGivesUpStopsTheRinging(t *testing.T) {
 	}
 }
 
+func TestCallerWhoGivesUpWhileTheCallIsStoredLeavesNoOpenCall(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", lab.Ring(0))
+		w.disk.slow.Store(int64(time.Second))
+		caller := w.inbound(lab.Cancel(300 * time.Millisecond))
+		<-caller.Ended()
+		rec := w.onlyCall()
+		w.expect(rec, store.ResultAbandoned, "304", store.PartyCustomer)
+		if n := len(w.phones["101"].Parties()); n != 0 {
+			t.Errorf("the phone was rung %d times for a caller who had gone", n)
+		}
+	})
+}
+
 func TestHangupStepRefusesWithItsCode(t *testing.T) {
 	inWorld(t, func(c *configs.Config) {
 		c.Lines[0].Route = []configs.Step{{Hangup: &configs.HangupStep{Code: 480}}}

@@ -380,8 +380,11 @@ func (w *world) recording(rec store.Call) (left, right []int16) {
 	return sound.Channels[0], sound.Channels[1]
 }
 
-// diskSwitch fills the disk and makes room again.
-type diskSwitch struct{ full atomic.Bool }
+// diskSwitch makes trouble with the disk and ends it.
+type diskSwitch struct {
+	full atomic.Bool
+	slow atomic.Int64 // how long the creation of a call takes, ns
+}
 
 // fullDisk is a store that refuses to write while the disk is full.
 type fullDisk struct {
@@ -404,7 +407,32 @@ func (f fullDisk) CreateCall(ctx context.Context, c store.Call, adm store.Admiss
 	if f.disk.full.Load() {
 		return store.Call{}, false, errDiskFull
 	}
+	if slow := time.Duration(f.disk.slow.Load()); slow > 0 {
+		return f.createSlowly(ctx, slow, c, adm, evs...)
+	}
 	return f.DB.CreateCall(ctx, c, adm, evs...)
+}
+
+// createSlowly creates the call whether or not anybody waits for it, as a
+// store does that has taken the record.
+func (f fullDisk) createSlowly(ctx context.Context, slow time.Duration, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error) {
+	type created struct {
+		rec       store.Call
+		duplicate bool
+		err       error
+	}
+	done := make(chan created, 1)
+	go func() {
+		rec, duplicate, err := f.DB.CreateCall(context.WithoutCancel(ctx), c, adm, evs...)
+		time.Sleep(slow)
+		done <- created{rec, duplicate, err}
+	}()
+	select {
+	case r := <-done:
+		return r.rec, r.duplicate, r.err
+	case <-ctx.Done():
+		return store.Call{}, false, context.Cause(ctx)
+	}
 }
 
 func (f fullDisk) ReleaseLease(ctx context.Context, l store.Lease) error {
