@@ -90,6 +90,7 @@ type phone struct {
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
+	crypt   *crypt         // guarded by mu; nil: plain sound
 	dest    netip.AddrPort // guarded by mu
 	silent  bool           // guarded by mu
 	packets []rtp.Packet   // guarded by mu
@@ -122,8 +123,12 @@ func (p *phone) listen() {
 		if err != nil {
 			return
 		}
+		raw, ok := p.open(slices.Clone(buf[:n]))
+		if !ok {
+			continue
+		}
 		var pkt rtp.Packet
-		if err := pkt.Unmarshal(slices.Clone(buf[:n])); err != nil {
+		if err := pkt.Unmarshal(raw); err != nil {
 			p.t.Errorf("%v: not RTP: %v", p.conn.AddrPort(), err)
 			continue
 		}
@@ -144,7 +149,8 @@ func (p *phone) sdpAt(addr netip.AddrPort, lines ...string) []byte {
 	if p.event != 0 {
 		formats += fmt.Sprintf(" %d", p.event)
 	}
-	fmt.Fprintf(&b, "m=audio %d RTP/AVP %s\r\na=rtpmap:%d %v/8000\r\n", addr.Port(), formats, p.payload, p.codec)
+	profile, key := p.encryption()
+	fmt.Fprintf(&b, "m=audio %d %s %s\r\na=rtpmap:%d %v/8000\r\n%s", addr.Port(), profile, formats, p.payload, p.codec, key)
 	if p.event != 0 {
 		fmt.Fprintf(&b, "a=rtpmap:%d telephone-event/8000\r\n", p.event)
 	}
@@ -184,13 +190,14 @@ func (p *phone) aim(body []byte) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	s, err := d.Choose(sdp.Terms{Codecs: []Codec{p.codec}})
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s, err := d.Choose(p.crypt.terms(p.codec))
 	if err != nil {
 		p.t.Fatalf("%v\n%s", err, body)
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.dest = s.RTP
+	p.crypt.aim(p.t, s.Crypto)
 }
 
 func (p *phone) law() g711.Law { return law(p.codec) }
@@ -254,11 +261,12 @@ func (p *phone) send(payload uint8, marker bool, body []byte) {
 		Version: 2, Marker: marker, PayloadType: payload, SequenceNumber: p.seq, Timestamp: p.ts, SSRC: p.ssrc,
 	}, Payload: body}
 	dest := p.dest
-	p.mu.Unlock()
 	b, err := pkt.Marshal()
 	if err != nil {
 		p.t.Error(err)
 	}
+	b = p.crypt.seal(p.t, b)
+	p.mu.Unlock()
 	_, _ = p.conn.WriteToUDPAddrPort(b, dest)
 }
 

@@ -91,7 +91,11 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 			t.Errorf("%s: %d packets sent", name, out.writes)
 		}
 	}
-	for name, step := range map[string]func(){"keys": pressed(t), "strangers": strange(t)} {
+	for name, step := range map[string]func(){
+		"keys": pressed(t), "strangers": strange(t),
+		"AES_CM": encrypted(t, sdp.AESCM, sdp.AESCM), "GCM": encrypted(t, sdp.AESGCM, sdp.AESGCM),
+		"encrypted and plain": encrypted(t, sdp.AESCM, 0), "plain and encrypted": encrypted(t, 0, sdp.AESGCM),
+	} {
 		for range 200 {
 			step()
 		}
@@ -125,6 +129,46 @@ func pressed(tb testing.TB) func() {
 		buf[headerLen] = byte(n / 3 % 16)
 		a.handleRTP(buf, peerAddr, now)
 		a.FlushDigits()
+	}
+}
+
+// encrypted returns a function that relays one packet between legs with the
+// given suites, 0 for plain sound.
+func encrypted(tb testing.TB, from, to sdp.Suite) func() {
+	tb.Helper()
+	plain := func(b []byte) []byte { return b }
+	a, b, seal := (*Session)(nil), (*Session)(nil), plain
+	if a, _ = leg(PCMA); from != 0 {
+		a, _, seal, _ = secretLeg(tb, PCMA, from)
+	}
+	if b, _ = leg(PCMA); to != 0 {
+		b, _, _, _ = secretLeg(tb, PCMA, to)
+	}
+	out := &countingConn{}
+	b.tx.conn = out
+	a.engine.Connect(a, b, PathConfig{DTMF: true})
+	packets := make([][]byte, 1000)
+	for i := range packets {
+		p := make([]byte, headerLen+160)
+		putHeader(p, PCMA.Payload(), false, uint16(i), uint32(i)*160, 99)
+		packets[i] = append([]byte(nil), seal(p)...)
+	}
+	n, buf, now := 0, make([]byte, maxPacket), time.Second
+	return func() {
+		if n == len(packets) { // from the beginning, as if nothing had been heard
+			n = 0
+			if c := a.remote.Load().cipher; c != nil {
+				c.in.rtp, c.in.streams = context1(tb, c.in.key), 0
+			}
+		}
+		now += 20 * time.Millisecond
+		in := buf[:copy(buf, packets[n])]
+		n++
+		before := out.writes
+		a.handleRTP(in, peerAddr, now)
+		if out.writes != before+1 {
+			tb.Fatal("a packet was not relayed")
+		}
 	}
 }
 
@@ -169,6 +213,20 @@ func BenchmarkRelay(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		step()
+	}
+}
+
+// BenchmarkRelayEncrypted decrypts each packet and encrypts it with another
+// key.
+func BenchmarkRelayEncrypted(b *testing.B) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		b.Run(suite.String(), func(b *testing.B) {
+			step := encrypted(b, suite, suite)
+			b.ReportAllocs()
+			for b.Loop() {
+				step()
+			}
+		})
 	}
 }
 

@@ -214,29 +214,23 @@ func (t *sender) write(data []byte, payload uint8, marker bool, seq uint16, ts u
 		}
 		t.seq, t.lastLen, t.started = seq, uint32(len(data)-headerLen), true
 	}
-	if !t.connected && !t.dest.IsValid() {
+	wire, err := data, error(nil)
+	if c := t.rem.cipher; c != nil {
+		wire, err = c.out.sealRTP(data)
+	}
+	switch {
+	case err != nil:
+	case t.connected:
+		_, err = t.conn.Write(wire)
+	case t.dest.IsValid():
+		_, err = t.conn.WriteToUDPAddrPort(wire, t.dest)
+	default:
 		return
 	}
-	if err := t.transmit(data); err != nil {
+	if err != nil {
 		t.failures++
 		return
 	}
 	t.packets++
 	t.bytes += uint64(len(data) - headerLen)
-}
-
-// transmit encrypts a packet where that was agreed, and hands it to the
-// network. t.mu is held.
-func (t *sender) transmit(data []byte) (err error) {
-	if c := t.rem.cipher; c != nil {
-		if data, err = c.out.sealRTP(data); err != nil {
-			return err
-		}
-	}
-	if t.connected {
-		_, err = t.conn.Write(data)
-	} else {
-		_, err = t.conn.WriteToUDPAddrPort(data, t.dest)
-	}
-	return err
 }

@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"testing"
 	"time"
-
-	"github.com/pion/rtp"
 )
 
 func TestKeysAreFoundOncePerPress(t *testing.T) {
@@ -91,50 +89,4 @@ func TestTwoSourcesInTurnDoNotHelpEachOther(t *testing.T) {
 			t.Fatalf("believed at packet %d", i)
 		}
 	}
-}
-
-func FuzzRTP(f *testing.F) {
-	for _, p := range []rtp.Packet{
-		{Header: rtp.Header{Version: 2, PayloadType: 8, SequenceNumber: 1, SSRC: 9}, Payload: make([]byte, 160)},
-		{Header: rtp.Header{Version: 2, PayloadType: 101, Marker: true, Timestamp: 5, SSRC: 9}, Payload: []byte{5, 0x8a, 1, 0}},
-		{Header: rtp.Header{
-			Version: 2, CSRC: []uint32{1, 2}, Extension: true, ExtensionProfile: 0xbede,
-			Extensions: []rtp.Extension{},
-		}, Payload: []byte("abc")},
-	} {
-		b, err := p.Marshal()
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(b)
-	}
-	f.Add([]byte{0xb2, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 9, 1, 1, 1, 1, 2, 2, 2, 2, 0xbe, 0xde, 0, 1, 5, 5, 5, 5, 'a', 'b', 'c', 0, 0, 3})
-	f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) > maxPacket {
-			return
-		}
-		var oracle rtp.Packet
-		want := oracle.Unmarshal(append([]byte(nil), b...))
-		if p, ok := parseRTP(append([]byte(nil), b...)); ok && want == nil {
-			// Pion counts the padding of a packet that is nothing else in
-			// another way; everything else must agree.
-			if p.seq != oracle.SequenceNumber || p.ts != oracle.Timestamp || p.ssrc != oracle.SSRC ||
-				p.payload != oracle.PayloadType || p.marker != oracle.Marker || !oracle.Padding && string(p.body()) != string(oracle.Payload) {
-				t.Fatalf("% x: %+v, pion says %v", b, p, oracle)
-			}
-		}
-		// Everything a stranger sends goes through the whole leg.
-		s, _ := leg(PCMA)
-		d, out := leg(PCMU)
-		d.engine.Connect(s, d, PathConfig{DTMF: true})
-		s.remote.Load().stream.Mux = true
-		for i := range 2 {
-			s.handleRTP(append([]byte(nil), b...), peerAddr, time.Duration(i)*time.Second)
-			s.handleRTCP(append([]byte(nil), b...), peerAddr, time.Duration(i)*time.Second)
-		}
-		if out.writes > 2 {
-			t.Fatalf("%d packets out of two", out.writes)
-		}
-	})
 }

@@ -1,0 +1,164 @@
+package media
+
+import (
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"perezvon/internal/memnet"
+	"perezvon/media/sdp"
+)
+
+// secretBehindNAT is behindNAT with a party that encrypts.
+func secretBehindNAT(t *testing.T, w *world, suite sdp.Suite) (a, b *phone, sb *Session) {
+	t.Helper()
+	a, b = w.phone("192.0.2.1:4000", PCMA), w.phone("198.51.100.9:61000", PCMA)
+	sa, sb := w.open(SessionConfig{}), w.open(secureLeg)
+	a.call(sa)
+	b.encrypt("RTP/SAVP", suite)
+	answer, err := sb.AcceptOffer(b.sdpAt(netip.MustParseAddrPort("192.168.1.7:5000")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.aim(answer)
+	w.e.Connect(sa, sb, PathConfig{})
+	a.hum(500)
+	return a, b, sb
+}
+
+func TestEncryptedPartyBehindNATIsHeardFromItsFirstPacket(t *testing.T) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		inWorld(t, func(t *testing.T, w *world) {
+			a, b, sb := secretBehindNAT(t, w, suite)
+			defer a.close()
+			defer b.close()
+			b.hum(800)
+			time.Sleep(100 * time.Millisecond)
+			if got, peer := sb.Stats().PacketsIn, sb.Stats().Peer; got < 5 || peer != b.conn.AddrPort() {
+				t.Errorf("%d packets of five heard, sound goes to %v", got, peer)
+			}
+			time.Sleep(time.Second)
+			if n := len(b.heard()); n < 50 {
+				t.Errorf("%d packets sent to it", n)
+			}
+		})
+	}
+}
+
+func TestStrangerWhoWasThereFirstDoesNotGetAnEncryptedLeg(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, sb := secretBehindNAT(t, w, sdp.AESCM)
+		defer a.close()
+		defer b.close()
+		plain := w.sprayer("198.51.100.66:4000", sb)
+		defer plain.close()
+		other := w.phone("198.51.100.67:4000", PCMA) // encrypts with a key of its own
+		defer other.close()
+		other.encrypt("RTP/SAVP", sdp.AESCM)
+		other.dest = netip.AddrPortFrom(engineIP, sb.Port())
+		other.hum(1200)
+		time.Sleep(20 * time.Second)
+		if st := sb.Stats(); st.PacketsIn != 0 {
+			t.Errorf("%d packets of strangers were heard", st.PacketsIn)
+		}
+		b.hum(800)
+		time.Sleep(100 * time.Millisecond)
+		if got := sb.Stats().Peer; got != b.conn.AddrPort() {
+			t.Errorf("sound goes to %v", got)
+		}
+		time.Sleep(20 * time.Second)
+		a.hears(a.heard(), tones, 800)
+		b.hears(b.heard(), tones, 500)
+		for _, x := range []*phone{plain, other} {
+			if n := len(x.heard()); n != 0 {
+				t.Errorf("a stranger was sent %d packets", n)
+			}
+		}
+	})
+}
+
+// Somebody on the way catches packets and sends them on from elsewhere, some at
+// once, some late, some bent.
+func TestCaughtPacketsDoNotMoveTheSoundOfAnEncryptedLeg(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, sb := secretBehindNAT(t, w, sdp.AESGCM)
+		defer a.close()
+		defer b.close()
+		x := w.net.MustListen("198.51.100.66:4000")
+		defer x.Close()
+		to := netip.AddrPortFrom(engineIP, sb.Port())
+		var mu sync.Mutex
+		var caught [][]byte
+		n := 0
+		w.net.SetFilter(func(p memnet.Packet) memnet.Fate {
+			if p.From != b.conn.AddrPort() || p.To != to {
+				return memnet.Fate{}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			n++
+			caught = append(caught, slices.Clone(p.Data))
+			return memnet.Fate{Drop: n%10 == 0} // this one the stranger holds back
+		})
+		b.hum(800)
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			tick := time.NewTicker(50 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-stop:
+					return
+				case <-tick.C:
+				}
+				mu.Lock()
+				late := caught
+				caught = nil
+				mu.Unlock()
+				for i, c := range late {
+					if i < len(late)-1 { // one that is really new would prove nothing
+						_, _ = x.WriteToUDPAddrPort(c, to)
+					}
+					c[len(c)-1] ^= 1
+					_, _ = x.WriteToUDPAddrPort(c, to)
+				}
+			}
+		})
+		for range 50 {
+			time.Sleep(99 * time.Millisecond)
+			if got := sb.Stats().Peer; got.Addr() == x.AddrPort().Addr() {
+				t.Fatalf("sound goes to %v", got)
+			}
+		}
+		close(stop)
+		wg.Wait()
+		a.hears(a.heard(), tones, 800)
+	})
+}
+
+func TestEncryptedPartyThatMovesIsFollowedAtOnce(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, sb := secretBehindNAT(t, w, sdp.AESCM)
+		defer a.close()
+		defer b.close()
+		b.hum(800)
+		time.Sleep(3 * time.Second)
+		moved := w.phone("198.51.100.77:4242", PCMA) // its router gave it another address
+		defer moved.close()
+		moved.crypt, moved.ssrc, moved.seq, moved.dest = b.crypt, b.ssrc, b.seq, b.dest
+		b.hush(true)
+		moved.seq += 3
+		moved.hum(800)
+		time.Sleep(100 * time.Millisecond)
+		if got := sb.Stats().Peer; got != moved.conn.AddrPort() {
+			t.Errorf("sound goes to %v", got)
+		}
+		time.Sleep(time.Second)
+		if n := len(moved.heard()); n < 49 {
+			t.Errorf("%d packets sent to the new address", n)
+		}
+	})
+}

@@ -1,0 +1,496 @@
+package media
+
+import (
+	"bytes"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/pion/rtcp"
+	"github.com/pion/srtp/v3"
+
+	"perezvon/internal/audiotest"
+	"perezvon/internal/memnet"
+	"perezvon/media/sdp"
+)
+
+var secureLeg = SessionConfig{SRTP: Mandatory}
+
+// secret is a leg with a phone that encrypts.
+func (w *world) secret(addr string, codec Codec, suite sdp.Suite) (*phone, *Session) {
+	w.t.Helper()
+	p, s := w.phone(addr, codec), w.open(secureLeg)
+	p.encrypt("RTP/SAVP", suite)
+	p.call(s)
+	return p, s
+}
+
+func TestEncryptedSidesAreJoinedWithPlainOnesAndOthers(t *testing.T) {
+	for _, tc := range []struct{ a, b sdp.Suite }{
+		{sdp.AESCM, 0},
+		{sdp.AESGCM, 0},
+		{sdp.AESCM, sdp.AESCM},
+		{sdp.AESCM, sdp.AESGCM},
+		{sdp.AESGCM, sdp.AESGCM},
+	} {
+		t.Run(fmt.Sprintf("%v and %v", tc.a, tc.b), func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, sa := w.secret("192.0.2.1:4000", PCMA, tc.a)
+				defer a.close()
+				b, sb := w.phone("192.0.2.2:5000", PCMU), w.open(SessionConfig{SRTP: Preferred})
+				defer b.close()
+				if tc.b != 0 {
+					b.encrypt("RTP/AVP", tc.b)
+				}
+				b.answer(sb)
+				path := t.TempDir() + "/call.wav"
+				rec, err := NewRecorder(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.e.Connect(sa, sb, PathConfig{DTMF: true, Record: rec})
+				a.press(5)
+				a.hum(500)
+				b.hum(800)
+				time.Sleep(2 * time.Second)
+				if _, err := rec.Close(); err != nil {
+					t.Fatal(err)
+				}
+				heardA, heardB := a.heard(), b.heard()
+				if len(heardA) < 90 || len(heardB) < 90 {
+					t.Errorf("%d and %d packets", len(heardA), len(heardB))
+				}
+				a.hears(heardA, tones, 800)
+				b.hears(heardB, tones, 500)
+				smooth(t, heardA)
+				smooth(t, heardB)
+				if n := a.strange(); n != 0 {
+					t.Errorf("a could not open %d packets", n)
+				}
+				if got := digits(sa); got != "5" {
+					t.Errorf("keys %q", got)
+				}
+				l, r := readStereo(t, path)
+				if left, right := audiotest.Hears(l, tones...), audiotest.Hears(r, tones...); !left[500] || left[800] || right[500] || !right[800] {
+					t.Errorf("recorded left %v, right %v", left, right)
+				}
+				if got := [2]string{sa.Stats().Secure, sb.Stats().Secure}; got != [2]string{tc.a.String(), tc.b.String()} {
+					t.Errorf("said to be %q", got)
+				}
+			})
+		})
+	}
+}
+
+func TestModesOfSecurityAtALeg(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		plainPhone, savp, avp := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:4000", PCMA), w.phone("192.0.2.3:4000", PCMA)
+		savp.encrypt("RTP/SAVP", sdp.AESCM)
+		avp.encrypt("RTP/AVP", sdp.AESGCM)
+		for _, p := range []*phone{plainPhone, savp, avp} {
+			defer p.close()
+		}
+		for _, tc := range []struct {
+			mode   Security
+			from   *phone
+			answer bool // ours to an offer of theirs; else theirs to our offer
+			want   error
+			secure bool
+		}{
+			{Off, plainPhone, true, nil, false},
+			{Off, savp, true, ErrEncrypted, false},
+			{Off, avp, true, nil, false},
+			{Off, plainPhone, false, nil, false},
+			{Off, savp, false, ErrEncrypted, false},
+			{Preferred, plainPhone, true, nil, false},
+			{Preferred, savp, true, nil, true},
+			{Preferred, avp, true, nil, true},
+			{Preferred, plainPhone, false, nil, false},
+			{Preferred, savp, false, nil, true},
+			{Preferred, avp, false, nil, true},
+			{Mandatory, plainPhone, true, ErrNotEncrypted, false},
+			{Mandatory, savp, true, nil, true},
+			{Mandatory, avp, true, nil, true},
+			{Mandatory, plainPhone, false, ErrNotEncrypted, false},
+			{Mandatory, savp, false, nil, true},
+			{Mandatory, avp, false, nil, true},
+		} {
+			name := fmt.Sprintf("%v, %s, answer %v", tc.mode, tc.from.conn.AddrPort(), tc.answer)
+			s := w.open(SessionConfig{SRTP: tc.mode})
+			var err error
+			if tc.answer {
+				var body []byte
+				body, err = s.AcceptOffer(tc.from.sdp())
+				if has := bytes.Contains(body, []byte("a=crypto")); has != tc.secure {
+					t.Errorf("%s: %s", name, body)
+				}
+			} else {
+				offer, oops := s.CreateOffer()
+				if oops != nil {
+					t.Fatal(oops)
+				}
+				if tc.secure {
+					tc.from.aim(offer) // takes the tag
+				}
+				err = s.AcceptAnswer(tc.from.sdp())
+			}
+			if !errors.Is(err, tc.want) || (s.Stats().Secure != "") != tc.secure {
+				t.Errorf("%s: %v, secure %q", name, err, s.Stats().Secure)
+			}
+			_ = s.Close()
+		}
+	}, func(c *Config) { c.Ports.Last = 20099 })
+}
+
+func TestDescriptionThatSaysNothingNewKeepsTheKeys(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		b, sb := w.phone("192.0.2.2:5000", PCMA), w.open(SessionConfig{})
+		defer b.close()
+		b.call(sb)
+		c, sc := w.secret("192.0.2.3:4000", PCMA, sdp.AESCM)
+		defer c.close()
+		w.e.Connect(sc, sb, PathConfig{})
+		c.hum(500)
+		b.hum(800)
+		first, err := sc.AcceptOffer(c.sdp())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		again, err := sc.AcceptOffer(c.sdp())
+		if err != nil || !bytes.Equal(first, again) {
+			t.Errorf("%v, answered\n%s\nthen\n%s", err, first, again)
+		}
+		time.Sleep(time.Second)
+		got := c.heard()
+		smooth(t, got)
+		if n := c.strange(); n != 0 || len(got) < 98 || sc.Stats().Strangers != 0 {
+			t.Errorf("%d packets, %d could not be opened, %d of theirs", len(got), n, sc.Stats().Strangers)
+		}
+		// Another number of the line is echoed, with the same key.
+		c.crypt.own.Tag = 9
+		renumbered, err := sc.AcceptOffer(c.sdp())
+		if want := strings.Replace(cryptoLine(c.crypt.theirs), ":1 ", ":9 ", 1); err != nil || !strings.Contains(string(renumbered), want) {
+			t.Errorf("%v, no %s in\n%s", err, want, renumbered)
+		}
+	})
+}
+
+func TestNewKeysOfTheOtherSideAreAnsweredWithNewOnesOfOurs(t *testing.T) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		inWorld(t, func(t *testing.T, w *world) {
+			a, sa := w.secret("192.0.2.1:4000", PCMA, sdp.AESCM)
+			defer a.close()
+			b, sb := w.phone("192.0.2.2:5000", PCMA), w.open(SessionConfig{})
+			defer b.close()
+			b.call(sb)
+			w.e.Connect(sa, sb, PathConfig{})
+			a.hum(500)
+			b.hum(800)
+			time.Sleep(time.Second)
+			before, old := a.heard(), *a.crypt
+			a.encrypt("RTP/SAVP", suite)
+			a.call(sa)
+			b.heard()
+			time.Sleep(time.Second)
+			after := a.heard()
+			if a.crypt.theirs.Same(old.theirs) || a.strange() != 0 {
+				t.Errorf("the key is the old one: %v; %d packets not opened", a.crypt.theirs.Same(old.theirs), a.strange())
+			}
+			smooth(t, append(before[len(before)-5:], after...))
+			a.hears(after, tones, 800)
+			b.hears(b.heard(), tones, 500)
+			// What is encrypted with the old key is nothing any more.
+			a.mu.Lock()
+			a.crypt.out = old.out
+			a.mu.Unlock()
+			in := sa.Stats().PacketsIn
+			time.Sleep(time.Second)
+			if got := sa.Stats(); got.PacketsIn != in || got.Strangers < 49 {
+				t.Errorf("%d packets with the old key heard, %d strange ones", got.PacketsIn-in, got.Strangers)
+			}
+		})
+	}
+}
+
+func TestOffersHaveFreshKeysWhichHoldOnceTheyAreAnswered(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, s := w.secret("192.0.2.1:4000", PCMA, sdp.AESGCM)
+		defer a.close()
+		a.hum(500)
+		defer s.Ringback()()
+		first := a.crypt.theirs
+		offer, err := s.CreateOffer() // for a re-INVITE without one
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.heard()
+		time.Sleep(time.Second)
+		if n := len(a.heard()); n < 49 || a.strange() != 0 {
+			t.Errorf("%d packets with the key in force, %d not opened", n, a.strange())
+		}
+		a.aim(offer)
+		if err := s.AcceptAnswer(a.sdp()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if n := len(a.heard()); n < 49 || a.strange() != 0 || a.crypt.theirs.Same(first) {
+			t.Errorf("%d packets, %d not opened, the same key: %v", n, a.strange(), a.crypt.theirs.Same(first))
+		}
+		if got := s.Stats(); got.Strangers != 0 || got.PacketsIn < 98 {
+			t.Errorf("%+v", got)
+		}
+		// The same description may be offered again as a refresh.
+		if err := s.AcceptAnswer(a.sdp()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if n := len(a.heard()); n < 49 || a.strange() != 0 {
+			t.Errorf("%d packets after a refresh, %d not opened", n, a.strange())
+		}
+	})
+}
+
+func TestForkWithAKeyOfItsOwnTakesOver(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:4000", PCMA)
+		defer a.close()
+		defer b.close()
+		a.encrypt("RTP/SAVP", sdp.AESCM)
+		b.encrypt("RTP/SAVP", sdp.AESGCM)
+		s := w.open(secureLeg)
+		offer, err := s.CreateOffer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Ringback()()
+		for _, p := range []*phone{a, b} {
+			p.aim(offer)
+			p.hum(500)
+			if err := s.AcceptAnswer(p.sdp()); err != nil {
+				t.Fatal(err)
+			}
+			in := s.Stats().PacketsIn
+			time.Sleep(time.Second)
+			if got, n := s.Stats().PacketsIn-in, len(p.heard()); got < 49 || n < 49 || p.strange() != 0 {
+				t.Errorf("%v: %d packets heard, %d sent, %d not opened", p.conn.AddrPort(), got, n, p.strange())
+			}
+		}
+	})
+}
+
+func TestFailedNegotiationLeavesTheEncryptionAsItWas(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, s := w.secret("192.0.2.1:4000", PCMA, sdp.AESCM)
+		defer a.close()
+		a.hum(500)
+		defer s.Ringback()()
+		plain := bytes.Replace(a.sdp(), []byte("a=crypto"), []byte("a=x-crypto"), 1)
+		if _, err := s.AcceptOffer(plain); !errors.Is(err, ErrNotEncrypted) {
+			t.Fatal(err)
+		}
+		if err := s.AcceptAnswer(plain); !errors.Is(err, ErrNotEncrypted) {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got := s.Stats(); got.PacketsIn < 49 || len(a.heard()) < 49 || a.strange() != 0 {
+			t.Errorf("%+v", got)
+		}
+	})
+}
+
+// secretLeg is leg with a key for each direction; seal encrypts as its far side
+// does, open reads what it sends.
+func secretLeg(tb testing.TB, codec Codec, suite sdp.Suite) (s *Session, out *keepingConn, seal func(b []byte) []byte, open *srtp.Context) {
+	tb.Helper()
+	s, _ = leg(codec)
+	out = &keepingConn{}
+	s.tx.conn = out
+	theirs, ours := sdp.NewCrypto(1, suite), sdp.NewCrypto(1, suite)
+	c, err := s.cipherFor(theirs, ours)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	s.remote.Load().cipher = c
+	far := context1(tb, theirs)
+	dst := make([]byte, 0, maxPacket)
+	return s, out, func(b []byte) []byte {
+		sealed, err := far.EncryptRTP(dst, b, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return sealed
+	}, context1(tb, ours)
+}
+
+// keepingConn keeps the last packet written.
+type keepingConn struct {
+	countingConn
+	last []byte
+}
+
+func (c *keepingConn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
+	c.last = append(c.last[:0], b...)
+	return c.countingConn.WriteToUDPAddrPort(b, to)
+}
+
+func TestSequenceMayBeginAnewManyTimes(t *testing.T) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		a, _, seal, _ := secretLeg(t, PCMA, suite)
+		b, out, _, open := secretLeg(t, PCMA, suite)
+		a.engine.Connect(a, b, PathConfig{})
+		buf := make([]byte, headerLen+160)
+		for i := range 3 << 16 {
+			if i%7 == 0 {
+				continue // lost
+			}
+			putHeader(buf, PCMA.Payload(), false, uint16(i+65000), uint32(i*160), 99)
+			in := append(make([]byte, 0, maxPacket), seal(buf)...)
+			a.handleRTP(in, peerAddr, time.Duration(i)*20*time.Millisecond)
+			if _, err := open.DecryptRTP(nil, out.last, nil); err != nil {
+				t.Fatalf("%v, packet %d: %v", suite, i, err)
+			}
+		}
+		if got := a.Stats(); got.Strangers != 0 || out.writes != int(got.PacketsIn) {
+			t.Errorf("%v: %+v, %d sent", suite, got, out.writes)
+		}
+	}
+}
+
+func TestPacketThatComesTwiceOrFarTooLateIsDropped(t *testing.T) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		a, _, seal, _ := secretLeg(t, PCMA, suite)
+		var kept [][]byte
+		for i := range 300 {
+			buf := make([]byte, headerLen+160)
+			putHeader(buf, PCMA.Payload(), false, uint16(i), uint32(i*160), 99)
+			kept = append(kept, slices.Clone(seal(buf)))
+		}
+		hear := func(i int) bool {
+			before := a.Stats().PacketsIn
+			a.handleRTP(slices.Clone(kept[i]), peerAddr, time.Second)
+			return a.Stats().PacketsIn > before
+		}
+		for _, step := range []struct {
+			i    int
+			want bool
+		}{{0, true}, {0, false}, {2, true}, {1, true}, {1, false}, {299, true}, {180, true}, {180, false}, {170, false}, {2, false}} {
+			if got := hear(step.i); got != step.want {
+				t.Errorf("%v: packet %d heard: %v", suite, step.i, got)
+			}
+		}
+	}
+}
+
+func TestOtherStreamsUnderAKeyAreHeardButNotWithoutEnd(t *testing.T) {
+	a, _, seal, _ := secretLeg(t, PCMA, sdp.AESGCM)
+	buf := make([]byte, headerLen+160)
+	for i := range 2 * maxStreams {
+		putHeader(buf, PCMA.Payload(), false, uint16(i), uint32(i*160), uint32(i))
+		a.handleRTP(slices.Clone(seal(buf)), peerAddr, time.Second)
+	}
+	if got := a.Stats(); got.PacketsIn != maxStreams || got.Strangers != maxStreams {
+		t.Errorf("%d packets of streams heard, %d not", got.PacketsIn, got.Strangers)
+	}
+}
+
+func TestReportsAreEncrypted(t *testing.T) {
+	for _, mux := range []bool{false, true} {
+		for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+			inWorld(t, func(t *testing.T, w *world) {
+				var lines []string
+				if mux {
+					lines = []string{"a=rtcp-mux"}
+				}
+				p, s := w.phone("192.0.2.1:4000", PCMA), w.open(secureLeg)
+				defer p.close()
+				reports := w.net.MustListen("192.0.2.1:4001")
+				defer reports.Close()
+				p.encrypt("RTP/SAVP", suite)
+				p.call(s, lines...)
+				in, out := context1(t, p.crypt.theirs), context1(t, p.crypt.own)
+				var seen int
+				w.net.SetLog(func(m memnet.Packet) {
+					if m.From.Addr() != engineIP || !isRTCP(m.Data) {
+						return
+					}
+					seen++
+					b, err := in.DecryptRTCP(nil, m.Data, nil)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					packets, err := rtcp.Unmarshal(b)
+					if err != nil || packets[0].DestinationSSRC() == nil && len(packets) < 2 {
+						t.Errorf("%v, %v", packets, err)
+					}
+				})
+				to := netip.AddrPortFrom(engineIP, s.Port()+1)
+				from := reports
+				if mux {
+					to, from = netip.AddrPortFrom(engineIP, s.Port()), p.conn
+				}
+				defer s.Ringback()()
+				time.Sleep(30 * time.Second)
+				if seen < 3 {
+					t.Errorf("%d reports", seen)
+				}
+				send := func(lost uint32, encrypted bool) {
+					b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: p.ssrc, Reports: []rtcp.ReceptionReport{{SSRC: s.Stats().SSRCOut, TotalLost: lost}}}})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if encrypted {
+						if b, err = out.EncryptRTCP(nil, b, nil); err != nil {
+							t.Fatal(err)
+						}
+					}
+					_, _ = from.WriteToUDPAddrPort(b, to)
+					time.Sleep(10 * time.Millisecond)
+				}
+				send(77, false)
+				if got := s.Stats(); got.LostOut != nil {
+					t.Errorf("a plain report was read: %d", *got.LostOut)
+				}
+				send(5, true)
+				if got := s.Stats(); got.LostOut == nil || *got.LostOut != 5 {
+					t.Errorf("mux %v, %v: an encrypted report was not read", mux, suite)
+				}
+			})
+		}
+	}
+}
+
+func TestKeysAreNotLogged(t *testing.T) {
+	var out bytes.Buffer
+	var keys []sdp.Crypto
+	inWorld(t, func(t *testing.T, w *world) {
+		a, s := w.secret("192.0.2.1:4000", PCMA, sdp.AESGCM)
+		defer a.close()
+		x := w.sprayer("198.51.100.66:4000", s)
+		defer x.close()
+		time.Sleep(5 * time.Second)
+		keys = append(keys, a.crypt.own, a.crypt.theirs)
+		_, _ = s.AcceptOffer([]byte("v=0\r\nm=audio 1 RTP/SAVP 8\r\n" + strings.Replace(cryptoLine(a.crypt.own), " ", " UNKNOWN_", 1)))
+		_ = w.e.Close()
+	}, func(c *Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	})
+	if !strings.Contains(out.String(), "srtp=AEAD_AES_128_GCM") || !strings.Contains(out.String(), "strangers") {
+		t.Errorf("the log says nothing of what is looked for:\n%s", &out)
+	}
+	for _, k := range keys {
+		raw := append(k.Key(), k.Salt()...)
+		for _, form := range []string{string(raw), base64.StdEncoding.EncodeToString(raw), fmt.Sprintf("%x", raw), "inline:"} {
+			if strings.Contains(out.String(), form) {
+				t.Errorf("a key is in the log:\n%s", &out)
+			}
+		}
+	}
+}
