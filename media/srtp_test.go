@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -415,12 +416,12 @@ func TestReportsAreEncrypted(t *testing.T) {
 				p.encrypt("RTP/SAVP", suite)
 				p.call(s, lines...)
 				in, out := context1(t, p.crypt.theirs), context1(t, p.crypt.own)
-				var seen int
+				var seen atomic.Int32
 				w.net.SetLog(func(m memnet.Packet) {
 					if m.From.Addr() != engineIP || !isRTCP(m.Data) {
 						return
 					}
-					seen++
+					seen.Add(1)
 					b, err := in.DecryptRTCP(nil, m.Data, nil)
 					if err != nil {
 						t.Error(err)
@@ -438,8 +439,8 @@ func TestReportsAreEncrypted(t *testing.T) {
 				}
 				defer s.Ringback()()
 				time.Sleep(30 * time.Second)
-				if seen < 3 {
-					t.Errorf("%d reports", seen)
+				if n := seen.Load(); n < 3 {
+					t.Errorf("%d reports", n)
 				}
 				send := func(lost uint32, encrypted bool) {
 					b, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: p.ssrc, Reports: []rtcp.ReceptionReport{{SSRC: s.Stats().SSRCOut, TotalLost: lost}}}})
