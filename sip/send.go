@@ -116,8 +116,10 @@ func (a *Agent) beginStream(ctx context.Context, req *sipmsg.Request) (*sipmsg.C
 		case err == nil: // the connection ended a moment ago
 			tx.Terminate()
 			return tx, nil
-		case !reused || s.ended() == nil:
+		case s.ended() == nil:
 			return nil, err
+		case !reused: // it went as it came, and the library looked for another
+			return nil, fmt.Errorf("send %s: %w", req.Method, s.lost())
 		}
 	}
 }

@@ -36,14 +36,14 @@ func TestContactDecidesTheTransportOfADialog(t *testing.T) {
 	}
 }
 
-func TestUDPDialogMovesToTCPWhenItsContactSaysSo(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+func TestUDPDialogMovesToAConnectionWhenItsContactSaysSo(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		out := b.invite(t.Context(), Invite{})
-		b.carrier.reply(b.carrier.expect("INVITE"), "200 OK", "Contact: <sip:peer@"+tcpAddr+";transport=tcp>", "body:"+testSDP)
+		b.carrier.reply(b.carrier.expect("INVITE"), "200 OK", "Contact: <sip:peer@"+tcpAddr+";transport="+over+">", "body:"+testSDP)
 		p.expect("ACK")
 		o := <-out
-		if rec := b.journal.only(t); o.err != nil || rec.Transport != "tcp" {
+		if rec := b.journal.only(t); o.err != nil || rec.Transport != over {
 			t.Errorf("%v, %+v", o.err, rec)
 		}
 		go func() { _ = o.d.Bye(t.Context()) }()
@@ -51,13 +51,13 @@ func TestUDPDialogMovesToTCPWhenItsContactSaysSo(t *testing.T) {
 	})
 }
 
-func TestExtensionOverTCPIsCalledAtItsContact(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, func(c *Config) {
-			c.Extensions = append(c.Extensions, Extension{Number: "102", Contact: "sip:102@" + tcpAddr + ";transport=tcp"})
+func TestExtensionOverAConnectionIsCalledAtItsContact(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, func(c *Config) {
+			c.Extensions = append(c.Extensions, Extension{Number: "102", Contact: "sip:102@" + tcpAddr + ";transport=" + over})
 		})
 		out := b.invite(t.Context(), Invite{Target: Target{Extension: "102"}})
-		if req := p.answers(); req.uri() != "sip:102@"+tcpAddr+";transport=tcp" {
+		if req := p.answers(); req.uri() != "sip:102@"+tcpAddr+";transport="+over {
 			t.Errorf("Request-URI %s", req.uri())
 		}
 		if o := <-out; o.err != nil {
@@ -66,14 +66,14 @@ func TestExtensionOverTCPIsCalledAtItsContact(t *testing.T) {
 	})
 }
 
-func TestTrunkOverTCPWithoutAListenerUsesOurConnection(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, func(c *Config) {
-			_ = c.ListenTCP[0].Close()
-			c.ListenTCP = nil
+func TestTrunkOverAConnectionWithoutAListenerUsesOurConnection(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, func(c *Config) {
+			_ = c.streamListeners(over)[0].Close()
+			c.ListenTCP, c.ListenTLS = nil, nil
 		})
 		d, req := b.answeredTCP(p)
-		if c := req.get("Contact"); c != "<sip:anonymous@"+agentAddr+";transport=tcp>" {
+		if c := req.get("Contact"); c != "<sip:anonymous@"+agentAddr+";transport="+over+">" {
 			t.Errorf("Contact: %s", c)
 		}
 		p.send(p.inside(req, "BYE", 1))
@@ -81,16 +81,16 @@ func TestTrunkOverTCPWithoutAListenerUsesOurConnection(t *testing.T) {
 		<-d.Done()
 		// What goes over UDP stays there: we could not be reached otherwise.
 		out := b.invite(t.Context(), Invite{})
-		b.carrier.answers("Contact: <sip:peer@" + carrierAddr + ";transport=tcp>")
+		b.carrier.answers("Contact: <sip:peer@" + carrierAddr + ";transport=" + over + ">")
 		if o := <-out; o.err != nil {
 			t.Error(o.err)
 		}
 	})
 }
 
-func TestOrphansOverTCPAreEnded(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+func TestOrphansOverAConnectionAreEnded(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		out := b.inviteTCP(t.Context(), Invite{})
 		req := p.expect("INVITE")
 		p.reply(req, "180 Ringing")
@@ -101,7 +101,7 @@ func TestOrphansOverTCPAreEnded(t *testing.T) {
 		<-out
 		confirmed := b.journal.only(t)
 
-		b2, q := tcpBed(t, nil) // the same addresses, after the crash
+		b2, q := streamBed(t, over, nil) // the same addresses, after the crash
 		errs := make(chan error, 2)
 		end := func(rec DialogRecord) {
 			go func() {
@@ -128,11 +128,11 @@ func TestOrphansOverTCPAreEnded(t *testing.T) {
 	})
 }
 
-func TestOrphanedCallerOverTCPIsRefusedAtItsVia(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+func TestOrphanedCallerOverAConnectionIsRefusedAtItsVia(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
 		calls, release := make(chan incoming, 4), make(chan struct{})
 		defer close(release)
-		b, p := tcpBed(t, accepting(calls, release))
+		b, p := streamBed(t, over, accepting(calls, release))
 		p.dial()
 		p.send(p.initial("1", "Contact: <sip:192.168.7.7>", "body:"+testSDP)) // behind a NAT
 		p.expect("100")
@@ -175,8 +175,8 @@ func TestWhereAResponseGoesIsNotForTheSenderOfTheRequestToSay(t *testing.T) {
 }
 
 func TestConnectionsThatComeAndGoAreLoggedSeldom(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		for range 100 {
 			p.dial()
 			p.send(strings.Replace(p.request("OPTIONS", "sip:"+agentAddr, newTag(), "<sip:a@b>;tag=1", "<sip:x@y>", newTag(), 1), tcpAddr+";", "10.0.0.20:5999;", 1))

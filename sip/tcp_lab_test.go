@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,7 +13,7 @@ import (
 	"perezvon/internal/memnet"
 )
 
-// provided is an agent with an account at a carrier over TCP.
+// provided is an agent with an account at a carrier over TCP or TLS.
 type provided struct {
 	*bed
 	carrier *lab.Carrier
@@ -22,15 +23,15 @@ type provided struct {
 
 const providedAddr = "10.0.0.40:5060"
 
-func atCarrierOverTCP(t *testing.T, s lab.Segments, adjust func(*Config)) *provided {
+func atCarrier(t *testing.T, over string, s lab.Segments, adjust func(*Config)) *provided {
 	t.Helper()
 	p := &provided{calls: make(chan *Incoming, 4)}
 	var n *memnet.Net
 	account := lab.Credentials{Username: "74950000000", Password: "secret"}
 	p.bed = testAgent(t, func(c *Config) {
-		overTCP(n, c)
+		overStream(n, over, c)
 		c.Trunks[1] = Trunk{
-			Name: "stream", Host: providedAddr, Transport: "tcp", Username: account.Username, Password: account.Password,
+			Name: "stream", Host: providedAddr, Transport: over, TLS: c.Trunks[1].TLS, Username: account.Username, Password: account.Password,
 			Register: true, Expires: 10 * time.Minute, Options: 30 * time.Second,
 		}
 		c.Handle = func(ctx context.Context, in *Incoming) {
@@ -42,8 +43,11 @@ func atCarrierOverTCP(t *testing.T, s lab.Segments, adjust func(*Config)) *provi
 		}
 	}, func(net *memnet.Net) {
 		n = net
+		at := netip.MustParseAddrPort(providedAddr)
+		secured := authority().Issue(at.Addr().String()).Server()
+		secured.RootCAs, secured.ServerName = authority().Pool(), agentName
 		carrier, err := lab.NewCarrier(t.Context(), lab.Config{
-			Signal: netip.MustParseAddrPort(providedAddr), Transport: lab.TCP, Segments: s, Auth: &account,
+			Signal: at, Transport: strings.ToUpper(over), TLS: secured, Segments: s, Auth: &account,
 			Network: lab.Streams(lab.Virtual(n.ListenUDP), n.ListenStream, n.DialStream),
 		})
 		if err != nil {
@@ -72,13 +76,17 @@ func (p *provided) settled() {
 	}
 }
 
-func TestAccountOverTCP(t *testing.T) {
+func TestAccountOverTCP(t *testing.T) { withAccount(t, transportTCP) }
+
+func TestAccountOverTLS(t *testing.T) { withAccount(t, transportTLS) }
+
+func withAccount(t *testing.T, over string) {
 	for _, s := range []lab.Segments{lab.SegmentPerMessage, lab.SegmentsSmall, lab.SegmentsJoined} {
 		t.Run(fmt.Sprint("segments ", s), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
-				p := atCarrierOverTCP(t, s, nil)
+				p := atCarrier(t, over, s, nil)
 				time.Sleep(time.Second)
-				if state, _ := p.agent.TrunkState("stream"); !state.Up || !state.Registered || state.RoundTrip == nil || state.Transport != "tcp" {
+				if state, _ := p.agent.TrunkState("stream"); !state.Up || !state.Registered || state.RoundTrip == nil || state.Transport != over {
 					t.Errorf("state: %+v", state)
 				}
 
@@ -146,9 +154,9 @@ func TestAccountOverTCP(t *testing.T) {
 	}
 }
 
-func TestAccountOverTCPSurvivesTheLossOfItsConnection(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		p := atCarrierOverTCP(t, lab.SegmentPerMessage, nil)
+func TestAccountSurvivesTheLossOfItsConnection(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		p := atCarrier(t, over, lab.SegmentPerMessage, nil)
 		p.carrier.Number("100", lab.Script{lab.NoSound(), lab.Answer(time.Second)})
 		time.Sleep(time.Second)
 		o := <-p.inviteTCP(t.Context(), Invite{User: "100"})
@@ -172,8 +180,8 @@ func TestAccountOverTCPSurvivesTheLossOfItsConnection(t *testing.T) {
 }
 
 func TestCallIsMadeAnewWhenTheConnectionWasLostUnderIt(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		p := atCarrierOverTCP(t, lab.SegmentPerMessage, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		p := atCarrier(t, over, lab.SegmentPerMessage, nil)
 		p.carrier.Number("100", lab.Script{lab.NoSound(), lab.Answer(0)})
 		time.Sleep(time.Second)
 		for range 20 {

@@ -108,6 +108,9 @@ func (s *stream) endLocked(why error) {
 	if s.over != nil {
 		return
 	}
+	if t, ok := s.raw.(*timely); ok && t.asked && s.heard.Equal(s.born) && !errors.Is(why, ErrClosed) {
+		why = &untrustedError{wantsOurs} // with TLS 1.3 that is seen only now
+	}
 	s.over = why
 	close(s.done)
 	_ = s.raw.Close() // wakes the reader; there is nobody to tell

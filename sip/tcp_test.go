@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -13,17 +14,17 @@ import (
 )
 
 func TestCallOverTCP(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		out := b.inviteTCP(t.Context(), Invite{})
 		req := p.expect("INVITE")
-		if via := req.get("Via"); !strings.HasPrefix(via, "SIP/2.0/TCP "+agentAddr+";branch=z9hG4bK") {
+		if via := req.get("Via"); !strings.HasPrefix(via, "SIP/2.0/"+strings.ToUpper(over)+" "+agentAddr+";branch=z9hG4bK") {
 			t.Errorf("Via: %s", via)
 		}
-		if c := req.get("Contact"); c != "<sip:anonymous@"+agentAddr+";transport=tcp>" {
+		if c := req.get("Contact"); c != "<sip:anonymous@"+agentAddr+";transport="+over+">" {
 			t.Errorf("Contact: %s", c)
 		}
-		if rec := b.journal.only(t); rec.Transport != "tcp" || rec.Listener != agentAddr || rec.Destination != tcpAddr {
+		if rec := b.journal.only(t); rec.Transport != over || rec.Listener != agentAddr || rec.Destination != tcpAddr {
 			t.Errorf("journalled %+v", rec)
 		}
 		p.reply(req, "100 Trying")
@@ -32,7 +33,7 @@ func TestCallOverTCP(t *testing.T) {
 		p.silent(0)
 		p.reply(req, "200 OK", "body:"+testSDP)
 		ack := p.expect("ACK")
-		if !strings.HasPrefix(ack.get("Via"), "SIP/2.0/TCP ") || ack.uri() != "sip:peer@"+tcpAddr+";transport=tcp" {
+		if !strings.HasPrefix(ack.get("Via"), "SIP/2.0/"+strings.ToUpper(over)+" ") || ack.uri() != "sip:peer@"+tcpAddr+";transport="+over {
 			t.Errorf("ACK:\n%s", ack.raw)
 		}
 		o := <-out
@@ -53,10 +54,10 @@ func TestCallOverTCP(t *testing.T) {
 }
 
 func TestCallComesOverTCP(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
 		calls, release := make(chan incoming, 4), make(chan struct{})
 		defer close(release)
-		b, p := tcpBed(t, accepting(calls, release))
+		b, p := streamBed(t, over, accepting(calls, release))
 		p.dial()
 		p.send(p.initial("1", "body:"+testSDP))
 		p.expect("100")
@@ -64,7 +65,7 @@ func TestCallComesOverTCP(t *testing.T) {
 		if err := in.Ring(); err != nil {
 			t.Fatal(err)
 		}
-		if c := p.expect("180").get("Contact"); c != "<sip:74950000000@"+agentAddr+";transport=tcp>" {
+		if c := p.expect("180").get("Contact"); c != "<sip:74950000000@"+agentAddr+";transport="+over+">" {
 			t.Errorf("Contact: %s", c)
 		}
 		d, err := in.Answer(t.Context(), &testMedia{}, DialogRef{})
@@ -92,10 +93,10 @@ func TestCallComesOverTCP(t *testing.T) {
 
 // Two messages at once go into one segment, and one message into many.
 func TestSegmentsDoNotMatter(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
 		calls, release := make(chan incoming, 4), make(chan struct{})
 		defer close(release)
-		_, p := tcpBed(t, accepting(calls, release))
+		_, p := streamBed(t, over, accepting(calls, release))
 		p.dial()
 		for c := range strings.SplitSeq(p.initial("1", "body:"+testSDP), "") {
 			p.send(c)
@@ -114,8 +115,8 @@ func TestSegmentsDoNotMatter(t *testing.T) {
 }
 
 func TestResponsesThatFollowCloselyKeepTheirOrderOverTCP(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		const n = 300
 		outs := make([]<-chan outcome, n)
 		seen := make([][]int, n)
@@ -172,12 +173,12 @@ func TestTenThousandMessagesKeepTheirOrder(t *testing.T) {
 
 // The library would send a request to whoever connected last.
 func TestRequestNeverGoesToWhoeverConnectedLast(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
 		var other *peer
-		b, p := tcpBed(t, func(c *Config) {
-			c.Trunks = append(c.Trunks, Trunk{Name: "other", Host: "10.0.0.30:5060", Transport: "tcp"})
+		b, p := streamBed(t, over, func(c *Config) {
+			c.Trunks = append(c.Trunks, Trunk{Name: "other", Host: "10.0.0.30:5060", Transport: over, TLS: &tls.Config{RootCAs: authority().Pool()}})
 		})
-		other = newTCPPeer(t, b.net, "10.0.0.30:5060")
+		other = newStreamPeer(t, b.net, over, "10.0.0.30:5060")
 		d, _ := b.answeredTCP(p)
 		other.dial()
 		other.send(other.request("OPTIONS", "sip:"+agentAddr, "o", "<sip:a@b>;tag=1", "<sip:x@y>", "o", 1))
@@ -196,8 +197,8 @@ func TestRequestNeverGoesToWhoeverConnectedLast(t *testing.T) {
 }
 
 func TestConnectionLostWhileRingingEndsTheCallAndTheRinging(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		out := b.inviteTCP(t.Context(), Invite{})
 		req := p.expect("INVITE")
 		p.reply(req, "180 Ringing")
@@ -219,8 +220,8 @@ func TestConnectionLostWhileRingingEndsTheCallAndTheRinging(t *testing.T) {
 }
 
 func TestAnswerThatComesAfterTheConnectionWasLostIsEnded(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		out := b.inviteTCP(t.Context(), Invite{})
 		req := p.expect("INVITE")
 		p.reply(req, "180 Ringing")
@@ -240,8 +241,8 @@ func TestAnswerThatComesAfterTheConnectionWasLostIsEnded(t *testing.T) {
 }
 
 func TestCallGoesOnWhenItsConnectionIsLost(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		d, _ := b.answeredTCP(p)
 		p.hangUp()
 		time.Sleep(time.Minute)
@@ -260,8 +261,8 @@ func TestCallGoesOnWhenItsConnectionIsLost(t *testing.T) {
 }
 
 func TestPeerEndsACallByAnotherConnection(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		d, req := b.answeredTCP(p)
 		p.hangUp()
 		p.dial()
@@ -272,10 +273,10 @@ func TestPeerEndsACallByAnotherConnection(t *testing.T) {
 }
 
 func TestResponseGoesToTheViaWhenItsConnectionHasGone(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
 		calls, release := make(chan incoming, 4), make(chan struct{})
 		defer close(release)
-		_, p := tcpBed(t, accepting(calls, release))
+		_, p := streamBed(t, over, accepting(calls, release))
 		p.dial()
 		p.send(p.initial("1", "body:"+testSDP))
 		p.expect("100")
@@ -301,8 +302,8 @@ func TestResponseGoesToTheViaWhenItsConnectionHasGone(t *testing.T) {
 
 // A proxy on the way may lose the 200 behind it, whatever the first hop is.
 func TestAnswerOverTCPIsRepeatedUntilItsACK(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, func(c *Config) {
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, func(c *Config) {
 			c.Handle = func(ctx context.Context, in *Incoming) {
 				_, _ = in.Answer(ctx, &testMedia{}, DialogRef{}) // and returns
 			}
@@ -333,8 +334,8 @@ func TestAnswerOverTCPIsRepeatedUntilItsACK(t *testing.T) {
 }
 
 func TestNobodyListensIsATransportError(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, _ := tcpBed(t, func(c *Config) { c.Trunks[1].Host = "10.0.0.77" })
+	overStreams(t, func(t *testing.T, over string) {
+		b, _ := streamBed(t, over, func(c *Config) { c.Trunks[1].Host = "10.0.0.77:5060" })
 		f := failure(t, <-b.inviteTCP(t.Context(), Invite{}))
 		if f.Kind != Transport || !errors.Is(f, syscall.ECONNREFUSED) || f.Error() != "cannot send to 10.0.0.77:5060: connection refused" {
 			t.Errorf("%+v: %s", f, f)
@@ -343,8 +344,8 @@ func TestNobodyListensIsATransportError(t *testing.T) {
 }
 
 func TestTryBoundsTheWaitForAConnection(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, func(c *Config) { c.Trunks[1].Try = 2 * time.Second })
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, func(c *Config) { c.Trunks[1].Try = 2 * time.Second })
 		b.net.Unplug(p.wire.addr.Addr())
 		start := time.Now()
 		f := failure(t, <-b.inviteTCP(t.Context(), Invite{}))
@@ -362,8 +363,8 @@ func TestTryBoundsTheWaitForAConnection(t *testing.T) {
 }
 
 func TestSilentConnectionIsNotUsedForTheNextCall(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		b, p := tcpBed(t, nil)
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, nil)
 		d, _ := b.answeredTCP(p)
 		first := p.wire.conn // forgotten by a firewall: nothing comes, nothing is refused
 		if f := failure(t, <-b.inviteTCP(t.Context(), Invite{})); f.Kind != NoResponse {
@@ -381,12 +382,16 @@ func TestSilentConnectionIsNotUsedForTheNextCall(t *testing.T) {
 }
 
 func TestDeadServerIsLeftForTheNextOneOverTCP(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
 		z := newZone()
 		z.set("a."+provider, "10.0.1.1")
 		z.set("b."+provider, tcpAddr[:strings.IndexByte(tcpAddr, ':')])
-		z.record("_sip._tcp."+provider, srvOf("a."+provider, 5060, 1), srvOf("b."+provider, 5060, 2))
-		b, p := tcpBed(t, func(c *Config) {
+		name := "_sip._tcp."
+		if over == transportTLS {
+			name = "_sips._tcp."
+		}
+		z.record(name+provider, srvOf("a."+provider, 5060, 1), srvOf("b."+provider, 5060, 2))
+		b, p := streamBed(t, over, func(c *Config) {
 			c.Trunks[1].Host = provider
 			z.use(c)
 		})

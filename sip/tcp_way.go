@@ -101,9 +101,21 @@ var errLost = errors.New("the connection was lost")
 // the transaction's own error.
 func lostBy(tx *sipmsg.ClientTx) error {
 	if f, ok := tx.Connection().(*forward); ok {
-		if why := f.s.ended(); why != nil {
-			return errors.Join(errLost, why)
+		if why := f.s.lost(); why != nil {
+			return why
 		}
 	}
 	return tx.Err()
+}
+
+// lost is errLost with the reason, nil while the connection is there.
+func (s *stream) lost() error {
+	switch why := s.ended(); {
+	case why == nil:
+		return nil
+	case errors.As(why, new(*untrustedError)): // says more
+		return errors.Join(why, errLost)
+	default:
+		return errors.Join(errLost, why)
+	}
 }

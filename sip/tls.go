@@ -67,12 +67,23 @@ func (r *streams) shakeHands(ctx context.Context, conn net.Conn, trunk string) (
 	if t := r.a.peers.trunk(trunk); t != nil {
 		cfg = t.secure
 	}
-	secured := tls.Client(&timely{Conn: conn}, cfg)
-	if err := secured.HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // never used
-		return nil, untrusted(err, cfg.ServerName)
+	own := &timely{Conn: conn}
+	if cfg = cfg.Clone(); cfg.GetClientCertificate == nil {
+		cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			own.asked = true
+			return new(tls.Certificate), nil // none
+		}
 	}
-	return secured, nil
+	secured := tls.Client(own, cfg)
+	err := secured.HandshakeContext(ctx)
+	if err == nil {
+		return secured, nil
+	}
+	_ = conn.Close() // never used
+	if own.asked && alerted(err) {
+		return nil, &untrustedError{wantsOurs}
+	}
+	return nil, untrusted(err, cfg.ServerName)
 }
 
 // greet does the handshake with whoever connected, which was reserved.
@@ -103,7 +114,10 @@ var errHandshake = errors.New("the handshake was not finished within " + handsha
 
 // timely is a connection on which no write takes for ever: TLS writes when it
 // was asked to read, too.
-type timely struct{ net.Conn }
+type timely struct {
+	net.Conn
+	asked bool // for a certificate of ours, in the handshake
+}
 
 // Write implements net.Conn.
 func (c *timely) Write(b []byte) (int, error) {

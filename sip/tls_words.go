@@ -33,17 +33,25 @@ func untrusted(err error, name string) error {
 		return &untrustedError{"it does not speak TLS at this port; check the port and trunks[].transport"}
 	case strings.Contains(text, "protocol version"):
 		return &untrustedError{"it speaks no TLS 1.2 or newer, and older versions are not safe; ask the provider for another server"}
-	case strings.Contains(text, "certificate required"), strings.Contains(text, "bad certificate"):
-		return &untrustedError{"it wants a certificate of ours, which is not supported; ask the provider for a login by password"}
+	case strings.Contains(text, "certificate required"):
+		return &untrustedError{wantsOurs}
 	case strings.Contains(text, "unrecognized name"):
 		return &untrustedError{fmt.Sprintf("it does not know the name %s; write the name of its certificate in trunks[].tls.server_name", name)}
-	case strings.HasPrefix(text, "remote error: "):
-		return &untrustedError{"it refuses the TLS handshake (" + strings.TrimPrefix(text, "remote error: tls: ") + "); ask the provider what it expects"}
+	case alerted(err):
+		return &untrustedError{"it refuses the TLS handshake (" + strings.TrimPrefix(text, remoteAlert) + "); ask the provider what it expects"}
 	case ended(err):
 		return &untrustedError{"it ends the connection during the TLS handshake; check the port and trunks[].transport"}
 	}
 	return err
 }
+
+const (
+	wantsOurs   = "it wants a certificate of ours, which is not supported; ask the provider for a login by password"
+	remoteAlert = "remote error: tls: "
+)
+
+// alerted reports whether the far side has ended TLS, and said why.
+func alerted(err error) bool { return strings.HasPrefix(err.Error(), remoteAlert) }
 
 // badCertificate explains what is wrong with a certificate, empty if it is
 // something else.
@@ -111,7 +119,7 @@ func distrusted(err error) string {
 		return "it speaks no TLS 1.2 or newer, and older versions are not safe; see whether it has newer software"
 	case strings.Contains(text, "unknown certificate"), strings.Contains(text, "bad certificate"), strings.Contains(text, "certificate expired"),
 		strings.Contains(text, "unknown authority"), strings.Contains(text, "certificate unknown"):
-		return "it does not trust the certificate of sip.tls.cert (" + strings.TrimPrefix(text, "remote error: tls: ") +
+		return "it does not trust the certificate of sip.tls.cert (" + strings.TrimPrefix(text, remoteAlert) +
 			"); give it the certificate of the authority that signed ours, and the name that ours is for"
 	case ended(err):
 		return "it went away during the handshake"

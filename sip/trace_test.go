@@ -122,7 +122,7 @@ func TestEveryMessageOverTCPIsTold(t *testing.T) {
 	for _, s := range []lab.Segments{lab.SegmentPerMessage, lab.SegmentsSmall, lab.SegmentsJoined} {
 		inBubble(t, func(t *testing.T) {
 			var tap wiretap
-			p := atCarrierOverTCP(t, s, tap.install)
+			p := atCarrier(t, transportTCP, s, tap.install)
 			p.carrier.Number("100", lab.Script{lab.NoSound(), lab.Ring(0), lab.Answer(time.Second), lab.Wait(time.Second), lab.Bye()})
 			o := <-p.inviteTCP(t.Context(), Invite{User: "100", Ref: DialogRef{Call: "c", Leg: "l"}})
 			if o.err != nil {
