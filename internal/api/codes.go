@@ -67,6 +67,7 @@ func codes() []codeInfo {
 		{CodeRange, 416, "the recording has no such range"},
 		{CodeInvalidRequest, 422, "several fields are wrong, or one has the wrong form; errors names them"},
 		{call.CodeUnknownLine, 422, "there is no such line"},
+		{call.CodeUnknownExtension, 422, "there is no such extension"},
 		{call.CodeLineClosed, 422, "the working hours of the line never come"},
 		{call.CodeInvalidNumber, 422, "the number cannot be dialled"},
 		{call.CodeNotAllowed, 422, "limits.destinations does not allow the number"},

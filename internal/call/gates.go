@@ -196,15 +196,11 @@ func (c *Call) schedule(opening time.Time) {
 // otherwise be rung for nothing.
 func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
 	const setup = time.Hour // more than any route rings
-	name := "customer:" + c.Record().Number
+	name := customerLease(c.Record().Number)
 	for told := false; ; told = true {
 		lease, err := s.records.AcquireLease(c.ctx, name, leaseOwner, s.set.Limits.MaxCall+setup)
 		if err == nil {
-			return func() {
-				if s.releaseLease(lease) != nil {
-					s.stragglers.Go(func() { s.keepReleasing(lease) })
-				}
-			}, nil
+			return func() { s.giveBack(lease) }, nil
 		}
 		o := &obstacle{why: "another call of ours is with this number", final: outcome{
 			result: store.ResultExpired, code: codeMissed, owner: store.PartyUs, reason: "another call of ours is with this number",
@@ -223,6 +219,17 @@ func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
 		if c.ctx.Err() != nil || s.draining.Err() != nil {
 			return nil, &outcome{retry: retryAtOnce}
 		}
+	}
+}
+
+// customerLease names the right to call a number.
+func customerLease(number string) string { return "customer:" + number }
+
+// giveBack ends the right to call a number, at the latest when the store works
+// again.
+func (s *Service) giveBack(lease store.Lease) {
+	if s.releaseLease(lease) != nil {
+		s.stragglers.Go(func() { s.keepReleasing(lease) })
 	}
 }
 

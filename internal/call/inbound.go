@@ -24,8 +24,8 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 	case in.MaxForwards() <= 1: // what we dial would have none left
 		s.refuse(in, 483, "the call went round in circles; look at the forwards of all machines it passes")
 		return
-	case !ok && in.Extension != "":
-		s.refuse(in, 403, "extension "+in.Extension+" calls, but phones cannot place calls through this server")
+	case in.Extension != "":
+		s.fromPhone(ctx, in)
 		return
 	case !ok:
 		s.refuse(in, 404, fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))

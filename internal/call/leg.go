@@ -107,7 +107,7 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 
 // newLeg opens the leg's media and its record.
 func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
-	l := &leg{call: c, id: newID(), party: partyOf(d.role), to: t}
+	l := &leg{call: c, id: newID(), party: partyOf(c.rec.Kind, d.role), to: t}
 	c.recordLeg(store.EventLegDialling, l.id, func(r *store.Leg) {
 		*r = store.Leg{
 			ID: l.id, Role: d.role, Number: t.number, Trunk: t.at.Trunk, Extension: t.extension,
@@ -301,8 +301,11 @@ func ringTime(r *store.Call, role store.Role) time.Duration {
 	return 0
 }
 
-func partyOf(r store.Role) store.Party {
-	if r == store.RoleCustomer || r == store.RoleCaller {
+// partyOf is the side of a leg. Where the office calls itself, the manager is
+// who calls, and the customer who is called.
+func partyOf(kind store.Kind, r store.Role) store.Party {
+	switch {
+	case r == store.RoleCustomer, r == store.RoleCaller && kind != store.KindInternal, r == store.RoleCallee && kind == store.KindInternal:
 		return store.PartyCustomer
 	}
 	return store.PartyManager

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"perezvon/configs"
 	"perezvon/internal/store"
 	"perezvon/media"
 	"perezvon/media/wav"
@@ -30,6 +31,11 @@ func (s *Service) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("load open calls: %w", err)
 	}
+	said, err := s.records.DND(ctx)
+	if err != nil {
+		return fmt.Errorf("load do not disturb: %w", err)
+	}
+	s.quiet.load(said)
 	reached, err := s.endOrphans(ctx, open)
 	if err != nil {
 		return err
@@ -134,6 +140,9 @@ func (s *Service) endOrphan(d store.Dialog) (answered bool) {
 // have been reached, everything else ends.
 func (s *Service) resume(rec store.Call, answered map[string]bool) {
 	line := s.set.Line(rec.Line)
+	if rec.Kind == store.KindInternal {
+		line = &configs.Line{}
+	}
 	c := newCall(s, line, rec)
 	if line == nil {
 		c.log = s.log.With("call", rec.ID)

@@ -43,21 +43,22 @@ type Problem struct {
 
 // Codes of refusals. They are stable: clients act on them.
 const (
-	CodeUnknownLine    = "unknown_line"
-	CodeInvalidNumber  = "invalid_number"
-	CodeNotAllowed     = "not_allowed"
-	CodeInvalidText    = "invalid_text"
-	CodeUnknownVoice   = "unknown_voice"
-	CodeInvalidManager = "invalid_manager"
-	CodeInvalidMode    = "invalid_mode"
-	CodeInvalidTime    = "invalid_time"
-	CodeLineClosed     = "line_closed"     // its working hours never come
-	CodeInvalidRequest = "invalid_request" // several fields are wrong
-	CodeTooMany        = "too_many_calls"
-	CodeDraining       = "draining"
-	CodeNotReady       = "not_ready"
-	CodeKeyReused      = "idempotency_key_reused"
-	CodeAlreadyEnded   = "already_ended"
+	CodeUnknownLine      = "unknown_line"
+	CodeInvalidNumber    = "invalid_number"
+	CodeNotAllowed       = "not_allowed"
+	CodeInvalidText      = "invalid_text"
+	CodeUnknownVoice     = "unknown_voice"
+	CodeInvalidManager   = "invalid_manager"
+	CodeInvalidMode      = "invalid_mode"
+	CodeInvalidTime      = "invalid_time"
+	CodeUnknownExtension = "unknown_extension"
+	CodeLineClosed       = "line_closed"     // its working hours never come
+	CodeInvalidRequest   = "invalid_request" // several fields are wrong
+	CodeTooMany          = "too_many_calls"
+	CodeDraining         = "draining"
+	CodeNotReady         = "not_ready"
+	CodeKeyReused        = "idempotency_key_reused"
+	CodeAlreadyEnded     = "already_ended"
 )
 
 // RefusedError is a request that made no call.

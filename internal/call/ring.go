@@ -28,6 +28,7 @@ type ringing struct {
 	life        context.Context // legs that are answered last as long, if nothing else ends them
 	begin       func()          // called before the first phone is dialled; may be nil
 	onlyFree    bool            // phones that are in a call of ours count as busy
+	disturb     bool            // phones are rung that are set to do not disturb
 	takeCrossed bool            // see dialling
 
 	// speak takes a step that rings nobody, see reception.speak; nil: such
@@ -242,6 +243,12 @@ func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Durati
 func (c *Call) engage(rt route.Target, r ringing) (leave func(talked bool), err error) {
 	if r.role == store.RoleCustomer {
 		return func(bool) {}, nil
+	}
+	if !r.disturb && c.svc.disturbs(rt) {
+		if r.begin != nil { // it uses an attempt as a phone does that is switched off
+			r.begin()
+		}
+		return nil, errDisturb
 	}
 	leave, ok := c.svc.presence.engage(phoneOf(rt), r.onlyFree)
 	if !ok {

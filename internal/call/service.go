@@ -57,6 +57,8 @@ type Records interface {
 	DropLeases(ctx context.Context, owner string) error
 	Dialogs(ctx context.Context) ([]store.Dialog, error)
 	DeleteDialog(id string) *store.Commit
+	SetDND(ctx context.Context, extension string, on bool) error
+	DND(ctx context.Context) (map[string]bool, error)
 }
 
 // Config is what a Service is built from.
@@ -97,6 +99,7 @@ type Service struct {
 
 	presence *presence
 	callsIn  *callsIn
+	quiet    quiet
 
 	refusals *throttle // of the log lines about refused inbound calls
 

@@ -12,33 +12,43 @@ import (
 
 // talk bridges the two legs until one of them goes, and tells how it ended.
 func (c *Call) talk(manager, customer *leg) outcome {
-	recorder := c.startRecording()
-	path := c.svc.sound.Connect(manager.media, customer.media, media.PathConfig{Record: recorder, DTMF: true})
-	began := time.Now()
-	manager.talked, customer.talked = true, true
+	b := c.join(manager, customer)
 	c.mayInterrupt(nil)
 	c.change(store.EventCallState, func(r store.Call) any {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
-	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &began })
-
-	limit := time.NewTimer(c.svc.set.Limits.MaxCall)
-	defer limit.Stop()
-	var over *EndReason
-	select {
-	case <-manager.ctx.Done():
-		over = endReason(context.Cause(manager.ctx))
-	case <-customer.ctx.Done():
-		over = endReason(context.Cause(customer.ctx))
-	case <-limit.C:
-		over = &EndReason{By: store.PartyUs, Q850: causeNormal, Text: "limits.max_call is reached"}
-	}
-	talked := time.Since(began)
-	manager.hangup(errOver)
-	customer.hangup(errOver)
-	path.Close()
+	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &b.began })
+	over := b.last(c.svc.set.Limits.MaxCall)
+	talked := time.Since(b.began)
+	b.close()
 	c.change("", nil, func(r *store.Call) { r.TalkMS += talked.Milliseconds() })
-	c.publish(recorder)
+	c.publish(b.recorder)
 	return talkOutcome(over)
+}
+
+// errMaxCall ends a call that has lasted as long as any may.
+var errMaxCall = &EndReason{By: store.PartyUs, Q850: causeNormal, Text: "limits.max_call is reached"}
+
+// last returns when one of the sides has gone, or the limit is reached.
+func (b *bridge) last(limit time.Duration) *EndReason {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	for {
+		manager, customer := b.legs()
+		var gone *leg
+		select {
+		case <-manager.ctx.Done():
+			gone = manager
+		case <-customer.ctx.Done():
+			gone = customer
+		case <-timer.C:
+			return errMaxCall
+		case <-b.changed:
+			continue
+		}
+		if b.lost(gone) { // else another leg has just taken its place
+			return endReason(context.Cause(gone.ctx))
+		}
+	}
 }
 
 // talkOutcome is how a talk ended. Whoever hung up, the two had talked; only a

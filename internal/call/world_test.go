@@ -435,6 +435,13 @@ func (f fullDisk) createSlowly(ctx context.Context, slow time.Duration, c store.
 	}
 }
 
+func (f fullDisk) SetDND(ctx context.Context, extension string, on bool) error {
+	if f.disk.full.Load() {
+		return errDiskFull
+	}
+	return f.DB.SetDND(ctx, extension, on)
+}
+
 func (f fullDisk) ReleaseLease(ctx context.Context, l store.Lease) error {
 	if f.disk.full.Load() {
 		return errDiskFull

@@ -37,6 +37,9 @@ type Store interface {
 	ReleaseLease(ctx context.Context, l store.Lease) error
 	DropLeases(ctx context.Context, owner string) error
 
+	SetDND(ctx context.Context, extension string, on bool) error
+	DND(ctx context.Context) (map[string]bool, error)
+
 	Ping(ctx context.Context) error
 	Prune(ctx context.Context) error
 	Close() error
@@ -55,6 +58,7 @@ func Run(t *testing.T, open Opener) {
 	t.Run("events", func(t *testing.T) { runEvents(t, open) })
 	t.Run("dialogs", func(t *testing.T) { runDialogs(t, open) })
 	t.Run("leases", func(t *testing.T) { runLeases(t, open) })
+	t.Run("extensions", func(t *testing.T) { runExtensions(t, open) })
 	t.Run("life", func(t *testing.T) { runLife(t, open) })
 }
 

@@ -1,0 +1,115 @@
+package call
+
+import (
+	"sync"
+	"time"
+
+	"perezvon/media"
+)
+
+// bridge joins the two sides of a call from the moment both are there. Another
+// leg may take a side's place.
+type bridge struct {
+	call     *Call
+	recorder *media.Recorder // nil: nothing is kept
+	began    time.Time
+	changed  chan struct{} // holds one token when a side has changed
+
+	mu    sync.Mutex
+	sides [2]*leg     // guarded by mu; by place
+	path  *media.Path // guarded by mu
+	over  bool        // guarded by mu
+}
+
+// place is where a leg stands in a bridge.
+type place int
+
+const (
+	managerSide place = iota
+	customerSide
+)
+
+// join connects two legs. The first words are not cut: who is heard already is
+// heard by the other from here on.
+func (c *Call) join(manager, customer *leg) *bridge {
+	b := &bridge{
+		call: c, recorder: c.startRecording(), began: time.Now(), changed: make(chan struct{}, 1),
+		sides: [2]*leg{manager, customer},
+	}
+	b.connect()
+	manager.talked, customer.talked = true, true
+	return b
+}
+
+// connect opens the path in place of the one there was. b.mu is held, or
+// nobody else knows b.
+func (b *bridge) connect() {
+	old := b.path
+	b.path = b.call.svc.sound.Connect(b.sides[managerSide].media, b.sides[customerSide].media,
+		media.PathConfig{Record: b.recorder, DTMF: true})
+	if old != nil {
+		old.Close() // what is left of it: the new one has taken over whom both know
+	}
+}
+
+// replace lets another leg, which is up, take the place of one of the two. The
+// other side hears it at once; the leg that has lost its place is the caller's
+// to hang up. It is false where that leg has no place, or has gone already.
+func (b *bridge) replace(old, l *leg) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ok := b.placeOf(old)
+	if !ok || b.over || old.ctx.Err() != nil {
+		return false
+	}
+	b.sides[at] = l
+	b.connect()
+	l.talked = true
+	b.wake()
+	return true
+}
+
+// placeOf finds a leg. b.mu is held.
+func (b *bridge) placeOf(l *leg) (place, bool) {
+	for at := range b.sides {
+		if b.sides[at] == l {
+			return place(at), true
+		}
+	}
+	return 0, false
+}
+
+func (b *bridge) legs() (manager, customer *leg) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.sides[managerSide], b.sides[customerSide]
+}
+
+// lost reports whether a leg that has gone leaves the bridge with one side. It
+// does not where another leg has taken its place.
+func (b *bridge) lost(l *leg) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, ok := b.placeOf(l)
+	b.over = b.over || ok
+	return ok
+}
+
+// wake has the sides looked at anew. It does not block.
+func (b *bridge) wake() {
+	select {
+	case b.changed <- struct{}{}:
+	default:
+	}
+}
+
+// close hangs both sides up.
+func (b *bridge) close() {
+	b.mu.Lock()
+	b.over = true
+	manager, customer, path := b.sides[managerSide], b.sides[customerSide], b.path
+	b.mu.Unlock()
+	manager.hangup(errOver)
+	customer.hangup(errOver)
+	path.Close()
+}
