@@ -143,6 +143,15 @@ func (c *checker) extension(path string, e *Extension) {
 			c.fail(path+".contact", "%s is not a port: 1 to 65535", show(m[3]))
 		}
 	}
+	password := c.has(path + ".password")
+	switch {
+	case password && !e.Password.IsZero() && e.Password.Reveal() == e.Number:
+		c.fail(path+".password", "is the number itself: whoever tries passwords tries that first")
+	case !password && !c.has(path+".contact"):
+		c.fail(path, "needs a password, for phones that register, or the contact of a phone at a fixed address such as sip:%s@192.0.2.20:5060", exampleUser(e.Number))
+	case !password && c.has(path+".digest"):
+		c.fail(path+".digest", "says how phones are asked for a password, and there is none")
+	}
 	if e.Mobile != "" {
 		c.e164(path+".mobile", e.Mobile)
 	}

@@ -179,15 +179,19 @@ type HangupStep struct {
 	Code int `yaml:"code" need:"yes" range:"400..699"` // a SIP status
 }
 
-// Extension is an internal phone at a fixed address.
+// Extension is an internal number: phones that register, with a password, or one
+// at a fixed contact.
 type Extension struct {
 	Number  string `yaml:"number" need:"yes"`
 	Name    string `yaml:"name"`
-	Contact string `yaml:"contact" need:"yes"` // sip:user@host:port
-	Mobile  string `yaml:"mobile"`             // rung after the phone where a request names this extension
-	Line    string `yaml:"line"`               // for calls to numbers outside; empty: the first line
-	DND     bool   `yaml:"dnd"`                // do not disturb: is not rung, until the API says otherwise
-	SRTP    string `yaml:"srtp" oneof:"off,preferred,mandatory"`
+	Contact string `yaml:"contact"` // sip:user@host:port of a phone at a fixed address; left out: phones register
+	// Password is what phones register with, as the user Number.
+	Password Secret `yaml:"password"`
+	Digest   string `yaml:"digest" oneof:"md5,sha256,both"` // how they are asked for it
+	Mobile   string `yaml:"mobile"`                         // rung after the phone where a request names this extension
+	Line     string `yaml:"line"`                           // for calls to numbers outside; empty: the first line
+	DND      bool   `yaml:"dnd"`                            // do not disturb: is not rung, until the API says otherwise
+	SRTP     string `yaml:"srtp" oneof:"off,preferred,mandatory"`
 }
 
 // Outgoing says which line the numbers that phones dial go out through.

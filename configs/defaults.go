@@ -53,6 +53,7 @@ const (
 	defaultStrategy = "all"
 	defaultMessage  = 2 * time.Minute
 	defaultCallerID = "from"
+	defaultDigest   = "md5"
 )
 
 func defaultVoices(engine string) map[string]Voice {
@@ -77,6 +78,7 @@ func (d *decoder) fill(cfg *Config) {
 	}
 	for i := range cfg.Extensions {
 		setIfEmpty(&cfg.Extensions[i].SRTP, defaultSRTP)
+		setIfEmpty(&cfg.Extensions[i].Digest, defaultDigest)
 	}
 	for i := range cfg.Lines {
 		d.fillLine(cfg, i)

@@ -12,6 +12,6 @@ var later = map[reflect.Type][]string{
 	reflect.TypeFor[HTTP]():       {"tls"},
 	reflect.TypeFor[Step]():       {"queue", "menu"},
 	reflect.TypeFor[Trunk]():      {"dtmf"},
-	reflect.TypeFor[Extension]():  {"password", "crm_user", "digest"},
+	reflect.TypeFor[Extension]():  {"crm_user"},
 	reflect.TypeFor[Recordings](): {"keep", "format"},
 }

@@ -104,7 +104,14 @@ func (e *Extension) inWords() string {
 	if e.Mobile != "" {
 		mobile = ", then " + e.Mobile + " where a request names it"
 	}
-	return fmt.Sprintf("%s%s: %s%s", e.Number, name, e.Contact, mobile)
+	where := e.Contact
+	switch {
+	case where == "":
+		where = "phones that register"
+	case !e.Password.IsZero():
+		where = "phones that register, else " + where
+	}
+	return fmt.Sprintf("%s%s: %s%s", e.Number, name, where, mobile)
 }
 
 // inWords tells what a rule of outgoing does.

@@ -54,6 +54,9 @@ func (c *Config) Warnings() []string {
 			add("trunks[%d]: no line uses trunk %s", i, t.Name)
 		}
 	}
+	for i := range c.Extensions {
+		c.Extensions[i].warnings(fmt.Sprintf("extensions[%d]", i), add)
+	}
 	for i := range c.Lines {
 		c.Lines[i].warnings(fmt.Sprintf("lines[%d]", i), add)
 	}
@@ -63,6 +66,18 @@ func (c *Config) Warnings() []string {
 		}
 	}
 	return w
+}
+
+// shortPassword is the length in bytes below which a phone's password is found by
+// trying.
+const shortPassword = 10
+
+func (e *Extension) warnings(path string, add func(format string, args ...any)) {
+	p := e.Password.Reveal()
+	if p != "" && len(p) < shortPassword && !variable.MatchString(p) {
+		add("%s.password: the password of extension %s has fewer than %d characters; phones remember it, so make it long", path, e.Number, shortPassword)
+	}
+	e.Password.warn(path+".password", add)
 }
 
 // variable is what a shell, not this file, would replace.

@@ -20,33 +20,33 @@ const maxBindings = 10
 type Binding struct {
 	// ID is the same as long as the phone registers the same Contact, also
 	// after a restart.
-	ID        string
-	Extension string
-	Contact   string // its URI as the phone gave it
+	ID        string `json:"id"`
+	Extension string `json:"extension"`
+	Contact   string `json:"contact"` // its URI as the phone gave it
 	// Address is where the phone's requests come from. Ours go there, whatever
 	// its Contact says: it may name an address behind a NAT.
-	Address   netip.AddrPort
-	Listener  string // our address that it sends to; empty: whichever faces it
-	Transport string
-	Expires   time.Time // of the registration
-	Since     time.Time // when it began; refreshes do not change it
-	UserAgent string
-	Instance  string // +sip.instance of its Contact (RFC 5626); empty: none
-	CallID    string // of the REGISTER that was last
-	CSeq      uint32
+	Address   netip.AddrPort `json:"address"`
+	Listener  string         `json:"listener,omitempty"` // our address that it sends to; empty: whichever faces it
+	Transport string         `json:"transport"`
+	Expires   time.Time      `json:"expires"` // of the registration
+	Since     time.Time      `json:"since"`   // when it began; refreshes do not change it
+	UserAgent string         `json:"user_agent,omitempty"`
+	Instance  string         `json:"instance,omitempty"` // +sip.instance of its Contact (RFC 5626); empty: none
+	CallID    string         `json:"call_id"`            // of the REGISTER that was last
+	CSeq      uint32         `json:"cseq"`
 
 	// What is known of it now; not kept in the store.
 
 	// RoundTrip is how long the last OPTIONS took that it answered; nil: it has
 	// answered none.
-	RoundTrip *time.Duration
+	RoundTrip *time.Duration `json:"-"`
 	// Reachable is false after two OPTIONS in a row without a response, and
 	// while there is no way to the phone: see Connected.
-	Reachable bool
+	Reachable bool `json:"-"`
 	// Connected is false where the connection has ended that the phone
 	// registered by. It is called at its Contact then, if that can be reached.
 	// Over UDP there is none, and it is always true.
-	Connected bool
+	Connected bool `json:"-"`
 }
 
 // BindingStore keeps bindings, so that a restart loses none.

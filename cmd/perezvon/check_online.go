@@ -62,6 +62,7 @@ func tryTrunks(ctx context.Context, cfg *configs.Config) []try {
 	}
 	failed := func(err error) []try { return []try{{"trunks", false, err.Error()}} }
 	c := sipConfig(cfg, slog.New(slog.DiscardHandler))
+	c.Extensions = nil // phones shall not register with what is gone in a moment
 	c.Handle = func(_ context.Context, in *sip.Incoming) {
 		_ = in.RejectRetry(503, "", mostTrying) // the caller has gone, or goes on trying
 	}

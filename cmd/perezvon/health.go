@@ -101,6 +101,7 @@ func (m serverMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(descPorts, prometheus.GaugeValue, float64(total), "total")
 	collectSIP(ch, m.s.phones.Stats(), len(m.s.phones.Unresolved()))
 	collectTrunks(ch, m.s.phones.Trunks())
+	m.s.collectPhones(ch)
 }
 
 func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {

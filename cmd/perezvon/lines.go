@@ -52,30 +52,6 @@ func openWords(l *api.Line) string {
 	return text + ")"
 }
 
-// ExtensionsCmd lists the extensions.
-type ExtensionsCmd struct{ remote }
-
-// Run prints a table.
-func (cmd *ExtensionsCmd) Run(c *CLI) error {
-	client, err := cmd.client(c)
-	if err != nil {
-		return err
-	}
-	defer client.Close()
-	list, err := client.Extensions(context.Background())
-	if err != nil {
-		return err
-	}
-	if c.JSON {
-		return printJSON(list)
-	}
-	rows := make([][]string, 0, len(list.Extensions))
-	for _, e := range list.Extensions {
-		rows = append(rows, []string{e.Number, e.Name, e.Contact, e.Mobile})
-	}
-	return table(os.Stdout, "NUMBER NAME CONTACT MOBILE", rows, "There are no extensions; add some to the configuration.")
-}
-
 // VoicesCmd lists the voices.
 type VoicesCmd struct{ remote }
 

@@ -16,6 +16,8 @@ func (s *server) openSIP(ctx context.Context) error {
 	cfg := sipConfig(s.cfg, s.log)
 	cfg.Journal = call.NewJournal(s.db)
 	cfg.Handle = func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) }
+	cfg.Bindings = bindingStore{s.db}
+	cfg.OnBinding = func(e sip.BindingEvent) { s.db.SaveEvents(bindingEvent(&e)) }
 	cfg.OnTrunk = func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) }
 	if err := listenSIP(ctx, s.cfg.SIP.Listen, &cfg); err != nil {
 		return err
@@ -51,7 +53,7 @@ func sipConfig(cfg *configs.Config, log *slog.Logger) sip.Config {
 		c.Trunks = append(c.Trunks, sipTrunk(&cfg.Trunks[i]))
 	}
 	for _, e := range cfg.Extensions {
-		c.Extensions = append(c.Extensions, sip.Extension{Number: e.Number, Contact: e.Contact})
+		c.Extensions = append(c.Extensions, sipExtension(&e))
 	}
 	return c
 }

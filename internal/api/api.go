@@ -77,6 +77,7 @@ type Options struct {
 	Records    Records
 	Health     Health
 	Trunks     Trunks               // nil: nothing is known of them
+	Phones     Phones               // nil: none is registered
 	Speech     Speech               // nil: there is none
 	Recordings string               // directory of the recordings
 	Version    string               // of the program

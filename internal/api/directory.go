@@ -35,12 +35,15 @@ type Hours struct {
 	Holidays int      `json:"holidays" doc:"On how many dates it is closed" example:"2"`
 }
 
-// Extension is an internal phone.
+// Extension is an internal number and its phones.
 type Extension struct {
 	Number  string `json:"number" example:"101"`
 	Name    string `json:"name,omitempty" example:"Anna"`
-	Contact string `json:"contact,omitempty" doc:"Where the phone is" example:"sip:101@192.0.2.20:5060"`
+	Contact string `json:"contact,omitempty" doc:"Where a phone at a fixed address is" example:"sip:101@192.0.2.20:5060"`
 	Mobile  string `json:"mobile,omitempty" example:"+79160000000"`
+
+	Registers bool    `json:"registers" doc:"Phones register as this extension: it has a password" example:"true"`
+	Phones    []Phone `json:"phones" nullable:"false" doc:"The phones that are registered now, the newest first"`
 }
 
 // Voice is a voice that texts can be spoken in.
@@ -78,7 +81,7 @@ type (
 
 func (a *API) routeDirectory(h huma.API) {
 	huma.Register(h, directory(tagThings, "list-lines", "lines", "List the lines", "A key with lines sees these."), a.listLines)
-	huma.Register(h, directory(tagThings, "list-extensions", "extensions", "List the extensions", "The internal phones."), a.listExtensions)
+	huma.Register(h, directory(tagThings, "list-extensions", "extensions", "List the extensions", "The internal numbers, and which phones are registered as them."), a.listExtensions)
 	voices := directory(tagSpeech, "list-voices", "voices", "List the voices", "What may stand in voice of a callback and of speech.", ScopeCallback)
 	huma.Register(h, voices, a.listVoices)
 	huma.Register(h, directory(tagHealth, "get-status", "status", "Show how the server is", "Whether it takes calls, what is wrong, how many calls there are."), a.getStatus)
@@ -120,8 +123,8 @@ func (a *API) line(l *configs.Line, now time.Time) Line {
 
 func (a *API) listExtensions(context.Context, *noInput) (*extensionsOutput, error) {
 	out := ExtensionList{Extensions: []Extension{}}
-	for _, e := range a.Config.Extensions {
-		out.Extensions = append(out.Extensions, Extension{Number: e.Number, Name: e.Name, Contact: e.Contact, Mobile: e.Mobile})
+	for i := range a.Config.Extensions {
+		out.Extensions = append(out.Extensions, a.extension(&a.Config.Extensions[i]))
 	}
 	return &extensionsOutput{out}, nil
 }

@@ -65,6 +65,7 @@ func eventTypes() []string {
 		store.EventCallCreated, store.EventCallState, store.EventCallEnded, store.EventDecision,
 		store.EventLegDialling, store.EventLegRinging, store.EventLegAnswered, store.EventLegEnded,
 		store.EventMediaQuality, store.EventRecordingReady, store.EventTrunkUp, store.EventTrunkDown,
+		store.EventExtensionRegistered, store.EventExtensionUnregistered,
 	}
 }
 

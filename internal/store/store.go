@@ -1,5 +1,6 @@
 // Package store holds the records that outlive a process: calls with their
-// attempts and legs, SIP dialogs, events, idempotency keys and leases.
+// attempts and legs, SIP dialogs, registrations of phones, events, idempotency
+// keys and leases.
 //
 // It has no behaviour of its own. Engines (store/sqlite) keep the records,
 // users (internal/call, internal/api) define the interfaces they need of an
@@ -245,6 +246,9 @@ const (
 	EventDecision       = "call.decision" // why the flow did what it did
 	EventTrunkUp        = "trunk.up"      // of no call
 	EventTrunkDown      = "trunk.down"    // of no call
+
+	EventExtensionRegistered   = "extension.registered"   // a phone is there; of no call
+	EventExtensionUnregistered = "extension.unregistered" // and is no more; of no call
 )
 
 // Key makes a request safe to repeat.
@@ -273,6 +277,12 @@ type Dialog struct {
 	CallID string          `json:"call_id"` // of our call, not the SIP header
 	LegID  string          `json:"leg_id"`
 	Data   json.RawMessage `json:"data"`
+}
+
+// Binding is the registration of a phone. Data is opaque to the store.
+type Binding struct {
+	ID   string          `json:"id"`
+	Data json.RawMessage `json:"data"`
 }
 
 // Filter selects calls. Zero fields do not filter.

@@ -32,6 +32,10 @@ type Store interface {
 	DeleteDialog(id string) *store.Commit
 	Dialogs(ctx context.Context) ([]store.Dialog, error)
 
+	SaveBinding(b store.Binding) *store.Commit
+	DeleteBinding(id string) *store.Commit
+	Bindings(ctx context.Context) ([]store.Binding, error)
+
 	AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (store.Lease, error)
 	RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error)
 	ReleaseLease(ctx context.Context, l store.Lease) error
@@ -57,6 +61,7 @@ func Run(t *testing.T, open Opener) {
 	t.Run("list", func(t *testing.T) { runList(t, open) })
 	t.Run("events", func(t *testing.T) { runEvents(t, open) })
 	t.Run("dialogs", func(t *testing.T) { runDialogs(t, open) })
+	t.Run("bindings", func(t *testing.T) { runBindings(t, open) })
 	t.Run("leases", func(t *testing.T) { runLeases(t, open) })
 	t.Run("extensions", func(t *testing.T) { runExtensions(t, open) })
 	t.Run("life", func(t *testing.T) { runLife(t, open) })

@@ -1,0 +1,79 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"perezvon/internal/store"
+)
+
+// SaveBinding queues a phone's registration, replacing an older one of the same
+// id. It keeps the order of all writes and blocks only while the queue is full.
+func (d *DB) SaveBinding(b store.Binding) *store.Commit {
+	if b.ID == "" {
+		commit, settle := store.NewCommit()
+		settle(errors.New("save binding: binding without an id"))
+		return commit
+	}
+	o := &saveBindingOp{pending: newPending(), id: b.ID, data: bytes.Clone(b.Data)}
+	return d.writer.post(o, o.commit)
+}
+
+// DeleteBinding queues the end of a phone's registration. That there is none is
+// no error.
+func (d *DB) DeleteBinding(id string) *store.Commit {
+	o := &deleteBindingOp{pending: newPending(), id: id}
+	return d.writer.post(o, o.commit)
+}
+
+// Bindings returns every registration that is kept, in the order in which they
+// were first saved.
+func (d *DB) Bindings(ctx context.Context) ([]store.Binding, error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT id, data FROM bindings ORDER BY rowid`)
+	if err != nil {
+		return nil, d.failed("read bindings", err)
+	}
+	defer rows.Close()
+	var all []store.Binding
+	for rows.Next() {
+		var b store.Binding
+		var data []byte
+		if err := rows.Scan(&b.ID, &data); err != nil {
+			return nil, d.failed("read bindings", err)
+		}
+		b.Data = json.RawMessage(data)
+		all = append(all, b)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, d.failed("read bindings", err)
+	}
+	return all, nil
+}
+
+type saveBindingOp struct {
+	pending
+	id   string
+	data []byte // taken when it was queued
+}
+
+func (o *saveBindingOp) apply(t *conn) error {
+	_, err := t.exec(`INSERT INTO bindings (id, data) VALUES (?, CAST(? AS TEXT))
+		ON CONFLICT (id) DO UPDATE SET data = excluded.data`, o.id, o.data)
+	if err != nil {
+		return fmt.Errorf("save binding %s: %w", o.id, err)
+	}
+	return nil
+}
+
+type deleteBindingOp struct {
+	pending
+	id string
+}
+
+func (o *deleteBindingOp) apply(t *conn) error {
+	_, err := t.exec(`DELETE FROM bindings WHERE id = ?`, o.id)
+	return err
+}

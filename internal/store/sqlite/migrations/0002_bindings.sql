@@ -1,0 +1,4 @@
+CREATE TABLE bindings (
+    id   TEXT NOT NULL PRIMARY KEY,
+    data TEXT
+);
