@@ -285,6 +285,17 @@ type Binding struct {
 	Data json.RawMessage `json:"data"`
 }
 
+// TracePart is what went over the wire in a call, or in a part of one that
+// waits in between. Data is opaque to the store.
+type TracePart struct {
+	CallID string
+	At     time.Time // when it was saved
+	Data   []byte
+}
+
+// MaxTraceParts is how many parts of one call's trace are kept.
+const MaxTraceParts = 50
+
 // Filter selects calls. Zero fields do not filter.
 type Filter struct {
 	Kind   Kind

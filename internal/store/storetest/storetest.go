@@ -36,6 +36,10 @@ type Store interface {
 	DeleteBinding(id string) *store.Commit
 	Bindings(ctx context.Context) ([]store.Binding, error)
 
+	SaveTrace(p store.TracePart) *store.Commit
+	Traces(ctx context.Context, callID string) ([]store.TracePart, error)
+	PruneTraces(ctx context.Context, before time.Time) error
+
 	AcquireLease(ctx context.Context, name, owner string, ttl time.Duration) (store.Lease, error)
 	RenewLease(ctx context.Context, l store.Lease, ttl time.Duration) (store.Lease, error)
 	ReleaseLease(ctx context.Context, l store.Lease) error
@@ -62,6 +66,7 @@ func Run(t *testing.T, open Opener) {
 	t.Run("events", func(t *testing.T) { runEvents(t, open) })
 	t.Run("dialogs", func(t *testing.T) { runDialogs(t, open) })
 	t.Run("bindings", func(t *testing.T) { runBindings(t, open) })
+	t.Run("traces", func(t *testing.T) { runTraces(t, open) })
 	t.Run("leases", func(t *testing.T) { runLeases(t, open) })
 	t.Run("extensions", func(t *testing.T) { runExtensions(t, open) })
 	t.Run("life", func(t *testing.T) { runLife(t, open) })

@@ -1,0 +1,82 @@
+package sqlite
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// SaveTrace queues a part of a call's trace, which is kept behind those that
+// are there, and returns at once like SaveCall. Of one call the first
+// store.MaxTraceParts are kept.
+func (d *DB) SaveTrace(t store.TracePart) *store.Commit {
+	if t.CallID == "" {
+		commit, settle := store.NewCommit()
+		settle(errors.New("save trace: trace of no call"))
+		return commit
+	}
+	o := &saveTraceOp{pending: newPending(), part: t}
+	o.part.Data = bytes.Clone(t.Data)
+	return d.writer.post(o, o.commit)
+}
+
+// Traces returns the parts of a call's trace in the order in which they were
+// saved; none is no error.
+func (d *DB) Traces(ctx context.Context, callID string) ([]store.TracePart, error) {
+	rows, err := d.read.QueryContext(ctx, `SELECT at, data FROM traces WHERE call_id = ? ORDER BY id`, callID)
+	if err != nil {
+		return nil, d.failed("read traces", err)
+	}
+	defer rows.Close()
+	var all []store.TracePart
+	for rows.Next() {
+		p := store.TracePart{CallID: callID}
+		var at int64
+		if err := rows.Scan(&at, &p.Data); err != nil {
+			return nil, d.failed("read traces", err)
+		}
+		p.At = time.Unix(0, at).UTC()
+		all = append(all, p)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, d.failed("read traces", err)
+	}
+	return all, nil
+}
+
+// PruneTraces forgets traces that were saved before a time.
+func (d *DB) PruneTraces(ctx context.Context, before time.Time) error {
+	if err := d.writer.do(ctx, &pruneTracesOp{pending: newPending(), before: before}); err != nil {
+		return fmt.Errorf("prune traces: %w", err)
+	}
+	return nil
+}
+
+type saveTraceOp struct {
+	pending
+	part store.TracePart
+}
+
+func (o *saveTraceOp) apply(t *conn) error {
+	_, err := t.exec(`INSERT INTO traces (call_id, at, data) SELECT ?1, ?2, ?3
+		WHERE (SELECT count(*) FROM traces WHERE call_id = ?1) < ?4`,
+		o.part.CallID, nanos(o.part.At), o.part.Data, store.MaxTraceParts)
+	if err != nil {
+		return fmt.Errorf("save trace of %s: %w", o.part.CallID, err)
+	}
+	return nil
+}
+
+type pruneTracesOp struct {
+	pending
+	before time.Time
+}
+
+func (o *pruneTracesOp) apply(t *conn) error {
+	_, err := t.exec(`DELETE FROM traces WHERE at < ?`, nanos(o.before))
+	return err
+}
