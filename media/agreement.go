@@ -201,7 +201,8 @@ func (s *Session) agree(stream sdp.Stream, c *cipher) {
 	r.moves = s.moves
 	r.since = s.engine.now()
 	r.named = r.since
-	if old := s.remote.Load(); old != nil {
+	old := s.remote.Load()
+	if old != nil {
 		if old.expected {
 			r.since = old.since
 		}
@@ -215,5 +216,6 @@ func (s *Session) agree(stream sdp.Stream, c *cipher) {
 	s.remote.Store(r)
 	s.engine.log.Debug("media agreed", "port", s.port, "codec", stream.Codec.String(),
 		"peer", stream.RTP, "direction", stream.Direction.String(), "held", stream.Held(), "srtp", c.String())
+	s.agreed(old, r)
 	s.tellHeld()
 }

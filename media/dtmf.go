@@ -2,6 +2,7 @@ package media
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"strings"
 )
 
@@ -103,6 +104,7 @@ func (s *Session) InfoDigit(contentType string, body []byte) {
 }
 
 func (s *Session) digit(r rune) {
+	s.milestone(Digit, netip.AddrPort{}, 0)
 	select {
 	case s.digits <- r:
 	default:

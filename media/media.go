@@ -91,6 +91,10 @@ type Config struct {
 	// NoAudioAfter and DeadAfter bound the silence of an answered leg, see
 	// Watch. Zero means 5 s and 60 s.
 	NoAudioAfter, DeadAfter time.Duration
+	// OnMilestone is told what happens to the sound of each leg now and then,
+	// in whatever goroutine it happens. It must not block, nor call the engine
+	// or its sessions. May be nil.
+	OnMilestone func(Milestone)
 	// Logger gets what an operator may want to know; nil means nowhere.
 	Logger *slog.Logger
 }

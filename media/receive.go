@@ -118,6 +118,9 @@ func (s *Session) settle(rem *remote, now time.Duration) {
 	}
 	if is := l.settlement(now); is != l.told || !s.tx.settled.Load() {
 		s.tx.settle(l.peer, rem, is == firm)
+		if l.told == unknown {
+			s.milestone(Locked, l.peer, 0)
+		}
 		l.told = is
 	}
 }

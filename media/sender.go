@@ -13,6 +13,8 @@ import (
 type sender struct {
 	settled atomic.Bool // the destination is the locked source; cleared to look again
 
+	began func(to netip.AddrPort) // is told of the first packet, under mu; set before it; nil: nobody is
+
 	mu        sync.Mutex
 	conn      Conn           // guarded by mu, as everything below
 	dest      netip.AddrPort // invalid: nowhere yet
@@ -230,6 +232,9 @@ func (t *sender) write(data []byte, payload uint8, marker bool, seq uint16, ts u
 	if err != nil {
 		t.failures++
 		return
+	}
+	if t.packets == 0 && t.began != nil {
+		t.began(t.dest)
 	}
 	t.packets++
 	t.bytes += uint64(len(data) - headerLen)

@@ -59,6 +59,7 @@ func newSession(e *Engine, cfg SessionConfig, l lease) *Session {
 	}
 	s.lock.noisy = l.noisy
 	s.tx.init(l.rtp)
+	s.tx.began = func(to netip.AddrPort) { s.milestone(FirstOut, to, 0) }
 	now := e.now()
 	s.heard.Store(int64(now))
 	s.reports.init(now)

@@ -1,6 +1,9 @@
 package media
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // Watch is told of what an answered leg's far side does, or does not: of its
 // silence while sound is to be expected, and of hold. RTCP and comfort noise
@@ -28,6 +31,13 @@ func (s *Session) Answered(w Watch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.answered.Load() == 0 {
+		noAudio := w.NoAudio
+		w.NoAudio = func() {
+			s.milestone(Silence, netip.AddrPort{}, 0)
+			if noAudio != nil {
+				noAudio()
+			}
+		}
 		s.watch = w
 		s.answered.Store(int64(max(s.engine.now(), 1)))
 		s.tellHeld()
