@@ -29,6 +29,7 @@ type Config struct {
 	Callback   Callback      `yaml:"callback"`
 	Limits     Limits        `yaml:"limits"`
 	Recordings Recordings    `yaml:"recordings"`
+	Trace      Trace         `yaml:"trace"`
 	Music      string        `yaml:"music"`                 // a WAV file for who is on hold; empty: silence
 	Drain      time.Duration `yaml:"drain" range:"0s..24h"` // how long calls may go on after a stop was asked
 }
@@ -248,6 +249,11 @@ type Limits struct {
 type Rate struct {
 	Count int           `yaml:"count" range:"1..1000000000"`
 	Per   time.Duration `yaml:"per" range:"1s..720h"`
+}
+
+// Trace says how long it is kept what went over the wire in calls.
+type Trace struct {
+	Keep time.Duration `yaml:"keep" range:"0s..8760h"` // 0: it is not kept at all
 }
 
 // Recordings says where the sound of calls is kept.

@@ -39,6 +39,7 @@ func Default() *Config {
 			PerNumber:    Rate{Count: 10, Per: time.Hour},
 			MaxCall:      time.Hour,
 		},
+		Trace: Trace{Keep: 7 * 24 * time.Hour},
 		Drain: 10 * time.Minute,
 	}
 	cfg.Recordings.Dir = filepath.Join(cfg.DataDir, "recordings")

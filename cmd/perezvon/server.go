@@ -14,6 +14,7 @@ import (
 	"perezvon/internal/api"
 	"perezvon/internal/call"
 	"perezvon/internal/store/sqlite"
+	"perezvon/internal/trace"
 	"perezvon/media"
 	"perezvon/sip"
 	"perezvon/tts"
@@ -30,6 +31,7 @@ type server struct {
 	sound  *media.Engine
 	phones *sip.Agent
 	calls  *call.Service
+	traces *trace.Collector // nil: none are kept
 	http   *api.Server
 
 	closers []func(context.Context) error // in the order of opening
@@ -44,7 +46,7 @@ func startServer(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ 
 			err = errors.Join(err, s.closeParts(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, open := range []func(context.Context) error{s.openStore, s.openSpeech, s.openMedia, s.openSIP, s.openAPI} {
+	for _, open := range []func(context.Context) error{s.openStore, s.openTrace, s.openSpeech, s.openMedia, s.openSIP, s.openAPI} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}
@@ -91,6 +93,7 @@ func (s *server) housekeep() (stop func()) {
 				if err := s.db.Prune(ctx); err != nil {
 					s.log.Warn("old idempotency keys could not be cleared", "err", err)
 				}
+				s.pruneTraces(ctx)
 			case <-ctx.Done():
 				return
 			}
@@ -145,6 +148,9 @@ func (s *server) openMedia(context.Context) error {
 	cfg.Ports.First, cfg.Ports.Last = s.cfg.Media.Ports.First, s.cfg.Media.Ports.Last
 	for _, l := range s.cfg.SIP.Listen {
 		cfg.Reserved = append(cfg.Reserved, l.Addr.Port())
+	}
+	if s.traces != nil {
+		cfg.OnMilestone = s.traces.Media
 	}
 	engine, err := media.New(cfg)
 	if err != nil {

@@ -18,6 +18,9 @@ func (s *server) openSIP(ctx context.Context) error {
 	cfg.Handle = func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) }
 	cfg.Bindings = bindingStore{s.db}
 	cfg.OnBinding = func(e sip.BindingEvent) { s.db.SaveEvents(bindingEvent(&e)) }
+	if s.traces != nil {
+		cfg.OnMessage, cfg.OnCall = s.traces.Message, s.traces.Bind
+	}
 	cfg.OnTrunk = func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) }
 	if err := listenSIP(ctx, s.cfg.SIP.Listen, &cfg); err != nil {
 		return err
@@ -29,7 +32,7 @@ func (s *server) openSIP(ctx context.Context) error {
 	s.phones = agent
 	s.opened(agent.Close)
 	s.calls = call.New(call.Config{
-		Settings: s.cfg, Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.db,
+		Settings: s.cfg, Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.records(),
 		RecordingsDir: s.cfg.Recordings.Dir, Logger: s.log,
 	})
 	if err := agent.Start(ctx); err != nil {

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"perezvon/internal/call"
+	"perezvon/internal/store"
+	"perezvon/internal/store/sqlite"
+	"perezvon/internal/trace"
+)
+
+// openTrace begins to keep what goes over the wire in calls, unless that is
+// off.
+func (s *server) openTrace(context.Context) error {
+	if s.cfg.Trace.Keep <= 0 {
+		return nil
+	}
+	s.traces = trace.New(trace.Config{Store: s.db, Logger: s.log})
+	s.opened(func(context.Context) error {
+		s.traces.Close()
+		return nil
+	})
+	return nil
+}
+
+// records are the store as calls see it.
+func (s *server) records() call.Records {
+	if s.traces == nil {
+		return s.db
+	}
+	return tracedRecords{s.db, s.traces}
+}
+
+// tracedRecords tells the traces where a call is.
+type tracedRecords struct {
+	*sqlite.DB
+	traces *trace.Collector
+}
+
+// SaveCall implements call.Records.
+func (r tracedRecords) SaveCall(c store.Call, evs ...store.Event) *store.Commit {
+	switch c.State {
+	case store.StateEnded:
+		r.traces.Ended(c.ID)
+	case store.StateWaitingRetry, store.StateScheduled:
+		r.traces.Rests(c.ID)
+	}
+	return r.DB.SaveCall(c, evs...)
+}
+
+// pruneTraces forgets traces that have been kept long enough.
+func (s *server) pruneTraces(ctx context.Context) {
+	if err := s.db.PruneTraces(ctx, time.Now().Add(-s.cfg.Trace.Keep)); err != nil {
+		s.log.Warn("old traces could not be cleared", "err", err)
+	}
+}
