@@ -15,10 +15,11 @@ import (
 type portBudget struct {
 	pairs int64
 	free  *semaphore.Weighted
+	legs  func(route.Target) int // how many a target is dialled with at once
 }
 
-func newPortBudget(pairs int) *portBudget {
-	return &portBudget{pairs: int64(pairs), free: semaphore.NewWeighted(int64(pairs))}
+func newPortBudget(pairs int, legs func(route.Target) int) *portBudget {
+	return &portBudget{pairs: int64(pairs), free: semaphore.NewWeighted(int64(pairs)), legs: legs}
 }
 
 // portRest is how long the ports of a call are left alone when it is over:
@@ -30,9 +31,15 @@ const portRest = 3 * time.Second
 func (b *portBudget) need(plan route.Plan) int64 {
 	together := 1
 	for _, s := range plan.Steps {
-		if s.Strategy == route.All {
-			together = max(together, len(s.Targets))
+		legs := 0
+		for _, t := range s.Targets {
+			if s.Strategy == route.All {
+				legs += b.legs(t)
+			} else {
+				legs = max(legs, b.legs(t))
+			}
 		}
+		together = max(together, legs)
 	}
 	return min(int64(together)+1, b.pairs)
 }

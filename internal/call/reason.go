@@ -99,6 +99,8 @@ func measureFailure(f *sip.Failure) measure {
 		return measure{code: codeMissed}
 	case sip.Rejected:
 		return measureStatus(f.Status, q850(f.Reasons), f.Rang)
+	case sip.NotRegistered:
+		return measure{code: codeUnavailable}
 	case sip.Internal: // no port for its sound, no room in the journal
 		return measure{codeTrunk, store.PartyUs}
 	default: // silence, never rang, no transport, no address, unusable SDP

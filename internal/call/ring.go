@@ -218,24 +218,35 @@ func (c *Call) dialTrunks(ctx context.Context, rt route.Target, ring time.Durati
 	if r.begin != nil {
 		r.begin()
 	}
+	var l *leg
+	if rt.Extension != "" {
+		l, err = c.dialPhones(ctx, candidates, d)
+	} else {
+		l, t, err = c.dialInTurn(ctx, candidates, d)
+	}
+	if err != nil {
+		leave(false)
+		return nil, t, err
+	}
+	l.leave = leave
+	if t.confirm && !c.confirmed(ctx, l) {
+		l.hangup(&EndReason{By: store.PartyUs, Q850: causeNoAnswer, Text: "not confirmed by key"})
+		return nil, t, fmt.Errorf("%s: no key was pressed to accept", t)
+	}
+	return l, t, nil
+}
+
+// dialInTurn dials a number through one trunk after the other, as long as it is
+// the trunk that fails.
+func (c *Call) dialInTurn(ctx context.Context, candidates []target, d dialling) (l *leg, t target, err error) {
 	for i := range candidates {
 		if t = candidates[i]; i == len(candidates)-1 {
 			d.turn = turnLimit
 		}
-		var l *leg
-		if l, err = c.dial(ctx, t, d); err == nil {
-			l.leave = leave
-			if t.confirm && !c.confirmed(ctx, l) {
-				l.hangup(&EndReason{By: store.PartyUs, Q850: causeNoAnswer, Text: "not confirmed by key"})
-				return nil, t, fmt.Errorf("%s: no key was pressed to accept", t)
-			}
-			return l, t, nil
-		}
-		if !trunkTrouble(err) || ctx.Err() != nil {
-			break
+		if l, err = c.dial(ctx, t, d); err == nil || !trunkTrouble(err) || ctx.Err() != nil {
+			return l, t, err
 		}
 	}
-	leave(false)
 	return nil, t, err
 }
 
@@ -328,13 +339,13 @@ type caller struct {
 }
 
 // targets turns a target of a plan into what is dialled, a candidate per
-// trunk. An extension shows the customer, a trunk the line's number.
+// trunk, or per phone that is registered as the extension. An extension shows the customer, a trunk the line's number.
 func (c *Call) targets(rt route.Target, from caller) []target {
 	if rt.Extension != "" {
-		return []target{{
+		return c.phones(target{
 			at: sip.Target{Extension: rt.Extension}, extension: rt.Extension, number: rt.Display, confirm: rt.Confirm,
 			fromUser: from.number, fromDisplay: from.name,
-		}}
+		})
 	}
 	candidates := make([]target, 0, len(rt.Trunks))
 	for _, trunk := range c.svc.working(rt.Trunks) {

@@ -28,6 +28,8 @@ type Phones interface {
 	Invite(ctx context.Context, in sip.Invite) (*sip.Dialog, error)
 	LocalIP(ctx context.Context, t sip.Target) (netip.Addr, error)
 	TrunkState(name string) (sip.TrunkState, bool)
+	// Registered returns the phones that are registered as an extension.
+	Registered(extension string) []sip.Binding
 	EndOrphan(ctx context.Context, d sip.DialogRecord, reason sip.Reason) (answered bool, err error)
 }
 
@@ -133,7 +135,7 @@ func New(cfg Config) *Service {
 	s.draining, s.drain = context.WithCancel(context.Background())
 	s.quit, s.giveUp = context.WithCancel(context.Background())
 	_, pairs := cfg.Sound.Ports()
-	s.ports = newPortBudget(pairs)
+	s.ports = newPortBudget(pairs, s.legsOf)
 	return s
 }
 
