@@ -48,6 +48,13 @@ func check(d *decoder, cfg *Config) {
 	c.sameNumber()
 	c.tts()
 	c.destinations()
+	if p := &cfg.Perimeter; c.ok("perimeter.ban") && c.ok("perimeter.max_ban") && p.MaxBan < p.Ban {
+		path := "perimeter.max_ban"
+		if !c.has(path) {
+			path = "perimeter.ban"
+		}
+		c.fail(path, "the longest ban, max_ban %s, is shorter than the first, ban %s", shortDuration(p.MaxBan), shortDuration(p.Ban))
+	}
 }
 
 func index(list string, i int) string { return fmt.Sprintf("%s[%d]", list, i) }

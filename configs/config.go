@@ -28,6 +28,7 @@ type Config struct {
 	TTS        TTS           `yaml:"tts"`
 	Callback   Callback      `yaml:"callback"`
 	Limits     Limits        `yaml:"limits"`
+	Perimeter  Perimeter     `yaml:"perimeter"`
 	Recordings Recordings    `yaml:"recordings"`
 	Trace      Trace         `yaml:"trace"`
 	Music      string        `yaml:"music"`                 // a WAV file for who is on hold; empty: silence
@@ -254,6 +255,16 @@ type Rate struct {
 // Trace says how long it is kept what went over the wire in calls.
 type Trace struct {
 	Keep time.Duration `yaml:"keep" range:"0s..8760h"` // 0: it is not kept at all
+}
+
+// Perimeter says when an address is banned from SIP: one that guesses
+// passwords, or that nobody knows and that does not stop.
+type Perimeter struct {
+	Failures int           `yaml:"failures" range:"1..1000"` // wrong passwords in Per
+	Per      time.Duration `yaml:"per" range:"1s..24h"`
+	Ban      time.Duration `yaml:"ban" range:"1s..720h"`       // the first one; each further is twice as long
+	MaxBan   time.Duration `yaml:"max_ban" range:"1s..720h"`   // the longest
+	Ignored  int           `yaml:"ignored" range:"0..1000000"` // messages without an answer in Per; 0: any number
 }
 
 // Recordings says where the sound of calls is kept.

@@ -39,8 +39,9 @@ func Default() *Config {
 			PerNumber:    Rate{Count: 10, Per: time.Hour},
 			MaxCall:      time.Hour,
 		},
-		Trace: Trace{Keep: 7 * 24 * time.Hour},
-		Drain: 10 * time.Minute,
+		Perimeter: Perimeter{Failures: 5, Per: time.Minute, Ban: 10 * time.Minute, MaxBan: 24 * time.Hour, Ignored: 100},
+		Trace:     Trace{Keep: 7 * 24 * time.Hour},
+		Drain:     10 * time.Minute,
 	}
 	cfg.Recordings.Dir = filepath.Join(cfg.DataDir, "recordings")
 	return cfg

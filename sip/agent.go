@@ -389,6 +389,7 @@ type Stats struct {
 	Limited   uint64 // packets dropped: there were too many
 	Failures  uint64 // wrong answers to our challenges
 	Bans      int    // in force
+	BansBegun uint64 // since the start
 	Garbage   uint64 // packets dropped: not SIP
 	Reordered uint64 // packets held back to keep their order
 	Astray    uint64 // responses ignored: they name a request of ours and do not fit it
@@ -411,7 +412,8 @@ func (a *Agent) Stats() Stats {
 	s.Bindings = a.peers.phones.count()
 	s.Streams, s.Refused, s.Unshaken = a.streams.open(), a.streams.refused.Load(), a.streams.unshaken.Load()
 	s.Strangers, s.Banned, s.Limited = a.guard.strangers.Load(), a.guard.banned.Load(), a.guard.limited.Load()
-	s.Failures, s.Bans = a.guard.failures.Load(), len(a.Bans())
+	s.Failures, s.Bans = a.guard.failures.Load(), a.guard.inForce()
+	s.BansBegun = a.guard.begun.Load()
 	s.Garbage, s.Reordered = a.streams.garbage.Load(), a.streams.reordered.Load()
 	for _, l := range a.listeners {
 		s.Garbage += l.garbage.Load()

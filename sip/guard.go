@@ -67,7 +67,7 @@ type guard struct {
 	open  func() int                                 // how many calls ring or talk
 	knock func(sipmsg.RequestMethod, netip.AddrPort) // tells of a stranger's request
 
-	strangers, banned, limited, failures atomic.Uint64
+	strangers, banned, limited, failures, begun atomic.Uint64
 
 	mu       sync.Mutex
 	noise    table[noise]   // guarded by mu; of strangers
@@ -91,13 +91,13 @@ type noise struct {
 	logins pace
 }
 
-// A stranger's REGISTER is let in at this rate, and those of all strangers at
-// that one: each costs a transaction, which stays for 32 s.
+// A stranger's REGISTER is read at this rate, and those of all strangers at that
+// one: each costs some work, and an answer to an address that may be forged.
 const (
 	loginEvery    = 50 * time.Millisecond
 	loginBurst    = 40
-	allLoginEvery = 10 * time.Millisecond
-	allLoginBurst = 400
+	allLoginEvery = 2500 * time.Microsecond
+	allLoginBurst = 800
 )
 
 func newGuard(rules Perimeter, peers *directory) *guard {

@@ -164,6 +164,7 @@ func (g *guard) ban(ip netip.Addr, user string, reason why, count int, now int64
 	}
 	b.ip, b.user, b.why, b.count, b.since, b.until, b.over = ip, strings.Clone(user), reason, count, now, now+int64(lasts), false
 	b.told = g.tell(g.show(b))
+	g.begun.Add(1)
 }
 
 // worth is higher for bans that are in force, and among these for wrong
@@ -187,13 +188,25 @@ func (g *guard) show(b *ban) Ban {
 	}
 	switch {
 	case b.why == noisy:
-		out.Reason = fmt.Sprintf("%d messages within %s that got no answer", b.count, g.rules.Per)
+		out.Reason = fmt.Sprintf("%d messages within %s that got no answer", b.count, shortly(g.rules.Per))
 	case b.user != "":
-		out.Reason = fmt.Sprintf("%s within %s for extension %s", plural(b.count, "wrong password"), g.rules.Per, strconv.Quote(b.user))
+		out.Reason = fmt.Sprintf("%s within %s for extension %s", plural(b.count, "wrong password"), shortly(g.rules.Per), strconv.Quote(b.user))
 	default:
-		out.Reason = fmt.Sprintf("%s within %s", plural(b.count, "wrong password"), g.rules.Per)
+		out.Reason = fmt.Sprintf("%s within %s", plural(b.count, "wrong password"), shortly(g.rules.Per))
 	}
 	return out
+}
+
+// shortly writes a duration without zeros at its end.
+func shortly(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }
 
 func plural(n int, what string) string {
@@ -220,6 +233,19 @@ func (a *Agent) Bans() []Ban {
 		return cmp.Or(y.Since.Compare(x.Since), x.Address.Compare(y.Address), cmp.Compare(x.Extension, y.Extension))
 	})
 	return all
+}
+
+// inForce is how many bans there are.
+func (g *guard) inForce() (n int) {
+	now := g.now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.bans.each(func(b *ban) {
+		if b.until > now {
+			n++
+		}
+	})
+	return n
 }
 
 // Unban lifts every ban of an address, those of extensions there too, and

@@ -33,6 +33,7 @@ type CLI struct {
 	Trunks     TrunksCmd     `cmd:"" help:"List the trunks and how they are."`
 	Lines      LinesCmd      `cmd:"" help:"List the lines."`
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
+	Bans       BansCmd       `cmd:"" help:"List who is banned from SIP; bans rm ADDRESS lifts a ban."`
 	Voices     VoicesCmd     `cmd:"" help:"List the voices that texts can be spoken in."`
 	Say        SayCmd        `cmd:"" help:"Render a text as speech into a WAV file."`
 	Status     StatusCmd     `cmd:"" help:"Show how the server is."`

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -70,6 +71,27 @@ type actors struct {
 	calls  []store.Call             // guarded by mu; newest first
 	scenes map[string][]store.Event // guarded by mu; by id
 	looks  chan struct{}            // somebody looked at a call that goes on
+	freed  bool                     // guarded by mu; the ban was lifted
+}
+
+func (s *actors) Bans() []api.BanState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.freed {
+		return nil
+	}
+	return []api.BanState{
+		{Address: netip.MustParseAddr("203.0.113.5"), Reason: "5 wrong passwords within 1m", Times: 2, Since: time.Now(), Until: time.Now().Add(20 * time.Minute)},
+		{Address: netip.MustParseAddr("203.0.113.5"), Extension: "101", Reason: "so", Times: 1, Since: time.Now(), Until: time.Now().Add(10 * time.Minute)},
+	}
+}
+
+func (s *actors) Unban(ip netip.Addr) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.freed
+	s.freed = was || ip == netip.MustParseAddr("203.0.113.5")
+	return s.freed && !was
 }
 
 func newActors() *actors {
@@ -90,7 +112,7 @@ func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "irina", Voices: map[string]configs.Voice{"irina": {Engine: "local", Language: "ru"}}},
 		},
-		Calls: s, Records: s, Health: s, Trunks: s, Version: "1.2.3",
+		Calls: s, Records: s, Health: s, Trunks: s, Bans: s, Version: "1.2.3",
 	})
 	if err != nil {
 		return nil, err

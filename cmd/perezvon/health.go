@@ -63,7 +63,7 @@ var (
 	descNoAddress = prometheus.NewDesc("perezvon_sip_unresolved_hosts",
 		"Hosts of trunks and phones that are names without an address; calls to or from them fail.", nil, nil)
 	descDropped = prometheus.NewDesc("perezvon_sip_dropped_total",
-		"SIP packets that were dropped: from an address of no trunk and no phone (stranger), not SIP (garbage), "+
+		"SIP packets that were dropped: from an address of no trunk and no phone (stranger), from one that is banned (banned), more than an address may send (limit), not SIP (garbage), "+
 			"a response that does not fit the request it names (astray), a request of a call from somebody else (foreign).", []string{"reason"}, nil)
 	descStreams        = prometheus.NewDesc("perezvon_sip_tcp_connections", "TCP connections that are open.", nil, nil)
 	descStreamsRefused = prometheus.NewDesc("perezvon_sip_tcp_refused_total", "TCP connections closed at once because there were too many.", nil, nil)
@@ -81,6 +81,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 		descOpen, descEnded, descPorts,
 		descInvites, descDialogs, descConfirmed, descPeers, descNoAddress, descDropped, descReordered, descPanics,
 		descStreams, descStreamsRefused, descRegistrations,
+		descBans, descBanned, descFailures,
 		descTrunkUp, descTrunkRegistered, descTrunkOptions,
 	} {
 		ch <- d
@@ -118,9 +119,12 @@ func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {
 	gauge(descPeers, st.Peers)
 	gauge(descNoAddress, unresolved)
 	counter(descDropped, st.Strangers, "stranger")
+	counter(descDropped, st.Banned, "banned")
+	counter(descDropped, st.Limited, "limit")
 	counter(descDropped, st.Garbage, "garbage")
 	counter(descDropped, st.Astray, "astray")
 	counter(descDropped, st.Foreign, "foreign")
+	collectBans(ch, st)
 	counter(descReordered, st.Reordered)
 	counter(descPanics, st.Panics)
 	gauge(descStreams, st.Streams)

@@ -54,7 +54,7 @@ func run(args []string) int {
 	if cli.given["config"] && cli.Config == "" {
 		return fail(&usageError{errors.New("--config needs the name of a file")})
 	}
-	return failIn(cmd.Selected().Name, cmd.Run(&cli))
+	return failIn(commandOf(cmd.Selected()), cmd.Run(&cli))
 }
 
 // bare answers a command line without a command: wrong usage, and the list of
@@ -69,6 +69,12 @@ func bare(parser *kong.Kong) int {
 		return fail(err)
 	}
 	return exitUsage
+}
+
+// commandOf is how a command is typed, without the program.
+func commandOf(n *kong.Node) string {
+	_, words, _ := strings.Cut(n.FullPath(), " ")
+	return words
 }
 
 // fail tells an error and returns the exit status that it means.
@@ -89,7 +95,7 @@ func failIn(command string, err error) int {
 	case errors.As(err, &usage):
 		hint := program() + " " + strings.TrimSpace(command+" --help")
 		if errors.As(err, &parse) && parse.Context.Command() != "" {
-			hint = program() + " " + parse.Context.Selected().Name + " --help"
+			hint = program() + " " + commandOf(parse.Context.Selected()) + " --help"
 		}
 		fmt.Fprintf(os.Stderr, "perezvon: %s\nTry: %s\n", printable(err.Error()), hint)
 		return exitUsage

@@ -164,7 +164,8 @@ func (s *server) openMedia(context.Context) error {
 func (s *server) openAPI(ctx context.Context) error {
 	a, err := api.New(api.Options{
 		Config: s.cfg, Calls: s.calls, Records: s.db, Health: s, Recordings: s.cfg.Recordings.Dir,
-		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Speech: speaker{s.speech}, Version: version(), Registry: s.metrics(), Logger: s.log,
+		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Bans: bansView{s.phones},
+		Speech: speaker{s.speech}, Version: version(), Registry: s.metrics(), Logger: s.log,
 	})
 	if err != nil {
 		return err

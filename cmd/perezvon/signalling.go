@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"time"
 
 	"perezvon/configs"
 	"perezvon/internal/call"
@@ -22,6 +23,7 @@ func (s *server) openSIP(ctx context.Context) error {
 		cfg.OnMessage, cfg.OnCall = s.traces.Message, s.traces.Bind
 	}
 	cfg.OnTrunk = func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) }
+	cfg.OnBan = func(b sip.Ban) { s.db.SaveEvents(banEvent(b, time.Now())) }
 	if err := listenSIP(ctx, s.cfg.SIP.Listen, &cfg); err != nil {
 		return err
 	}
@@ -52,6 +54,7 @@ func sipConfig(cfg *configs.Config, log *slog.Logger) sip.Config {
 		public = netip.Addr{} // auto: the address that faces the destination
 	}
 	c := sip.Config{PublicIP: public, UserAgent: "Perezvon/" + version(), Logger: log}
+	c.Perimeter = sipPerimeter(&cfg.Perimeter)
 	for i := range cfg.Trunks {
 		c.Trunks = append(c.Trunks, sipTrunk(&cfg.Trunks[i]))
 	}
@@ -59,6 +62,14 @@ func sipConfig(cfg *configs.Config, log *slog.Logger) sip.Config {
 		c.Extensions = append(c.Extensions, sipExtension(&e))
 	}
 	return c
+}
+
+func sipPerimeter(p *configs.Perimeter) sip.Perimeter {
+	out := sip.Perimeter{Failures: p.Failures, Per: p.Per, Ban: p.Ban, MaxBan: p.MaxBan, Ignored: p.Ignored}
+	if out.Ignored == 0 {
+		out.Ignored = -1
+	}
+	return out
 }
 
 // listenSIP opens the sockets of sip.listen.

@@ -69,7 +69,7 @@ type Health interface {
 	Draining() (retryAfter time.Duration, draining bool)
 }
 
-// Options are what an API is made of. Trunks, Speech, Zone, Registry and Logger
+// Options are what an API is made of. Trunks, Bans, Speech, Zone, Registry and Logger
 // may be left out.
 type Options struct {
 	Config     *configs.Config
@@ -78,6 +78,7 @@ type Options struct {
 	Health     Health
 	Trunks     Trunks               // nil: nothing is known of them
 	Phones     Phones               // nil: none is registered
+	Bans       Bans                 // nil: nobody is banned
 	Speech     Speech               // nil: there is none
 	Recordings string               // directory of the recordings
 	Version    string               // of the program
@@ -145,6 +146,7 @@ func (a *API) routes() {
 	a.routeRecording(h)
 	a.routeDirectory(h)
 	a.routeTrunks(h)
+	a.routeBans(h)
 	a.routeSpeech(h)
 	a.routeHealth(h)
 

@@ -23,6 +23,7 @@ const (
 	CodeNotFound          = "not_found"
 	CodeCallNotFound      = "call_not_found"
 	CodeRecordingNotFound = "recording_not_found"
+	CodeBanNotFound       = "ban_not_found"
 	CodeMethodNotAllowed  = "method_not_allowed"
 	CodeTimeout           = "timeout"
 	CodeBodyTooLarge      = "body_too_large"
@@ -59,6 +60,7 @@ func codes() []codeInfo {
 		{CodeNotFound, 404, "there is nothing at this path"},
 		{CodeCallNotFound, 404, "there is no such call, or the key may not know of it"},
 		{CodeRecordingNotFound, 404, "the call has no recording; the detail says why"},
+		{CodeBanNotFound, 404, "the address is not banned"},
 		{CodeMethodNotAllowed, 405, "the path has other methods; Allow lists them"},
 		{CodeTimeout, 408, "the body came too slowly"},
 		{call.CodeAlreadyEnded, 409, "the call is over"},

@@ -66,6 +66,7 @@ func eventTypes() []string {
 		store.EventLegDialling, store.EventLegRinging, store.EventLegAnswered, store.EventLegEnded,
 		store.EventMediaQuality, store.EventRecordingReady, store.EventTrunkUp, store.EventTrunkDown,
 		store.EventExtensionRegistered, store.EventExtensionUnregistered,
+		store.EventBanned, store.EventUnbanned,
 	}
 }
 

@@ -132,6 +132,16 @@ func (c *Client) Trunks(ctx context.Context) (api.TrunkList, error) {
 	return ask[api.TrunkList](ctx, c, http.MethodGet, "/api/v1/trunks", nil)
 }
 
+// Bans returns who is banned from SIP.
+func (c *Client) Bans(ctx context.Context) (api.BanList, error) {
+	return ask[api.BanList](ctx, c, http.MethodGet, "/api/v1/bans", nil)
+}
+
+// Unban lifts the bans of an address and returns them.
+func (c *Client) Unban(ctx context.Context, address string) (api.BanList, error) {
+	return ask[api.BanList](ctx, c, http.MethodDelete, "/api/v1/bans/"+url.PathEscape(address), nil)
+}
+
 // Status returns how the server is.
 func (c *Client) Status(ctx context.Context) (api.Status, error) {
 	return ask[api.Status](ctx, c, http.MethodGet, "/api/v1/status", nil)

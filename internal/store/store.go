@@ -249,6 +249,9 @@ const (
 
 	EventExtensionRegistered   = "extension.registered"   // a phone is there; of no call
 	EventExtensionUnregistered = "extension.unregistered" // and is no more; of no call
+
+	EventBanned   = "perimeter.banned"   // an address, or an extension there; of no call
+	EventUnbanned = "perimeter.unbanned" // of no call
 )
 
 // Key makes a request safe to repeat.
