@@ -9,8 +9,10 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/pion/rtcp"
@@ -181,6 +183,46 @@ func TestDescriptionThatSaysNothingNewKeepsTheKeys(t *testing.T) {
 			t.Errorf("%v, no %s in\n%s", err, want, renumbered)
 		}
 	})
+}
+
+func TestNothingIsForgottenWhenTheSameKeyIsOfferedAgain(t *testing.T) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		inWorld(t, func(t *testing.T, w *world) {
+			a, s := w.secret("192.0.2.1:4000", PCMA, suite)
+			defer a.close()
+			var mu sync.Mutex
+			var caught []byte
+			w.net.SetLog(func(p memnet.Packet) {
+				mu.Lock()
+				defer mu.Unlock()
+				if p.From == a.conn.AddrPort() && caught == nil {
+					caught = slices.Clone(p.Data)
+				}
+			})
+			a.hum(500)
+			defer s.Ringback()()
+			time.Sleep(1010 * time.Millisecond) // between two packets
+			replay := func() {
+				t.Helper()
+				a.call(s)
+				in := s.Stats().PacketsIn
+				_, _ = a.conn.WriteToUDPAddrPort(caught, a.dest)
+				synctest.Wait()
+				if got := s.Stats().PacketsIn; got != in {
+					t.Error("a packet was heard for the second time")
+				}
+			}
+			replay()
+			time.Sleep(22 * time.Minute) // the sequence begins anew
+			a.heard()
+			in := s.Stats().PacketsIn
+			replay()
+			time.Sleep(time.Second)
+			if n, got := len(a.heard()), s.Stats().PacketsIn-in; n < 49 || got < 49 || a.strange() != 0 {
+				t.Errorf("%d packets sent and %d heard, %d could not be opened", n, got, a.strange())
+			}
+		})
+	}
 }
 
 func TestNewKeysOfTheOtherSideAreAnsweredWithNewOnesOfOurs(t *testing.T) {

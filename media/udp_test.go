@@ -13,6 +13,7 @@ import (
 
 	"perezvon/internal/audiotest"
 	"perezvon/media/g711"
+	"perezvon/media/sdp"
 )
 
 var loopback = netip.MustParseAddr("127.0.0.1")
@@ -24,11 +25,14 @@ type udpPhone struct {
 	codec Codec
 	mu    sync.Mutex
 	pcm   []int16 // guarded by mu
+	crypt *crypt  // guarded by mu; nil: plain sound
 }
 
-func newUDPPhone(t *testing.T, codec Codec) *udpPhone {
+func newUDPPhone(t *testing.T, codec Codec) *udpPhone { return newUDPPhoneAt(t, loopback, codec) }
+
+func newUDPPhoneAt(t *testing.T, ip netip.Addr, codec Codec) *udpPhone {
 	t.Helper()
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,11 +45,7 @@ func newUDPPhone(t *testing.T, codec Codec) *udpPhone {
 			if err != nil {
 				return
 			}
-			p.mu.Lock()
-			for _, v := range buf[headerLen:n] {
-				p.pcm = append(p.pcm, law(codec).Decode(v))
-			}
-			p.mu.Unlock()
+			p.take(buf[:n])
 		}
 	})
 	t.Cleanup(func() {
@@ -57,8 +57,60 @@ func newUDPPhone(t *testing.T, codec Codec) *udpPhone {
 
 func (p *udpPhone) addr() netip.AddrPort { return p.conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
+// take keeps the sound of a packet.
+func (p *udpPhone) take(b []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.crypt; c != nil && c.in != nil {
+		out, err := c.in.DecryptRTP(nil, b, nil)
+		if err != nil {
+			c.strange++
+			return
+		}
+		b = out
+	}
+	for _, v := range b[headerLen:] {
+		p.pcm = append(p.pcm, law(p.codec).Decode(v))
+	}
+}
+
 func (p *udpPhone) sdp() []byte {
-	return fmt.Appendf(nil, "v=0\r\nc=IN IP4 127.0.0.1\r\nm=audio %d RTP/AVP %d\r\n", p.addr().Port(), p.codec.Payload())
+	profile, key := "RTP/AVP", ""
+	if p.crypt != nil {
+		profile, key = p.crypt.profile, cryptoLine(p.crypt.own)
+	}
+	return fmt.Appendf(nil, "v=0\r\nc=IN IP4 %v\r\nm=audio %d %s %d\r\n%s", p.addr().Addr(), p.addr().Port(), profile, p.codec.Payload(), key)
+}
+
+// encrypt gives the phone a key, before its call.
+func (p *udpPhone) encrypt(t *testing.T, suite sdp.Suite) {
+	p.crypt = &crypt{profile: "RTP/SAVP", own: sdp.NewCrypto(1, suite)}
+	p.crypt.out = context1(t, p.crypt.own)
+}
+
+// call opens a session for the phone.
+func (p *udpPhone) call(t *testing.T, e *Engine) (*Session, netip.AddrPort) {
+	t.Helper()
+	s, err := e.Open(context.Background(), SessionConfig{SRTP: Preferred})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := s.AcceptOffer(p.sdp())
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := sdp.Parse(answer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	stream, err := d.Choose(p.crypt.terms(p.codec))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.crypt.aim(t, stream.Crypto)
+	return s, netip.AddrPortFrom(loopback, s.Port())
 }
 
 // hum sends n packets of a tone.
@@ -71,7 +123,13 @@ func (p *udpPhone) hum(to netip.AddrPort, freq float64, n int) {
 		for k, v := range audiotest.ToneAt(freq, 20*time.Millisecond, i*160) {
 			buf[headerLen+k] = law(p.codec).Encode(v)
 		}
-		_, _ = p.conn.WriteToUDPAddrPort(buf, to)
+		p.mu.Lock()
+		b := buf
+		if p.crypt != nil {
+			b, _ = p.crypt.out.EncryptRTP(nil, buf, nil)
+		}
+		p.mu.Unlock()
+		_, _ = p.conn.WriteToUDPAddrPort(b, to)
 		<-tick.C
 	}
 }
@@ -91,18 +149,8 @@ func TestRealSocketsCarryACallAndKeepStrangersOut(t *testing.T) {
 	}
 	defer e.Close()
 	a, b, x := newUDPPhone(t, PCMA), newUDPPhone(t, PCMU), newUDPPhone(t, PCMA)
-	open := func(p *udpPhone) (*Session, netip.AddrPort) {
-		s, err := e.Open(context.Background(), SessionConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := s.AcceptOffer(p.sdp()); err != nil {
-			t.Fatal(err)
-		}
-		return s, netip.AddrPortFrom(loopback, s.Port())
-	}
-	sa, toA := open(a)
-	sb, toB := open(b)
+	sa, toA := a.call(t, e)
+	sb, toB := b.call(t, e)
 	if played, err := sa.Play(context.Background(), g711.NewClip(audiotest.Tone(1200, 300*time.Millisecond))); err != nil || played != 300*time.Millisecond {
 		t.Errorf("played %v, %v", played, err)
 	}
@@ -118,6 +166,9 @@ func TestRealSocketsCarryACallAndKeepStrangersOut(t *testing.T) {
 	}
 	if got := audiotest.Hears(b.heard(), 500, 800, 1200, 2000); !got[500] || got[800] || got[1200] || got[2000] {
 		t.Errorf("b hears %v", got)
+	}
+	if n := len(x.heard()); n != 0 {
+		t.Errorf("the stranger was sent %d samples", n)
 	}
 	// A party that goes away makes the kernel refuse; a party that comes back
 	// to the same port is heard again.
