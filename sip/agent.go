@@ -31,6 +31,7 @@ type Agent struct {
 	tp        *sipmsg.TransportLayer
 	tx        *sipmsg.TransactionLayer
 	secret    []byte // of keyedTag and, without a password, contactToken
+	stun      stun
 	inbox     *inbox
 	sent      sent
 	doorbell  doorbell
@@ -110,11 +111,20 @@ func New(cfg Config) (*Agent, error) {
 	if a.journal == nil {
 		a.journal = noJournal{}
 	}
+	if cfg.STUN != "" {
+		if err := a.stun.use(cfg.STUN); err != nil {
+			closeAll(&cfg)
+			return nil, err
+		}
+	}
 	a.cfg.UserAgent = plainText(cfg.UserAgent)
 	a.base, a.cancel = context.WithCancelCause(context.Background())
 	a.byKey = make(map[string]*listener, len(cfg.Listen))
 	for _, c := range cfg.Listen {
 		l := newListener(c, a.guard.admits)
+		if cfg.STUN != "" {
+			l.stun = a.stun.take
+		}
 		a.byKey[l.self.String()] = l
 		if cfg.OnMessage != nil {
 			l.seen = func(m Message) {
@@ -206,6 +216,7 @@ func (a *Agent) Start(ctx context.Context) error {
 			a.log.Info("sip listens", "addr", l.Addr(), "transport", transport)
 		}
 	}
+	a.watchSTUN()
 	a.watchTrunks()
 	a.spawn(a.keepGuard)
 	a.watchPhones(restored)

@@ -233,8 +233,8 @@ func (a *Agent) keepResolved(e *endpoint) {
 }
 
 // Unresolved describes every trunk's host and extension's contact that is a
-// name without an address, and what fails for that, one sentence each. It is
-// empty before the first look-up.
+// name without an address, and what fails for that, one sentence each, and a
+// STUN server that does not answer. It is empty before the first look-up.
 func (a *Agent) Unresolved() []string {
 	var all []string
 	for _, e := range a.peers.endpoints() {
@@ -242,6 +242,9 @@ func (a *Agent) Unresolved() []string {
 			all = append(all, fmt.Sprintf("%s: host %s has no address (%s); %s fail until it has; check the name in %s and the DNS server of this machine",
 				e.owner, e.host, why, e.fails, e.setting))
 		}
+	}
+	if why := a.stun.unanswered(); why != "" {
+		all = append(all, why)
 	}
 	return all
 }

@@ -105,6 +105,9 @@ func (q *asking) ask(ctx context.Context, dest netip.AddrPort) (took time.Durati
 	req.AppendHeader(sipmsg.NewHeader("Accept", sdpType))
 	began := time.Now()
 	res, f := q.a.exchange(ctx, req, q.t.patience())
+	if f == nil {
+		q.a.sawUs(q.t, dest, res)
+	}
 	switch {
 	case f != nil && f.Kind == NoResponse:
 		return 0, q.t.silence(f, sipmsg.OPTIONS) + "; where the provider never answers OPTIONS, set trunks[].options to off"

@@ -29,6 +29,8 @@ type listener struct {
 	self   net.Addr // what the transport is told where packets come from
 	admits admits
 	seen   func(Message) // is told of every message; nil: nobody is
+	// stun takes what is no SIP but an answer about our address; nil: nobody asked.
+	stun func(p []byte, from netip.AddrPort) bool
 	// visitor receives who is admitted and not known, see receive; nil: nobody does.
 	visitor func(p []byte, from netip.AddrPort) (in bool)
 
@@ -122,6 +124,9 @@ func (l *listener) arm() error {
 
 // accept drops what the guard does not admit, keep-alives and what is not SIP.
 func (l *listener) accept(p []byte, from netip.AddrPort) bool {
+	if l.stun != nil && l.stun(p, from) {
+		return false
+	}
 	ok, answer := l.admits(from, p)
 	if answer != nil {
 		_, _ = l.write(answer, returnTo(p, from)) // as good as lost on the way

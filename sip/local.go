@@ -30,8 +30,7 @@ func (p standpoint) contact(user string) string {
 func (a *Agent) stand(transport string, dest netip.Addr) standpoint {
 	locals := a.locals(transport)
 	i, ip := socketFor(locals, dest)
-	sentBy := netip.AddrPortFrom(a.advertised(dest, ip), locals[i].Port()).String()
-	return standpoint{transport: transport, listener: locals[i].String(), sentBy: sentBy}
+	return standpoint{transport: transport, listener: locals[i].String(), sentBy: a.reached(transport, dest, locals[i], ip)}
 }
 
 // streamListeners are the open listeners of a transport that has connections.
@@ -98,16 +97,6 @@ func facing(dest netip.Addr) netip.Addr {
 	defer c.Close()
 	ap := c.LocalAddr().(*net.UDPAddr).AddrPort()
 	return ap.Addr().Unmap()
-}
-
-// advertised is the address that the peer at dest is told to send to.
-func (a *Agent) advertised(dest, local netip.Addr) netip.Addr {
-	pub := a.cfg.PublicIP
-	switch {
-	case !pub.IsValid(), dest.IsLoopback() && !pub.IsLoopback(), inside(dest) && !inside(pub):
-		return local
-	}
-	return pub
 }
 
 // inside reports whether an address means nothing on the Internet.

@@ -178,7 +178,7 @@ func TestAdvertisedAddress(t *testing.T) {
 		{"10.9.9.9", "203.0.113.1", "10.9.9.9"},
 		{"10.9.9.9", "127.0.0.1", "10.0.0.1"},
 	} {
-		a := &Agent{}
+		a := &Agent{peers: &directory{}}
 		if tc.public != "" {
 			a.cfg.PublicIP = netip.MustParseAddr(tc.public)
 		}

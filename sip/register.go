@@ -43,6 +43,7 @@ type registration struct {
 
 	asked     time.Duration    // what to ask for: as configured, or more after a 423
 	bound     time.Time        // when the binding ends; zero: there is none
+	contact   string           // that is bound, as rec.Contact has it
 	dest      netip.AddrPort   // that the last binding was made at
 	last      netip.AddrPort   // that was tried last
 	tried     []netip.AddrPort // all that were tried last, in order of their numbers
@@ -86,7 +87,7 @@ func (r *registration) keep() {
 		case <-r.a.base.Done():
 		case <-timer.C:
 			if now := time.Now(); !r.bound.IsZero() && !now.Before(r.bound) { // ended unrefreshed
-				r.bound = time.Time{}
+				r.bound, r.contact = time.Time{}, ""
 				r.a.learn(r.t, func(*condition) {})
 			}
 			if time.Now().Before(due) {
@@ -98,6 +99,10 @@ func (r *registration) keep() {
 			}
 		case <-r.t.disturbed:
 			if time.Now().Before(r.notBefore) {
+				continue
+			}
+		case <-r.t.renumbered:
+			if time.Now().Before(r.notBefore) || !r.astray() {
 				continue
 			}
 		}
@@ -123,6 +128,11 @@ func (r *registration) elsewhere() bool {
 		return !r.t.hop().at(r.dest)
 	}
 	return !slices.Equal(sorted(dests), r.tried)
+}
+
+// astray reports whether calls are directed to where we are no longer seen.
+func (r *registration) astray() bool {
+	return !r.bound.IsZero() && r.contact != r.a.outside(r.t, r.dest).Contact
 }
 
 func sorted(addrs []netip.AddrPort) []netip.AddrPort {
@@ -232,6 +242,7 @@ func (r *registration) try(ctx context.Context, dest netip.AddrPort, expires tim
 			if !ok && expires > 0 {
 				return 0, r.t.unlisted(res, dest.String())
 			}
+			r.contact = own.contact
 			return held, nil
 		}
 		no = r.t.refused(res, dest.String(), expires, &r.login)
@@ -251,13 +262,16 @@ func (r *registration) send(ctx context.Context, dest netip.AddrPort, expires ti
 	rec := r.a.outside(r.t, dest)
 	rec.CallID, rec.LocalTag = r.callID, r.tag
 	r.seq++
-	own := ownership{token: r.t.token, user: r.t.Username}
+	own := ownership{token: r.t.token, user: r.t.Username, contact: rec.Contact}
 	own.sentBy, _ = netip.ParseAddrPort(rec.ViaSentBy)
 	req, err := r.a.request(&rec, sipmsg.REGISTER, r.seq, newBranch())
 	if err == nil {
 		life := strconv.Itoa(int(expires / time.Second))
-		contact := rec.Contact[:len(rec.Contact)-1] + ";" + tokenParam + "=" + r.t.token + ">"
-		req.AppendHeader(sipmsg.NewHeader("Contact", contact+";expires="+life))
+		req.AppendHeader(sipmsg.NewHeader("Contact", r.t.named(rec.Contact)+";expires="+life))
+		if r.contact != "" && r.contact != rec.Contact {
+			// Where we were seen before nobody is any more (RFC 3261 10.2.2).
+			req.AppendHeader(sipmsg.NewHeader("Contact", r.t.named(r.contact)+";expires=0"))
+		}
 		req.AppendHeader(sipmsg.NewHeader("Expires", life))
 		req.AppendHeader(sipmsg.NewHeader("Allow", allowed))
 		err = r.login.sign(req)
@@ -269,6 +283,7 @@ func (r *registration) send(ctx context.Context, dest netip.AddrPort, expires ti
 	// for its first response.
 	res, f := r.a.exchange(ctx, req, 2*r.t.patience())
 	if f == nil {
+		r.a.sawUs(r.t, dest, res)
 		return res, own, nil
 	}
 	r.loose = r.loose || f.Kind == Cancelled

@@ -27,6 +27,7 @@ const (
 type ownership struct {
 	token, user  string
 	sentBy, seen netip.AddrPort
+	contact      string // without the token
 }
 
 // granted returns for how long the registrar keeps our Contact: its expires

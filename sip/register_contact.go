@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strconv"
+	"strings"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
@@ -32,6 +33,11 @@ func contactToken(t *Trunk, secret []byte) string {
 		_, _ = mac.Write([]byte(strconv.Quote(part)))
 	}
 	return hex.EncodeToString(mac.Sum(nil)[:tokenBytes])
+}
+
+// named is a Contact of ours with the trunk's token.
+func (t *trunk) named(contact string) string {
+	return strings.TrimSuffix(contact, ">") + ";" + tokenParam + "=" + t.token + ">"
 }
 
 // addressee is the trunk whose registered Contact a request is sent to, nil if

@@ -58,9 +58,13 @@ type Config struct {
 	DialTCP func(ctx context.Context, to netip.AddrPort) (net.Conn, error)
 	// PublicIP is written into Via and Contact, and given out by LocalIP, for
 	// destinations outside; invalid: the local address that faces the
-	// destination. Loopback and, where PublicIP is not private itself, private
-	// destinations always see the local address.
-	PublicIP  netip.Addr
+	// destination, and where that is private what STUN says, else where the
+	// destination's trunk sees us. Loopback and, where PublicIP is not private
+	// itself, private destinations always see the local address.
+	PublicIP netip.Addr
+	// STUN is a server, host or host:port, that is asked for our public address
+	// from the sockets of Listen (RFC 8489); empty: nobody is asked.
+	STUN      string
 	UserAgent string // the User-Agent and Server header
 	Trunks    []Trunk
 	// Extensions are the phones of the office: those at a fixed address and

@@ -36,6 +36,9 @@ type TrunkState struct {
 	// silent, could not be reached or answered 503 at every address. Zero: they
 	// need not.
 	Rests time.Time
+	// SeenAt is where it sees us, an address of the Internet with a port if it
+	// told that; empty: it has not said so, or is in our own network.
+	SeenAt string
 	// Outgoing and Incoming are the calls it carries now, MaxCalls how many it may
 	// (0: any number), Refused how many were too many for it since the start.
 	Outgoing, Incoming, MaxCalls int
@@ -153,6 +156,12 @@ func (t *trunk) snapshot(now time.Time) TrunkState {
 	}
 	s.MaxCalls, s.Rests = t.MaxCalls, t.hop().resting(now)
 	s.Outgoing, s.Incoming, s.Refused = t.load.counts()
+	switch seen := t.mirror.seen(); {
+	case seen.Port() != 0:
+		s.SeenAt = seen.String()
+	case seen.IsValid():
+		s.SeenAt = seen.Addr().String()
+	}
 	at := c.address
 	if hop := t.hop(); !at.IsValid() {
 		if addrs := hop.current(); len(addrs) > 0 {

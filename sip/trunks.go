@@ -24,11 +24,13 @@ type trunk struct {
 	secure *tls.Config // for connections to it; nil: it is not over TLS
 	health condition
 	load   load
+	mirror mirror
 
 	// Of a trunk that registers.
-	token     string        // in our Contact
-	moved     chan struct{} // has a token when its addresses may have changed
-	disturbed chan struct{} // has a token when it may have forgotten us
+	token      string        // in our Contact
+	moved      chan struct{} // has a token when its addresses may have changed
+	disturbed  chan struct{} // has a token when it may have forgotten us
+	renumbered chan struct{} // has a token when we may be seen somewhere else
 }
 
 // hop is where requests to the trunk are sent.
@@ -119,7 +121,7 @@ func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 				return nil, fmt.Errorf("sip: trunk %s: registers and has no user name", t.Name)
 			}
 			one.token = contactToken(&t, secret)
-			one.moved, one.disturbed = make(chan struct{}, 1), make(chan struct{}, 1)
+			one.moved, one.disturbed, one.renumbered = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
 		}
 		one.secure = clientTLS(one)
 		one.label()

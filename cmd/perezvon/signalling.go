@@ -51,9 +51,10 @@ func (s *server) openSIP(ctx context.Context) error {
 func sipConfig(cfg *configs.Config, log *slog.Logger) sip.Config {
 	public, err := netip.ParseAddr(cfg.SIP.PublicIP)
 	if err != nil {
-		public = netip.Addr{} // auto: the address that faces the destination
+		public = netip.Addr{} // auto, or stun: it is learnt
 	}
-	c := sip.Config{PublicIP: public, UserAgent: "Perezvon/" + version(), Logger: log}
+	server, _ := cfg.SIP.STUN()
+	c := sip.Config{PublicIP: public, STUN: server, UserAgent: "Perezvon/" + version(), Logger: log}
 	c.Perimeter = sipPerimeter(&cfg.Perimeter)
 	for i := range cfg.Trunks {
 		c.Trunks = append(c.Trunks, sipTrunk(&cfg.Trunks[i]))

@@ -194,7 +194,7 @@ func (r *Registrar) take(m *Message, from netip.AddrPort) {
 	case !r.admit(tx, m):
 		return
 	}
-	asked, contacts := r.wishes(m)
+	asked, contacts, gone := r.wishes(m)
 	if r.o.Least > 0 && asked > 0 && asked < r.o.Least {
 		res := tx.response(423, "Interval Too Brief", newTag())
 		res.add("Min-Expires", strconv.Itoa(int(r.o.Least/time.Second)))
@@ -207,24 +207,32 @@ func (r *Registrar) take(m *Message, from netip.AddrPort) {
 	for _, uri := range contacts {
 		r.bind(uri, asked, m, from)
 	}
+	for _, uri := range gone {
+		r.bind(uri, 0, m, from)
+	}
 	r.granted++
 	r.c.respond(tx, r.success(tx))
 }
 
-// wishes are the Contacts of a REGISTER and for how long they are to be kept.
-func (r *Registrar) wishes(m *Message) (time.Duration, []string) {
-	asked := time.Hour
+// wishes are the Contacts of a REGISTER and for how long they are to be kept,
+// and those that are to go.
+func (r *Registrar) wishes(m *Message) (asked time.Duration, uris, gone []string) {
+	asked = time.Hour
 	if n, err := strconv.Atoi(m.Get("Expires")); err == nil {
 		asked = time.Duration(n) * time.Second
 	}
-	var uris []string
-	for _, contact := range m.All("Contact") {
-		uris = append(uris, uriOf(contact))
-		if n, err := strconv.Atoi(param(contact, "expires")); err == nil {
+	for i, contact := range m.All("Contact") {
+		n, err := strconv.Atoi(param(contact, "expires"))
+		switch {
+		case i > 0 && err == nil && n == 0:
+			gone = append(gone, uriOf(contact))
+			continue
+		case err == nil:
 			asked = time.Duration(n) * time.Second
 		}
+		uris = append(uris, uriOf(contact))
 	}
-	return asked, uris
+	return asked, uris, gone
 }
 
 func (r *Registrar) bind(uri string, life time.Duration, m *Message, from netip.AddrPort) {

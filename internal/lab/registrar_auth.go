@@ -49,8 +49,14 @@ func (r *Registrar) check(m *Message) {
 	if slices.Contains(contacts, "*") {
 		r.c.blame(m, "Contact * removes the registrations of other devices")
 	}
-	if len(contacts) != 1 {
-		r.c.blame(m, "%d Contacts", len(contacts))
+	for _, c := range contacts[min(1, len(contacts)):] { // what the device takes back when it is elsewhere
+		known := slices.ContainsFunc(r.alive(), func(b Binding) bool { return b.Contact == uriOf(c) && b.CallID == m.callID() })
+		if param(c, "expires") != "0" || !known && m.Get("Authorization")+m.Get("Proxy-Authorization") != "" {
+			r.c.blame(m, "a further Contact %q takes nothing back", c)
+		}
+	}
+	if len(contacts) == 0 {
+		r.c.blame(m, "no Contact")
 	}
 	for _, c := range contacts {
 		if userOf(c) == "" || !addressOf(c).IsValid() {

@@ -30,10 +30,11 @@ type Packet struct {
 // Net is a network of sockets. The zero value is not usable; call New.
 type Net struct {
 	mu        sync.Mutex
-	conns     map[netip.AddrPort]*Conn // guarded by mu
-	filter    func(Packet) Fate        // guarded by mu
-	log       func(Packet)             // guarded by mu
-	ephemeral uint16                   // guarded by mu
+	conns     map[netip.AddrPort]*Conn          // guarded by mu
+	filter    func(Packet) Fate                 // guarded by mu
+	log       func(Packet)                      // guarded by mu
+	nat       map[netip.AddrPort]netip.AddrPort // guarded by mu; outer addresses by inner ones
+	ephemeral uint16                            // guarded by mu
 	stream    streams
 }
 
@@ -134,8 +135,39 @@ func (n *Net) MustListen(addr string) *Conn {
 // ListenUDP has the shape of a socket factory: the context is not used.
 func (n *Net) ListenUDP(_ context.Context, addr netip.AddrPort) (*Conn, error) { return n.Listen(addr) }
 
+// Translate is a NAT before a socket: what it sends out of private networks comes
+// from the outer address, and what is sent there reaches it. An invalid outer address takes the
+// NAT away.
+func (n *Net) Translate(inner, outer netip.AddrPort) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !outer.IsValid() {
+		delete(n.nat, inner)
+		return
+	}
+	if n.nat == nil {
+		n.nat = make(map[netip.AddrPort]netip.AddrPort)
+	}
+	n.nat[inner] = outer
+}
+
+// translate writes the addresses of a packet as they are behind the NATs on its
+// way.
+func (n *Net) translate(p *Packet) {
+	if outer, ok := n.nat[p.From]; ok && !p.To.Addr().IsPrivate() {
+		p.From = outer
+	}
+	for inner, outer := range n.nat {
+		if p.To == outer {
+			p.To = inner
+			return
+		}
+	}
+}
+
 func (n *Net) send(p Packet) {
 	n.mu.Lock()
+	n.translate(&p)
 	filter, log := n.filter, n.log
 	n.mu.Unlock()
 	if log != nil {
