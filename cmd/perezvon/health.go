@@ -82,7 +82,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 		descInvites, descDialogs, descConfirmed, descPeers, descNoAddress, descDropped, descReordered, descPanics,
 		descStreams, descStreamsRefused, descRegistrations,
 		descBans, descBanned, descFailures,
-		descTrunkUp, descTrunkRegistered, descTrunkOptions,
+		descTrunkUp, descTrunkRegistered, descTrunkOptions, descTrunkCalls, descTrunkRefused, descTrunkRests,
 	} {
 		ch <- d
 	}

@@ -32,7 +32,7 @@ func TestTrunksAreMetrics(t *testing.T) {
 	r := prometheus.NewPedanticRegistry()
 	r.MustRegister(trunkMetrics{
 		{Name: "a", Up: true, Register: true, Registered: true, RoundTrip: &took},
-		{Name: "b", Register: true},
+		{Name: "b", Register: true, Incoming: 2, Outgoing: 3, Refused: 4, Rests: time.Unix(1, 0)},
 		{Name: "c", Up: true},
 	})
 	out := scrape(t, r)
@@ -40,12 +40,14 @@ func TestTrunksAreMetrics(t *testing.T) {
 		`perezvon_trunk_up{trunk="a"} 1`, `perezvon_trunk_up{trunk="b"} 0`, `perezvon_trunk_up{trunk="c"} 1`,
 		`perezvon_trunk_registered{trunk="a"} 1`, `perezvon_trunk_registered{trunk="b"} 0`,
 		`perezvon_trunk_options_seconds{trunk="a"} 0.025`,
+		`perezvon_trunk_calls{direction="in",trunk="b"} 2`, `perezvon_trunk_calls{direction="out",trunk="b"} 3`,
+		`perezvon_trunk_refused_total{trunk="b"} 4`, `perezvon_trunk_rests{trunk="b"} 1`, `perezvon_trunk_rests{trunk="a"} 0`,
 	} {
 		if !strings.Contains(out, line+"\n") {
 			t.Errorf("no %s in\n%s", line, out)
 		}
 	}
-	if n := strings.Count(out, "\nperezvon_trunk_"); n != 6 {
+	if n := strings.Count(out, "\nperezvon_trunk_"); n != 18 {
 		t.Errorf("%d metrics:\n%s", n, out)
 	}
 }

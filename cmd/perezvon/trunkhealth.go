@@ -52,15 +52,25 @@ var (
 		"Whether the trunk has a registration of ours; only trunks that register.", []string{"trunk"}, nil)
 	descTrunkOptions = prometheus.NewDesc("perezvon_trunk_options_seconds",
 		"How long the trunk took to answer the last OPTIONS that it answered.", []string{"trunk"}, nil)
+	descTrunkCalls = prometheus.NewDesc("perezvon_trunk_calls",
+		"Calls that the trunk carries, answered or not, by direction.", []string{"trunk", "direction"}, nil)
+	descTrunkRefused = prometheus.NewDesc("perezvon_trunk_refused_total",
+		"Calls that were more than max_calls or cps of the trunk allow.", []string{"trunk"}, nil)
+	descTrunkRests = prometheus.NewDesc("perezvon_trunk_rests",
+		"Whether calls take other trunks first, because this one was silent or answered 503.", []string{"trunk"}, nil)
 )
 
 func collectTrunks(ch chan<- prometheus.Metric, trunks []sip.TrunkState) {
-	gauge := func(d *prometheus.Desc, v float64, trunk string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, trunk)
+	gauge := func(d *prometheus.Desc, v float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	for i := range trunks {
 		t := &trunks[i]
 		gauge(descTrunkUp, oneIf(t.Up), t.Name)
+		gauge(descTrunkRests, oneIf(!t.Rests.IsZero()), t.Name)
+		gauge(descTrunkCalls, float64(t.Incoming), t.Name, "in")
+		gauge(descTrunkCalls, float64(t.Outgoing), t.Name, "out")
+		ch <- prometheus.MustNewConstMetric(descTrunkRefused, prometheus.CounterValue, float64(t.Refused), t.Name)
 		if t.Register {
 			gauge(descTrunkRegistered, oneIf(t.Registered), t.Name)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -32,14 +33,18 @@ func (cmd *TrunksCmd) Run(c *CLI) error {
 	for i := range list.Trunks {
 		rows = append(rows, trunkRow(&list.Trunks[i], now))
 	}
-	if err := table(os.Stdout, "NAME STATE SINCE REGISTERED ADDRESS TRANSPORT ANSWERS LINES", rows,
+	if err := table(os.Stdout, "NAME STATE SINCE REGISTERED ADDRESS TRANSPORT ANSWERS CALLS LINES", rows,
 		"There are no trunks; add some to the configuration."); err != nil {
 		return err
 	}
 	out := newConsole(os.Stdout)
 	for i := range list.Trunks {
-		if t := &list.Trunks[i]; t.Reason != nil {
+		t := &list.Trunks[i]
+		if t.Reason != nil {
 			out.line(bad, "%s: %s", t.Name, *t.Reason)
+		}
+		if t.RestsUntil != nil {
+			out.line(plain, "%s: calls take other trunks first until %s, for it was silent or answered 503", t.Name, clock(*t.RestsUntil))
 		}
 	}
 	return nil
@@ -61,5 +66,9 @@ func trunkRow(t *api.Trunk, now time.Time) []string {
 	if t.RoundTripMS != nil {
 		answers = fmt.Sprintf("in %.0f ms", *t.RoundTripMS)
 	}
-	return []string{t.Name, t.State, since, registered, value(t.Address), t.Transport, answers, strings.Join(t.Lines, ", ")}
+	calls := strconv.Itoa(t.Incoming + t.Outgoing)
+	if t.MaxCalls != nil {
+		calls += " of " + strconv.Itoa(*t.MaxCalls)
+	}
+	return []string{t.Name, t.State, since, registered, value(t.Address), t.Transport, answers, calls, strings.Join(t.Lines, ", ")}
 }

@@ -15,6 +15,7 @@ func (v trunksView) Trunks() map[string]api.TrunkState {
 		out[t.Name] = api.TrunkState{
 			Up: t.Up, Known: t.Known, Registered: t.Registered, Expires: t.Expires, RoundTrip: t.RoundTrip,
 			Reason: t.Reason, Since: t.Since, Address: t.Address, Transport: t.Transport,
+			Rests: t.Rests, SeenAt: t.SeenAt, Incoming: t.Incoming, Outgoing: t.Outgoing,
 		}
 	}
 	return out

@@ -212,7 +212,7 @@ func newFixture(t testing.TB, keys []configs.APIKey, change ...func(*Options)) *
 		Config: &configs.Config{
 			HTTP:       configs.HTTP{Keys: keys},
 			Lines:      []configs.Line{{ID: "main", Name: "Main", Number: "+74950000000", Trunks: []string{"provider"}, Record: true}, {ID: "other", Number: "+74950000009"}},
-			Trunks:     []configs.Trunk{{Name: "provider", Host: "sip.example.net", Transport: "udp", Register: true, Password: configs.NewSecret("sekret-trunk")}, {Name: "spare", Host: "192.0.2.1"}},
+			Trunks:     []configs.Trunk{{Name: "provider", Host: "sip.example.net", Transport: "udp", Register: true, MaxCalls: 3, Password: configs.NewSecret("sekret-trunk")}, {Name: "spare", Host: "192.0.2.1"}},
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "b", Voices: map[string]configs.Voice{"b": {Engine: "local", Language: "ru", Name: "B"}, "a": {Engine: "local"}}},
 		},

@@ -25,14 +25,18 @@ type TrunkState struct {
 	Reason     string         // why it is down
 	Since      time.Time      // when Up became what it is
 	Address    string         // host:port in use; empty: none
-	Transport  string         // udp or tcp
+	Transport  string         // udp, tcp or tls
+	Rests      time.Time      // until when others go first; zero: they need not
+	SeenAt     string         // our public address, as it sees us; empty: not said
+	Incoming   int            // calls from it that it carries now
+	Outgoing   int            // calls to it
 }
 
 // Trunk is a connection to a provider.
 type Trunk struct {
 	Name        string     `json:"name" example:"provider"`
 	Host        string     `json:"host" doc:"Host, or host and port, of the configuration" example:"sip.example.net"`
-	Transport   string     `json:"transport" doc:"udp or tcp" example:"udp"`
+	Transport   string     `json:"transport" doc:"udp, tcp or tls" example:"udp"`
 	State       string     `json:"state" doc:"up, down, or unknown where nobody has asked it yet" enum:"up,down,unknown" example:"up"`
 	Register    bool       `json:"register" doc:"It is one to register at" example:"true"`
 	Registered  bool       `json:"registered" doc:"There is a registration" example:"true"`
@@ -41,6 +45,11 @@ type Trunk struct {
 	Reason      *string    `json:"reason" doc:"Why it is down and what to do about it"`
 	Since       *time.Time `json:"since" doc:"Since when it is in this state" example:"2027-01-11T09:00:00+03:00"`
 	Address     *string    `json:"address" doc:"Address and port in use" example:"192.0.2.10:5060"`
+	RestsUntil  *time.Time `json:"rests_until" doc:"Until when calls take other trunks first: it was silent or answered 503" example:"2027-01-11T09:10:00+03:00"`
+	SeenAt      *string    `json:"seen_at" doc:"Where it sees this server, where that is an address of the Internet" example:"198.51.100.7:5060"`
+	Incoming    int        `json:"incoming" doc:"Calls from it that are up or ring" example:"1"`
+	Outgoing    int        `json:"outgoing" doc:"Calls to it that are up or ring" example:"2"`
+	MaxCalls    *int       `json:"max_calls" doc:"How many calls it may carry at one time; null: any number" example:"10"`
 	Lines       []string   `json:"lines" nullable:"false" doc:"Ids of the lines that use it" example:"main"`
 }
 
@@ -89,7 +98,14 @@ func (a *API) linesOf(trunk string, who *client) []string {
 func (v viewer) trunk(t *configs.Trunk, s TrunkState, lines []string) Trunk {
 	out := Trunk{
 		Name: t.Name, Host: t.Host, Transport: t.Transport, State: "unknown", Register: t.Register, Registered: s.Registered,
-		Reason: orNull(s.Reason), Address: orNull(s.Address), Lines: lines,
+		Reason: orNull(s.Reason), Address: orNull(s.Address), SeenAt: orNull(s.SeenAt),
+		Incoming: s.Incoming, Outgoing: s.Outgoing, Lines: lines,
+	}
+	if t.MaxCalls > 0 {
+		out.MaxCalls = new(t.MaxCalls)
+	}
+	if !s.Rests.IsZero() {
+		out.RestsUntil = new(v.time(s.Rests))
 	}
 	if s.Transport != "" {
 		out.Transport = s.Transport
