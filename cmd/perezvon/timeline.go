@@ -152,6 +152,8 @@ type eventData struct {
 	NoAudio    bool       `json:"no_audio"`
 	File       string     `json:"file"`
 	DurationMS int64      `json:"duration_ms"`
+	By         string     `json:"by"` // of a transfer
+	To         string     `json:"to"`
 }
 
 // phone names the phone of a leg.
@@ -238,6 +240,8 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 		return "  " + d.done(), faint
 	case store.EventDecision:
 		return "  " + cmp.Or(d.Text, "a decision"), faint
+	case store.EventTransferred:
+		return "  " + d.By + " has transferred the call to " + d.To, plain
 	case store.EventMediaQuality:
 		if d.NoAudio {
 			return "  no sound comes from " + cmp.Or(t.phones[d.Leg], "one of the phones"), bad

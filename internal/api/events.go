@@ -62,7 +62,7 @@ type (
 
 func eventTypes() []string {
 	return []string{
-		store.EventCallCreated, store.EventCallState, store.EventCallEnded, store.EventDecision,
+		store.EventCallCreated, store.EventCallState, store.EventCallEnded, store.EventDecision, store.EventTransferred,
 		store.EventLegDialling, store.EventLegRinging, store.EventLegAnswered, store.EventLegEnded,
 		store.EventMediaQuality, store.EventRecordingReady, store.EventTrunkUp, store.EventTrunkDown,
 		store.EventExtensionRegistered, store.EventExtensionUnregistered,

@@ -19,6 +19,10 @@ type bridge struct {
 	sides [2]*leg     // guarded by mu; by place
 	path  *media.Path // guarded by mu
 	over  bool        // guarded by mu
+
+	moving *transferring // guarded by mu; nil: no transfer is under way
+	lent   *leg          // guarded by mu; the side that has gone over to another bridge, nil: none
+	lentAt time.Time     // guarded by mu
 }
 
 // place is where a leg stands in a bridge.
@@ -38,6 +42,11 @@ func (c *Call) join(manager, customer *leg) *bridge {
 	}
 	b.connect()
 	manager.talked, customer.talked = true, true
+	b.mayTransfer(manager)
+	b.mayTransfer(customer)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bridge = b
 	return b
 }
 
@@ -54,19 +63,28 @@ func (b *bridge) connect() {
 
 // replace lets another leg, which is up, take the place of one of the two. The
 // other side hears it at once; the leg that has lost its place is the caller's
-// to hang up. It is false where that leg has no place, or has gone already.
+// to hang up. It is false where that leg has no place, or has gone already
+// without having passed the other side on.
 func (b *bridge) replace(old, l *leg) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at, ok := b.placeOf(old)
-	if !ok || b.over || old.ctx.Err() != nil {
+	if !ok || b.over || old.ctx.Err() != nil && !b.expendable(old) {
 		return false
 	}
 	b.sides[at] = l
 	b.connect()
 	l.talked = true
+	b.mayTransfer(l)
 	b.wake()
 	return true
+}
+
+// expendable reports whether the bridge goes on without a leg: it passes the
+// other side on, or its other side has gone over to another bridge. b.mu is
+// held.
+func (b *bridge) expendable(l *leg) bool {
+	return b.moving != nil && b.moving.asker == l || b.lent != nil && b.lent != l
 }
 
 // placeOf finds a leg. b.mu is held.
@@ -79,20 +97,47 @@ func (b *bridge) placeOf(l *leg) (place, bool) {
 	return 0, false
 }
 
-func (b *bridge) legs() (manager, customer *leg) {
+// watched returns the sides that the bridge depends on, nil for one that it can
+// do without.
+func (b *bridge) watched() (sides [2]*leg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.sides[managerSide], b.sides[customerSide]
+	for at, l := range b.sides {
+		if !b.expendable(l) {
+			sides[at] = l
+		}
+	}
+	return sides
+}
+
+// done is closed when a leg has gone, never for none.
+func done(l *leg) <-chan struct{} {
+	if l == nil {
+		return nil
+	}
+	return l.ctx.Done()
 }
 
 // lost reports whether a leg that has gone leaves the bridge with one side. It
-// does not where another leg has taken its place.
+// does not where another leg has taken its place, or need not come back.
 func (b *bridge) lost(l *leg) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	_, ok := b.placeOf(l)
-	b.over = b.over || ok
-	return ok
+	if ok && !b.expendable(l) {
+		b.over = true
+	}
+	return b.over
+}
+
+// talked is how long the two sides of a bridge that is over had each other.
+func (b *bridge) talked() time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lent != nil {
+		return b.lentAt.Sub(b.began)
+	}
+	return time.Since(b.began)
 }
 
 // wake has the sides looked at anew. It does not block.

@@ -59,7 +59,7 @@ func TestBridgeEndsWithTheLegThatHasTakenAPlaceNotWithTheOneThatLostIt(t *testin
 			t.Fatalf("it ended with the leg that had lost its place: %v", why)
 		default:
 		}
-		if left, right := b.legs(); left != third || right != customer || !third.talked {
+		if left, right := b.sides[managerSide], b.sides[customerSide]; left != third || right != customer || !third.talked {
 			t.Error("the third leg is not in the place of the first")
 		}
 		gone := &EndReason{By: store.PartyManager, Text: "hung up"}

@@ -32,6 +32,7 @@ type Call struct {
 	mu        sync.Mutex
 	interrupt context.CancelCauseFunc // guarded by mu; ends the ringing of managers; nil: it may not be ended
 	rec       store.Call              // guarded by mu
+	bridge    *bridge                 // guarded by mu; nil: nobody has talked yet
 	saves     []save                  // guarded by mu; those that may not be durable yet
 }
 

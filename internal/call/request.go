@@ -59,6 +59,8 @@ const (
 	CodeNotReady         = "not_ready"
 	CodeKeyReused        = "idempotency_key_reused"
 	CodeAlreadyEnded     = "already_ended"
+	CodeNotTalking       = "not_talking"     // the call is not in the state for it
+	CodeNotTransferred   = "not_transferred" // nobody took the call
 )
 
 // RefusedError is a request that made no call.

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"perezvon/configs"
 	"perezvon/internal/route"
 	"perezvon/internal/store"
 	"perezvon/media"
@@ -336,6 +338,7 @@ func joined(a, b context.Context) (context.Context, func()) {
 type caller struct {
 	number string // the customer's
 	name   string
+	line   *configs.Line // that numbers outside are called through; nil: the call's
 }
 
 // targets turns a target of a plan into what is dialled, a candidate per
@@ -347,6 +350,7 @@ func (c *Call) targets(rt route.Target, from caller) []target {
 			fromUser: from.number, fromDisplay: from.name,
 		})
 	}
+	line := cmp.Or(from.line, c.line)
 	candidates := make([]target, 0, len(rt.Trunks))
 	for _, trunk := range c.svc.working(rt.Trunks) {
 		number := rt.Number
@@ -355,7 +359,7 @@ func (c *Call) targets(rt route.Target, from caller) []target {
 		}
 		candidates = append(candidates, target{
 			at: sip.Target{Trunk: trunk}, user: number, number: rt.Display, confirm: rt.Confirm,
-			fromUser: c.lineNumber(trunk, from), fromDisplay: c.line.Name,
+			fromUser: c.lineNumber(line, trunk, from), fromDisplay: line.Name,
 		})
 	}
 	return candidates
@@ -363,9 +367,9 @@ func (c *Call) targets(rt route.Target, from caller) []target {
 
 // lineNumber is the caller id that a trunk sees: the line's own number, or on
 // a pattern line, which has none, the number of whoever calls.
-func (c *Call) lineNumber(trunk string, from caller) string {
-	if n := len(c.line.Number); n == 0 || c.line.Number[n-1] == '*' {
+func (c *Call) lineNumber(line *configs.Line, trunk string, from caller) string {
+	if n := len(line.Number); n == 0 || line.Number[n-1] == '*' {
 		return from.number
 	}
-	return route.Dialled(c.svc.set, trunk, c.line.Number)
+	return route.Dialled(c.svc.set, trunk, line.Number)
 }

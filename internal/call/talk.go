@@ -18,7 +18,7 @@ func (c *Call) talk(manager, customer *leg) outcome {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &b.began })
 	over := b.last(c.svc.set.Limits.MaxCall)
-	talked := time.Since(b.began)
+	talked := b.talked()
 	b.close()
 	c.change("", nil, func(r *store.Call) { r.TalkMS += talked.Milliseconds() })
 	c.publish(b.recorder)
@@ -33,13 +33,13 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
-		manager, customer := b.legs()
+		sides := b.watched()
 		var gone *leg
 		select {
-		case <-manager.ctx.Done():
-			gone = manager
-		case <-customer.ctx.Done():
-			gone = customer
+		case <-done(sides[managerSide]):
+			gone = sides[managerSide]
+		case <-done(sides[customerSide]):
+			gone = sides[customerSide]
 		case <-timer.C:
 			return errMaxCall
 		case <-b.changed:

@@ -139,11 +139,14 @@ func (c *Carrier) takeInDialog(m *Message, from netip.AddrPort) {
 		c.refuse(m, from, 481, "Call/Transaction Does Not Exist")
 	case m.Method == "INVITE" || m.Method == "UPDATE":
 		c.takeReinvite(p, m, from)
-	case m.Method == "INFO" || m.Method == "OPTIONS":
+	case m.Method == "INFO" || m.Method == "OPTIONS" || m.Method == "NOTIFY":
 		tx := c.begin(m, from, p)
 		c.respond(tx, tx.response(200, "OK", p.localTag))
-		if m.Method == "INFO" {
+		switch m.Method {
+		case "INFO":
 			p.takeINFO(m)
+		case "NOTIFY":
+			c.takeNotify(p, m)
 		}
 	default:
 		c.refuse(m, from, 405, "Method Not Allowed")

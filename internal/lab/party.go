@@ -29,6 +29,7 @@ const (
 	ByeSent      Kind = "bye sent"      // of the party
 	Reinvited    Kind = "reinvited"     // re-INVITE answered 2xx, of either side; Detail is the direction it left us with
 	Updated      Kind = "updated"       // UPDATE of the party answered 2xx
+	Notified     Kind = "notified"      // how a transfer goes, of the system under test
 	InfoReceived Kind = "info received" // SIP INFO, of the system under test; Detail is its body
 	ForkAcked    Kind = "fork acked"    // ACK to the 200 of a losing fork
 	ForkEnded    Kind = "fork ended"    // BYE to it
@@ -81,6 +82,8 @@ type Party struct {
 	finish context.CancelCauseFunc
 	turn   chan struct{} // holds one token while a re-INVITE of ours runs
 
+	referred chan int // has the last word on our REFER
+
 	// All below is guarded by c.mu.
 	stage                     stage
 	callID                    string
@@ -101,6 +104,7 @@ type Party struct {
 	direction                 string    // what we want: sendrecv, or sendonly while we hold
 	earlyMedia                bool      // sound goes out before the answer
 	cancelling                bool      // our CANCEL is out
+	referring                 bool      // a REFER of ours has no final word yet
 	offering                  bool      // an offer of ours in the dialog waits for its answer
 	updates                   bool      // the other side takes UPDATE
 	pending491                time.Time // when we refused with 491 what is not repeated yet
@@ -122,7 +126,7 @@ func (c *Carrier) newParty(ctx context.Context, number, callID string, script Sc
 		c: c, number: number, callID: callID, script: script, set: script.settings(),
 		turn: make(chan struct{}, 1), forks: make(map[string]*fork), direction: "sendrecv",
 		localTag: newTag(), session: uint64(rand.Uint32()), version: 1,
-		answered: make(chan struct{}), acked: make(chan struct{}), ended: make(chan struct{}),
+		answered: make(chan struct{}), acked: make(chan struct{}), ended: make(chan struct{}), referred: make(chan int, 1),
 	}
 	a, err := openAudio(ctx, c.cfg.Network, c.cfg.MediaIP, p.set.ptime)
 	if err != nil {

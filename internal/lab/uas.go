@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE"
+const allow = "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, NOTIFY, UPDATE"
 
 // challenge is a call that was asked for a password.
 type challenge struct {

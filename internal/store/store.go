@@ -244,8 +244,9 @@ const (
 	EventMediaQuality   = "media.quality"
 	EventRecordingReady = "recording.ready"
 	EventDecision       = "call.decision" // why the flow did what it did
-	EventTrunkUp        = "trunk.up"      // of no call
-	EventTrunkDown      = "trunk.down"    // of no call
+	EventTransferred    = "call.transferred"
+	EventTrunkUp        = "trunk.up"   // of no call
+	EventTrunkDown      = "trunk.down" // of no call
 
 	EventExtensionRegistered   = "extension.registered"   // a phone is there; of no call
 	EventExtensionUnregistered = "extension.unregistered" // and is no more; of no call

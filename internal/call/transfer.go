@@ -1,0 +1,376 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"perezvon/internal/route"
+	"perezvon/internal/store"
+	"perezvon/sip"
+	"perezvon/tts"
+)
+
+// A phone of the office may pass the other side of its call on: without asking
+// first (blind), or to somebody it has talked to (attended). We carry it out:
+// no REFER leaves the house. The other side stays in its bridge all the while,
+// and hears ringback; if nobody takes it, it goes back to who wanted to be rid
+// of it.
+
+// transferring is one transfer under way.
+type transferring struct {
+	asker, other *leg
+	tell         func(status int) // how it goes, as SIP statuses; 200 and more is the end
+	rings        bool             // was told; touched by one goroutine only
+}
+
+// goodbye is how long a phone that has passed its call on may take to hang up
+// by itself.
+const goodbye = 2 * time.Second
+
+// errTransferred ends the leg of a phone that has passed its call on.
+var errTransferred = &EndReason{By: store.PartyUs, Q850: causeNormal, Text: "the call was transferred"}
+
+// mayTransfer lets the phone of a leg pass the other side on.
+func (b *bridge) mayTransfer(l *leg) {
+	if l.to.extension == "" {
+		return
+	}
+	l.dialog.OnRefer(func(r *sip.Refer) bool {
+		t := b.beginTransfer(l, r.Notify)
+		if t == nil {
+			return false
+		}
+		b.call.legs.Go(func() {
+			if r.Replaces != nil {
+				b.transferTo(t, *r.Replaces)
+			} else {
+				b.transferBlind(t, r.User)
+			}
+		})
+		return true
+	})
+}
+
+// beginTransfer reserves the bridge for a transfer by one of its sides; nil
+// means that it is over, or that another is under way.
+func (b *bridge) beginTransfer(asker *leg, tell func(int)) *transferring {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, ok := b.placeOf(asker)
+	if !ok || b.over || b.moving != nil || b.lent != nil {
+		return nil
+	}
+	b.moving = &transferring{asker: asker, other: b.sides[1-at], tell: tell}
+	return b.moving
+}
+
+// endTransfer lets the bridge depend on both of its sides again.
+func (b *bridge) endTransfer() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.moving = nil
+	b.wake()
+}
+
+// transferBlind rings who is dialled for the other side.
+func (b *bridge) transferBlind(t *transferring, number string) {
+	defer b.endTransfer()
+	c := b.call
+	from := c.svc.set.Extension(t.asker.to.extension)
+	if from == nil {
+		t.tell(403)
+		return
+	}
+	to, status, err := c.svc.dialledAt(from, number)
+	if err != nil {
+		c.decide(fmt.Sprintf("%s wants to transfer the call to %s: %v", t.asker.to, number, err))
+		t.tell(status)
+		return
+	}
+	free, ok := c.svc.ports.tryHold(1)
+	if !ok {
+		c.decide("a transfer is refused: all media ports are in use; see media.ports")
+		t.tell(503)
+		return
+	}
+	defer free()
+	c.decide(fmt.Sprintf("%s transfers the call to %s", t.asker.to, to.target.Display))
+	taker, why := b.ringFor(t, to)
+	if taker == nil {
+		o, answer := c.notReached(to, why)
+		c.decide(fmt.Sprintf("nobody takes the transferred call: %s", o.reason))
+		b.giveBack(t)
+		t.tell(answer.status)
+		return
+	}
+	if !b.replace(t.asker, taker) {
+		taker.hangup(errElsewhere)
+		t.tell(487)
+		return
+	}
+	b.transferred(t, taker, "")
+}
+
+// ringFor rings the one who shall take over. The other side hears ringback.
+func (b *bridge) ringFor(t *transferring, to wanted) (*leg, refusal) {
+	defer b.part(t.other)()
+	c := b.call
+	rec := c.Record()
+	role := store.RoleCallee
+	if l := findLeg(&rec, t.asker.id); l != nil {
+		role = l.Role
+	}
+	ctx, done := joined(c.ctx, t.other.ctx)
+	defer done()
+	return c.ringPlan(ctx, ringing{
+		role: role, plan: to.plan(), prefer: t.other.media.Codec(), life: c.ctx,
+		caller: caller{number: t.other.to.number, name: c.shown(t.other), line: to.line},
+		progress: func(*leg, sip.Progress) {
+			if !t.rings {
+				t.rings = true
+				t.tell(180)
+			}
+		},
+	})
+}
+
+// shown is the name that a phone shows for a leg.
+func (c *Call) shown(l *leg) string {
+	if e := c.svc.set.Extension(l.to.extension); e != nil {
+		return e.Name
+	}
+	return c.lineName()
+}
+
+// part lets the two sides not hear each other any more: the one that stays
+// hears ringback until the returned function is called.
+func (b *bridge) part(stays *leg) (stop func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.path != nil && !b.over {
+		b.path.Close()
+	}
+	return stays.media.Ringback()
+}
+
+// giveBack is for a side that nobody took: it talks to who has passed it on
+// again, who is called back if need be; else it hears an apology, and the call
+// is over.
+func (b *bridge) giveBack(t *transferring) {
+	if b.rejoin(t.asker) {
+		return
+	}
+	c := b.call
+	if c.ctx.Err() != nil || t.other.ctx.Err() != nil {
+		return
+	}
+	c.decide(fmt.Sprintf("%s has hung up already and is called back", t.asker.to))
+	back := wanted{
+		kind: store.KindInternal, line: c.line, ring: c.svc.set.Callback.Ring,
+		target: route.Target{Extension: t.asker.to.extension, Display: t.asker.to.number},
+	}
+	t.rings = true // nobody is told of this any more
+	taker, _ := b.ringFor(t, back)
+	switch {
+	case taker != nil && b.replace(t.asker, taker):
+		b.note(t.asker, taker)
+	case taker != nil:
+		taker.hangup(errElsewhere)
+	case t.other.ctx.Err() == nil && c.ctx.Err() == nil:
+		_, _ = t.other.media.Play(t.other.ctx, c.svc.prompts.clip(t.other.ctx, tts.PhraseApology))
+	}
+}
+
+// rejoin connects the sides again as they were. It is false where the leg has
+// gone.
+func (b *bridge) rejoin(l *leg) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if _, ok := b.placeOf(l); !ok || b.over || l.ctx.Err() != nil {
+		return false
+	}
+	b.connect()
+	return true
+}
+
+// transferred tells everybody that another leg has taken a place, and waits for
+// the phone that has lost it to hang up.
+func (b *bridge) transferred(t *transferring, taker *leg, with string) {
+	c := b.call
+	data := transferData{By: t.asker.to.number, To: taker.to.number, Call: with}
+	b.note(t.asker, taker)
+	c.change(store.EventTransferred, data, func(*store.Call) {})
+	t.tell(200)
+	c.farewell(t.asker)
+}
+
+// transferData is the content of a call.transferred event.
+type transferData struct {
+	By   string `json:"by"`             // who has passed the call on
+	To   string `json:"to"`             // who has it now
+	Call string `json:"call,omitempty"` // the other call, of an attended transfer
+}
+
+// note keeps who talks now in the record.
+func (b *bridge) note(gone, taker *leg) {
+	to := taker.call.Record()
+	who := endpointOf(&to, taker.id)
+	if who == nil {
+		return
+	}
+	if e := b.call.svc.set.Extension(who.Extension); e != nil {
+		who.Name = e.Name
+	}
+	b.mu.Lock()
+	at, ok := b.placeOf(taker)
+	b.mu.Unlock()
+	b.call.change("", nil, func(r *store.Call) {
+		switch {
+		case !ok:
+		case at == managerSide:
+			r.Manager = who
+		default:
+			r.Customer = who
+		}
+	})
+}
+
+// farewell waits for a phone to hang up, a moment only.
+func (c *Call) farewell(l *leg) {
+	limit := time.NewTimer(goodbye)
+	defer limit.Stop()
+	select {
+	case <-l.ctx.Done():
+	case <-limit.C:
+	}
+	l.hangup(errTransferred)
+}
+
+// transferTo joins the other side with the one whom the phone has talked to in
+// another call of ours.
+func (b *bridge) transferTo(t *transferring, with sip.DialogRef) {
+	defer b.endTransfer()
+	c := b.call
+	second := c.svc.bridgeOf(with.Call)
+	if second == nil || second == b {
+		c.decide(fmt.Sprintf("%s wants to transfer the call to somebody it does not talk to", t.asker.to))
+		t.tell(404)
+		return
+	}
+	asked, taker := second.lend(with.Leg, t.asker.to.extension)
+	if taker == nil {
+		c.decide(fmt.Sprintf("%s wants to transfer the call into another that is over, or that it has no part in", t.asker.to))
+		t.tell(404)
+		return
+	}
+	if !b.replace(t.asker, taker) {
+		second.takeBack()
+		t.tell(487)
+		return
+	}
+	c.decide(fmt.Sprintf("%s transfers the call to %s, after talking to them", t.asker.to, taker.to))
+	second.call.decide(fmt.Sprintf("%s joins this call with another (%s) and leaves", t.asker.to, c.rec.ID))
+	b.transferred(t, taker, with.Call)
+	second.call.farewell(asked)
+}
+
+// bridgeOf finds the bridge of a call in progress; nil: there is none.
+func (s *Service) bridgeOf(id string) *bridge {
+	s.mu.Lock()
+	c := s.live[id]
+	s.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bridge
+}
+
+// lend gives the other side of a leg away to another bridge: this one has
+// nothing to connect any more and lasts as long as that side does. It returns
+// both; nil where the leg, which must be of the extension, has no place here.
+func (b *bridge) lend(legID, extension string) (asked, lent *leg) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for at, l := range b.sides {
+		if l.id != legID || l.to.extension != extension {
+			continue
+		}
+		other := b.sides[1-at]
+		if b.over || b.moving != nil || b.lent != nil || other.ctx.Err() != nil {
+			return nil, nil
+		}
+		b.lent, b.lentAt = other, time.Now()
+		b.path.Close()
+		b.wake()
+		return l, other
+	}
+	return nil, nil
+}
+
+// takeBack undoes lend.
+func (b *bridge) takeBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lent = nil
+	if !b.over {
+		b.connect()
+	}
+	b.wake()
+}
+
+// Transfer has the phone of the office in a call pass the other side on to a
+// number, which is read as if it were dialled there. It returns when the number
+// rings or has refused. The error is a *RefusedError: the call is not one that
+// can be transferred, or nobody took it.
+func (s *Service) Transfer(ctx context.Context, id, number string) (store.Call, error) {
+	b := s.bridgeOf(id)
+	if b == nil {
+		return s.notTalking(ctx, id)
+	}
+	told := make(chan int, 4)
+	t := b.beginTransfer(b.phone(), func(status int) { told <- status })
+	if t == nil {
+		return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
+			Detail: "the call is being transferred already, or no phone of the office takes part in it",
+		}}}
+	}
+	b.call.legs.Go(func() { b.transferBlind(t, number) })
+	select {
+	case status := <-told:
+		if status >= 300 {
+			return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTransferred, Problems: []Problem{{
+				Field: "to", Detail: fmt.Sprintf("%s did not take the call (%d %s)", number, status, sip.Phrase(status)),
+			}}}
+		}
+		return b.call.Record(), nil
+	case <-ctx.Done():
+		return b.call.Record(), fmt.Errorf("transfer call: %w", context.Cause(ctx))
+	}
+}
+
+// phone is the side of the office: the manager's where both are.
+func (b *bridge) phone() *leg {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.sides {
+		if l.to.extension != "" {
+			return l
+		}
+	}
+	return nil
+}
+
+// notTalking says why a call cannot be transferred.
+func (s *Service) notTalking(ctx context.Context, id string) (store.Call, error) {
+	rec, err := s.records.Call(ctx, id)
+	switch {
+	case err != nil:
+		return store.Call{}, fmt.Errorf("transfer call: %w", err)
+	case rec.State == store.StateEnded:
+		return rec, alreadyEnded(rec)
+	}
+	return rec, &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{Detail: "nobody talks in this call yet"}}}
+}

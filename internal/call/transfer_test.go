@@ -1,0 +1,297 @@
+package call_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/internal/call"
+	"perezvon/internal/lab"
+	"perezvon/internal/store"
+)
+
+// office has three phones; calls that come in ring the first.
+func office(more ...func(*configs.Config)) func(*configs.Config) {
+	return func(c *configs.Config) {
+		c.Lines[0].Route = []configs.Step{{Extension: &configs.ExtensionStep{Number: "101", Ring: 25 * time.Second}}}
+		for _, f := range more {
+			f(c)
+		}
+	}
+}
+
+// transfers are the contents of the call.transferred events of a call.
+func (w *world) transfers(id string) (all []string) {
+	w.t.Helper()
+	evs, _, err := w.db.Events(context.Background(), store.EventFilter{CallID: id, Limit: 500})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	for _, e := range evs {
+		if e.Type == store.EventTransferred {
+			all = append(all, string(e.Data))
+		}
+	}
+	return all
+}
+
+func TestCallerIsTransferredToAColleagueAndHearsRingbackMeanwhile(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Talk(5*time.Second), lab.ReferTo("102"))...)
+		w.phone("102", lab.Tone(otherTone), lab.Ring(0), lab.Answer(4*time.Second))
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(20*time.Second), lab.Bye())
+		<-caller.Ended()
+		rec := w.onlyCall()
+		w.expect(rec, store.ResultCompleted, "200", "")
+		anna, boris := w.party(w.phones["101"], "101", 1), w.party(w.phones["102"], "102", 1)
+		if !caller.Heard(managerTone, 4*time.Second) || !caller.Heard(otherTone, 9*time.Second) || !caller.Heard(425, 500*time.Millisecond) {
+			t.Error("the caller did not hear the first, ringback and the second")
+		}
+		if !boris.Heard(customerTone, 9*time.Second) || boris.Heard(managerTone, 100*time.Millisecond) {
+			t.Error("the second heard somebody else than the caller")
+		}
+		if anna.Heard(otherTone, 100*time.Millisecond) {
+			t.Error("who has passed the call on heard the second")
+		}
+		if boris.From() != "+"+customer && boris.From() != customer {
+			t.Errorf("the second phone showed %q", boris.From())
+		}
+		if told := statuses(anna); !slices.Equal(told, []int{100, 180, 200}) {
+			t.Errorf("the phone was told %v", told)
+		}
+		if rec.Manager == nil || rec.Manager.Extension != "102" || rec.HangupBy != store.PartyCustomer || rec.TalkMS < 19000 {
+			t.Errorf("talked %d ms with %+v at last, hung up by %s", rec.TalkMS, rec.Manager, rec.HangupBy)
+		}
+		if got := w.transfers(rec.ID); len(got) != 1 || got[0] != `{"by":"101","to":"102"}` {
+			t.Errorf("events %v", got)
+		}
+	})
+}
+
+func statuses(p *lab.Party) (all []int) {
+	for _, e := range p.Timeline() {
+		if e.Kind == lab.Notified {
+			all = append(all, e.Status)
+		}
+	}
+	return all
+}
+
+// refusedWith is the code of a refusal.
+func refusedWith(err error) string {
+	if refused, ok := errors.AsType[*call.RefusedError](err); ok {
+		return refused.Code
+	}
+	return ""
+}
+
+func TestPhoneThatLeavesAsSoonAsItsTransferIsAcceptedStillHasItDone(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Talk(2*time.Second), lab.ReferAndLeave("102"))...)
+		w.phone("102", lab.Tone(otherTone), lab.Ring(0), lab.Answer(4*time.Second))
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(20*time.Second), lab.Bye())
+		<-caller.Ended()
+		w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+		if !caller.Heard(otherTone, 9*time.Second) {
+			t.Error("the caller did not hear the second")
+		}
+	})
+}
+
+func TestTransferThatNobodyTakesLeavesTheTwoTogether(t *testing.T) {
+	for name, c := range map[string]struct {
+		steps  []lab.Step
+		number string
+		status int
+	}{
+		"busy":              {[]lab.Step{lab.Ring(0), lab.Reject(486, "Busy Here")}, "102", 486},
+		"no answer":         {[]lab.Step{lab.Ring(0)}, "102", 480},
+		"itself":            {nil, "101", 486},
+		"nobody":            {nil, "999", 484},
+		"a premium number":  {nil, "+78091234567", 403},
+		"a foreign country": {nil, "+14155550100", 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, office(func(c *configs.Config) { c.Callback.Ring = 5 * time.Second }), func(w *world) {
+				told := make(chan []int, 1)
+				w.phone("101", append(answering(managerTone), lab.Talk(2*time.Second), lab.ReferTo(c.number), lab.Talk(8*time.Second), lab.Bye())...)
+				w.phone("102", c.steps...)
+				caller := w.inbound(lab.Tone(customerTone))
+				<-caller.Ended()
+				anna := w.party(w.phones["101"], "101", 1)
+				told <- statuses(anna)
+				got := <-told
+				if len(got) == 0 || got[len(got)-1] != c.status && c.status != 403 {
+					t.Errorf("the phone was told %v, want %d at last", got, c.status)
+				}
+				if got[len(got)-1] < 400 {
+					t.Errorf("the phone was told %v", got)
+				}
+				w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+				if !caller.Heard(managerTone, 8*time.Second) || !anna.Heard(customerTone, 8*time.Second) {
+					t.Error("they did not hear each other afterwards")
+				}
+			})
+		})
+	}
+}
+
+func TestCallerWhomNobodyTakesGoesBackToWhoHasPassedHimOn(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phones["101"].Turns("101",
+			append(answering(managerTone), lab.Talk(2*time.Second), lab.ReferAndLeave("102")),
+			append(answering(otherTone), lab.Talk(5*time.Second), lab.Bye()))
+		w.phone("102", lab.Ring(0), lab.Reject(486, "Busy Here"))
+		caller := w.inbound(lab.Tone(customerTone))
+		<-caller.Ended()
+		rec := w.onlyCall()
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if !caller.Heard(otherTone, 4*time.Second) || rec.HangupBy != store.PartyManager {
+			t.Errorf("the caller did not talk to the first again; hung up by %s", rec.HangupBy)
+		}
+	})
+}
+
+func TestCallerWhomNobodyWantsHearsAnApology(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phones["101"].Turns("101",
+			append(answering(managerTone), lab.Talk(2*time.Second), lab.ReferAndLeave("102")),
+			lab.Script{lab.Ring(0), lab.Reject(486, "Busy Here")})
+		w.phone("102", lab.Ring(0), lab.Reject(486, "Busy Here"))
+		caller := w.inbound(lab.Tone(customerTone))
+		<-caller.Ended()
+		w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+		if _, bye := caller.Event(lab.ByeReceived); !bye {
+			t.Error("the caller was not hung up on")
+		}
+	})
+}
+
+func TestWhoIsTransferredMayHangUpMeanwhile(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phone("101", append(answering(managerTone), lab.Talk(2*time.Second), lab.ReferTo("102"))...)
+		w.phone("102", lab.Ring(0))
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(6*time.Second), lab.Bye())
+		<-caller.Ended()
+		w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+		boris := w.party(w.phones["102"], "102", 1)
+		if _, cancelled := boris.Event(lab.Cancelled); !cancelled {
+			t.Errorf("the second phone rang on: %v", boris.Timeline())
+		}
+	})
+}
+
+func TestCallIsTransferredOutOfTheHouseThroughTheLine(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		const outside = "79990000077"
+		w.phone("102", append(answering(otherTone), lab.Talk(15*time.Second))...)
+		w.number(outside, hangingUpAfter(customerTone, 6*time.Second)...)
+		anna := w.dial("101", "102", lab.Tone(managerTone), lab.Talk(2*time.Second), lab.ReferTo("+"+outside))
+		<-anna.Ended()
+		rec := w.onlyCall()
+		w.expect(rec, store.ResultCompleted, "200", "")
+		there := w.party(w.carrier, outside, 1)
+		if !there.Heard(otherTone, 4*time.Second) {
+			t.Error("the one outside did not hear the colleague")
+		}
+		if !strings.Contains(lineNumber, there.From()) && !strings.Contains(there.From(), lineNumber) {
+			t.Errorf("the network saw %q calling, not the line %s", there.From(), lineNumber)
+		}
+	})
+}
+
+func TestTransferAfterAConsultationJoinsTheTwoOthers(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.phone("102", hangingUpAfter(otherTone, 15*time.Second)...)
+		caller := w.inbound(lab.Tone(customerTone))
+		time.Sleep(4 * time.Second)
+		anna := w.party(w.phones["101"], "101", 1)
+		if err := anna.Hold(w.t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		asks := w.dial("101", "102", lab.Tone(managerTone))
+		time.Sleep(4 * time.Second)
+		if status, err := anna.Refer(w.t.Context(), "102", asks); err != nil || status != 200 {
+			t.Fatalf("told %d, %v", status, err)
+		}
+		_ = anna.Hangup(w.t.Context())
+		_ = asks.Hangup(w.t.Context())
+		boris := w.party(w.phones["102"], "102", 1)
+		<-caller.Ended()
+		<-boris.Ended()
+		time.Sleep(time.Second)
+		if !caller.Heard(otherTone, 8*time.Second) || !boris.Heard(customerTone, 8*time.Second) {
+			t.Error("the two did not hear each other")
+		}
+		calls, _, err := w.db.Calls(context.Background(), store.Filter{})
+		if err != nil || len(calls) != 2 {
+			t.Fatalf("%d calls, %v", len(calls), err)
+		}
+		for _, c := range calls {
+			w.expect(w.end(c.ID), store.ResultCompleted, "200", "")
+			switch c.Kind {
+			case store.KindInbound:
+				if got := w.transfers(c.ID); len(got) != 1 || !strings.Contains(got[0], `"call":"`) || c.Manager.Extension != "102" {
+					t.Errorf("events %v, manager %+v", got, c.Manager)
+				}
+			default:
+				if c.TalkMS > 6000 {
+					t.Errorf("the consultation lasted %d ms", c.TalkMS)
+				}
+			}
+		}
+	})
+}
+
+func TestTransferIntoACallOfOthersIsRefused(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.phone("102", answering(otherTone)...)
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(20*time.Second), lab.Bye())
+		theirs := w.dial("103", "102", lab.Tone(managerTone), lab.Talk(20*time.Second), lab.Bye())
+		time.Sleep(5 * time.Second)
+		anna := w.party(w.phones["101"], "101", 1)
+		if status, _ := anna.Refer(w.t.Context(), "102", theirs); status == 200 {
+			t.Error("101 took over a call of 103")
+		}
+		<-caller.Ended()
+		<-theirs.Ended()
+		if !caller.Heard(managerTone, 15*time.Second) || caller.Heard(otherTone, 100*time.Millisecond) {
+			t.Error("the caller got into the call of others")
+		}
+	})
+}
+
+func TestTransferByTheAPI(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.phone("102", answering(otherTone)...)
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(20*time.Second), lab.Bye())
+		time.Sleep(5 * time.Second)
+		calls, _, err := w.db.Calls(context.Background(), store.Filter{})
+		if err != nil || len(calls) != 1 {
+			t.Fatal(len(calls), err)
+		}
+		id := calls[0].ID
+		if _, err := w.svc.Transfer(w.t.Context(), id, "999"); refusedWith(err) != call.CodeNotTransferred {
+			t.Errorf("to nobody: %v", err)
+		}
+		if _, err := w.svc.Transfer(w.t.Context(), id, "102"); err != nil {
+			t.Error(err)
+		}
+		<-caller.Ended()
+		w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+		anna := w.party(w.phones["101"], "101", 1)
+		if _, bye := anna.Event(lab.ByeReceived); !bye || !caller.Heard(otherTone, 8*time.Second) {
+			t.Error("the caller was not transferred, or the first phone not hung up")
+		}
+		if _, err := w.svc.Transfer(w.t.Context(), id, "102"); refusedWith(err) != call.CodeAlreadyEnded {
+			t.Errorf("after its end: %v", err)
+		}
+	})
+}
