@@ -159,6 +159,7 @@ func (c *checker) publicURL(text string) {
 func (c *checker) sip() {
 	s := &c.cfg.SIP
 	repeated(c, "sip.listen", s.Listen)
+	c.secureListening()
 	if c.ok("sip.listen") && !c.failedBelow("sip.listen") && !c.cfg.listens("udp") {
 		c.fail("sip.listen", "needs a udp:// address as well, such as %s: phones are called over UDP", Listen{Transport: "udp", Addr: s.Listen[0].Addr})
 	}

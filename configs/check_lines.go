@@ -15,7 +15,7 @@ import (
 
 var (
 	hostName    = regexp.MustCompile(`^([0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z])?\.)*[0-9A-Za-z_]([0-9A-Za-z_-]{0,61}[0-9A-Za-z])?$`)
-	contact     = regexp.MustCompile(`^sip:([0-9A-Za-z*_.+-]{1,64})@([^@:;?\s]+):([0-9]+)(;transport=(udp|tcp))?$`)
+	contact     = regexp.MustCompile(`^sip:([0-9A-Za-z*_.+-]{1,64})@([^@:;?\s]+):([0-9]+)(;transport=(udp|tcp|tls))?$`)
 	rawNumber   = regexp.MustCompile(`^[0-9A-Za-z+#_.*-]{1,32}$`)
 	e164Number  = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 	dialPrefix  = regexp.MustCompile(`^\+[1-9][0-9]{0,14}$`)
@@ -50,6 +50,7 @@ func (c *checker) trunk(path string, t *Trunk) {
 		c.fail(path+".password", "a password needs a username")
 	}
 	repeated(c, path+".peers", t.Peers)
+	c.secureTrunk(path+".tls", t)
 	repeated(c, path+".caller_id_out", t.CallerIDOut)
 	if slices.Equal(t.CallerIDOut, []string{"diversion"}) {
 		c.fail(path+".caller_id_out", "diversion tells who passed a call on, not who calls: add from or p-asserted-identity")
@@ -329,18 +330,19 @@ func (c *checker) sameNumber() {
 	}
 }
 
-// HostPort splits what a trunk's host or proxy says; port is 5060 where none
-// is given.
-func HostPort(text string) (host string, port uint16) {
+// HostPort splits what a trunk's host or proxy says; port is that of the
+// transport where none is given.
+func HostPort(text, transport string) (host string, port uint16) {
+	port = 5060
+	if transport == "tls" {
+		port = 5061
+	}
 	h, p, err := net.SplitHostPort(text)
 	if err != nil {
-		return text, defaultSIPPort
+		return text, port
 	}
-	n, err := strconv.ParseUint(p, 10, 16)
-	if err != nil || n == 0 {
-		return h, defaultSIPPort
+	if n, err := strconv.ParseUint(p, 10, 16); err == nil && n > 0 {
+		port = uint16(n)
 	}
-	return h, uint16(n)
+	return h, port
 }
-
-const defaultSIPPort = 5060

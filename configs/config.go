@@ -54,11 +54,19 @@ type APIKey struct {
 type SIP struct {
 	Listen   []Listen `yaml:"listen" list:"1"`
 	PublicIP string   `yaml:"public_ip"` // auto, stun:host[:port] or an address
+	TLS      SIPTLS   `yaml:"tls"`
+}
+
+// SIPTLS is the certificate that whoever connects over TLS is shown, and its
+// private key: files in PEM.
+type SIPTLS struct {
+	Cert string `yaml:"cert"` // with those between it and its authority behind it
+	Key  string `yaml:"key"`
 }
 
 // Listen is a listening address such as udp://0.0.0.0:5060.
 type Listen struct {
-	Transport string // udp or tcp
+	Transport string // udp, tcp or tls
 	Addr      netip.AddrPort
 }
 
@@ -75,8 +83,9 @@ type PortRange struct{ First, Last uint16 }
 // address.
 type Trunk struct {
 	Name      string         `yaml:"name" need:"yes"`
-	Host      string         `yaml:"host" need:"yes"` // host or host:port, port 5060 when left out
-	Transport string         `yaml:"transport" oneof:"udp,tcp"`
+	Host      string         `yaml:"host" need:"yes"` // host or host:port, port 5060 when left out, 5061 over TLS
+	Transport string         `yaml:"transport" oneof:"udp,tcp,tls"`
+	TLS       TrunkTLS       `yaml:"tls"`
 	Register  bool           `yaml:"register"`
 	Expires   time.Duration  `yaml:"expires" range:"1m..24h"` // of the registration, as asked for
 	Username  string         `yaml:"username"`
@@ -97,6 +106,16 @@ type Trunk struct {
 	CallerIDIn  string   `yaml:"caller_id_in" oneof:"from,p-asserted-identity,remote-party-id"`
 	CallerIDOut []string `yaml:"caller_id_out" list:"1" oneof:"from,p-asserted-identity,remote-party-id,diversion"`
 }
+
+// TrunkTLS is how a trunk over TLS is verified.
+type TrunkTLS struct {
+	CA         string `yaml:"ca"`          // file of the authority's certificate; left out: this machine's authorities
+	Verify     *bool  `yaml:"verify"`      // nil: true
+	ServerName string `yaml:"server_name"` // in its certificate; left out: host, or proxy where there is one
+}
+
+// Verified reports whether the trunk's certificate is verified.
+func (t *TrunkTLS) Verified() bool { return t.Verify == nil || *t.Verify }
 
 // Line is an external number with its routing rules.
 type Line struct {

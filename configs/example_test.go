@@ -2,6 +2,7 @@ package configs
 
 import (
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -9,11 +10,24 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"perezvon/internal/certtest"
 )
 
-// exampleSources has every environment variable that the example names.
+// exampleSources has every environment variable and every file that the example
+// names.
 func exampleSources() Sources {
-	return Sources{Env: func(name string) (string, bool) { return "value-of-" + name, true }}
+	pair := certtest.NewCA("Test").Issue("pbx.example.net")
+	files := map[string][]byte{"cert.pem": pair.Cert, "key.pem": pair.Key, "provider-ca.pem": pair.Cert}
+	return Sources{
+		Env: func(name string) (string, bool) { return "value-of-" + name, true },
+		File: func(path string) ([]byte, error) {
+			if data, ok := files[filepath.Base(path)]; ok {
+				return data, nil
+			}
+			return nil, fs.ErrNotExist
+		},
+	}
 }
 
 // commented matches a key that the example shows as a comment.

@@ -21,6 +21,8 @@ const maxFile = 1 << 20
 type Sources struct {
 	Env  func(name string) (value string, ok bool) // nil: the process's environment
 	File func(path string) ([]byte, error)         // nil: the disk
+
+	blind bool // files of TLS are not looked at
 }
 
 // Load reads and validates a configuration file. Mistakes in it come back as
@@ -34,6 +36,8 @@ func LoadWithoutSecrets(path string) (*Config, error) {
 	return load(path, Sources{
 		Env:  func(name string) (string, bool) { return standIn + name, true },
 		File: func(path string) ([]byte, error) { return []byte(standIn + path), nil },
+
+		blind: true,
 	})
 }
 
@@ -56,7 +60,7 @@ func Parse(name string, data []byte, src Sources) (*Config, error) {
 		src.Env = os.LookupEnv
 	}
 	if src.File == nil {
-		src.File = func(path string) ([]byte, error) { return readLimited(path, maxSecret+1) }
+		src.File = func(path string) ([]byte, error) { return readLimited(path, maxCertificates) }
 	}
 	d := &decoder{
 		file: name, dir: filepath.Dir(name), src: src,

@@ -83,7 +83,7 @@ func checkTags(value any, tags reflect.StructTag) error {
 
 // unavailable are words that the interface names and this version does not
 // have.
-var unavailable = []string{"tls", "ws", "wss", "infocall"}
+var unavailable = []string{"ws", "wss", "infocall"}
 
 func checkWord(v, oneof string) error {
 	if oneof == "" {
@@ -268,11 +268,11 @@ func parseListen(s string) (Listen, error) {
 		return Listen{}, fmt.Errorf("expected transport and address such as udp://0.0.0.0:5060, found %s", show(s))
 	}
 	switch u.Scheme {
-	case "udp", "tcp":
-	case "tls", "ws", "wss":
-		return Listen{}, fmt.Errorf("%s:// is not available in this version: SIP listens on udp:// and tcp://", u.Scheme)
+	case "udp", "tcp", "tls":
+	case "ws", "wss":
+		return Listen{}, fmt.Errorf("%s:// is not available in this version: SIP listens on udp://, tcp:// and tls://", u.Scheme)
 	default:
-		return Listen{}, fmt.Errorf("unknown transport %s; write udp:// or tcp://", show(u.Scheme))
+		return Listen{}, fmt.Errorf("unknown transport %s; write udp://, tcp:// or tls://", show(u.Scheme))
 	}
 	addr, err := netip.ParseAddrPort(u.Host)
 	if err != nil {

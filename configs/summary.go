@@ -72,7 +72,7 @@ func (t *Trunk) inWords() string {
 	}
 	from := strings.Join(peers, ", ")
 	if from == "" {
-		host, _ := HostPort(t.Host)
+		host, _ := HostPort(t.Host, t.Transport)
 		if from = host; !isAddr(host) {
 			from = "whatever " + host + " resolves to"
 		}
@@ -81,8 +81,8 @@ func (t *Trunk) inWords() string {
 	if t.Proxy != "" {
 		through = " through " + t.Proxy
 	}
-	if t.Transport == "tcp" {
-		through += " over TCP"
+	if t.Transport != "udp" {
+		through += " over " + strings.ToUpper(t.Transport)
 	}
 	if t.Register {
 		through += ", registers as " + t.Username

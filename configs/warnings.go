@@ -29,6 +29,9 @@ func (c *Config) Warnings() []string {
 	if slices.Contains(c.Limits.Destinations, "*") {
 		add("limits.destinations: every country may be dialled at your cost")
 	}
+	if c.SIP.TLS.Cert != "" && !c.listens("tls") {
+		add("sip.tls: not used, for sip.listen has no tls:// address")
+	}
 	if len(c.Lines) == 0 {
 		add("lines: there are none, so nobody can be called")
 	}
@@ -44,8 +47,12 @@ func (c *Config) Warnings() []string {
 		if t.Register && t.Password.IsZero() {
 			add("trunks[%d].register: trunk %s has no password; most providers refuse to register without one", i, t.Name)
 		}
-		if t.Transport == "tcp" && !t.Register && !c.listens("tcp") {
-			add("trunks[%d].transport: trunk %s can only be called; for calls from it add tcp://0.0.0.0:5060 to sip.listen", i, t.Name)
+		if t.Transport != "udp" && !t.Register && !c.listens(t.Transport) {
+			_, port := HostPort("", t.Transport)
+			add("trunks[%d].transport: trunk %s can only be called; for calls from it add %s://0.0.0.0:%d to sip.listen", i, t.Name, t.Transport, port)
+		}
+		if t.Transport == "tls" && !t.TLS.Verified() {
+			add("trunks[%d].tls.verify: whoever sits on the way can pretend to be trunk %s and listen; name the certificate of its authority in tls.ca instead", i, t.Name)
 		}
 		if t.SRTP != defaultSRTP && t.Transport != "tls" {
 			add("trunks[%d].srtp: the keys of encrypted sound travel readable over %s; with transport: tls they do not", i, t.Transport)
@@ -106,7 +113,7 @@ func (c *Config) listens(transport string) bool {
 // listensAt reports whether a host is our own listening address, as far as
 // that can be told without looking at the machine.
 func (c *Config) listensAt(transport, text string) bool {
-	host, port := HostPort(text)
+	host, port := HostPort(text, transport)
 	return slices.ContainsFunc(c.SIP.Listen, func(l Listen) bool {
 		own := l.Addr.Addr()
 		return l.Transport == transport && l.Addr.Port() == port && (host == own.String() || host == c.SIP.PublicIP ||
@@ -119,7 +126,7 @@ func (c *Config) sipOnlyLocal() bool {
 }
 
 func localHost(text string) bool {
-	host, _ := HostPort(text)
+	host, _ := HostPort(text, "")
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || (err == nil && ip.IsLoopback())
 }

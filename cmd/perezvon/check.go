@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
+	"time"
 
 	"perezvon/configs"
 	"perezvon/internal/call"
@@ -32,6 +35,10 @@ func (cmd *CheckCmd) Run(c *CLI) error {
 	if err != nil {
 		return err
 	}
+	over, _ := cfg.Certificates(time.Now())
+	for _, words := range over {
+		fmt.Fprintln(os.Stderr, "error:", words)
+	}
 	if note != "" {
 		fmt.Fprintln(os.Stderr, note)
 	}
@@ -40,7 +47,7 @@ func (cmd *CheckCmd) Run(c *CLI) error {
 	}
 	fmt.Print(cfg.Summary())
 	if !cmd.Online {
-		return nil
+		return overdue(over)
 	}
 	out := newConsole(os.Stdout)
 	out.progress("trying speech and trunks …")
@@ -52,11 +59,23 @@ func (cmd *CheckCmd) Run(c *CLI) error {
 			out.line(bad, "✗ %s: %s", t.Part, t.Detail)
 		}
 	}
-	return failedTries(tries)
+	return cmp.Or(failedTries(tries), overdue(over))
 }
 
-// warnings are about single values and about what routes make of them.
-func warnings(cfg *configs.Config) []string { return append(cfg.Warnings(), route.Problems(cfg)...) }
+// warnings are about single values, about what routes make of them, and about
+// certificates that soon expire.
+func warnings(cfg *configs.Config) []string {
+	_, soon := cfg.Certificates(time.Now())
+	return slices.Concat(cfg.Warnings(), route.Problems(cfg), soon)
+}
+
+// overdue is the error of certificates that have expired, which were told.
+func overdue(words []string) error {
+	if len(words) > 0 {
+		return errTold
+	}
+	return nil
+}
 
 // checked is what check --json prints.
 type checked struct {
@@ -80,6 +99,11 @@ func printChecked(file string, cfg *configs.Config, note string, err error, onli
 		out.Warnings = append([]string{note}, warnings(cfg)...)
 	default:
 		out.Warnings = append(out.Warnings, warnings(cfg)...)
+		over, _ := cfg.Certificates(time.Now())
+		for _, words := range over {
+			path, message, _ := strings.Cut(words, ": ")
+			out.Errors, out.OK = append(out.Errors, configs.Error{File: file, Path: path, Message: message}), false
+		}
 	}
 	if err := printJSON(out); err != nil {
 		return err

@@ -66,6 +66,9 @@ func tryTrunks(ctx context.Context, cfg *configs.Config) []try {
 	c.Handle = func(_ context.Context, in *sip.Incoming) {
 		_ = in.RejectRetry(503, "", mostTrying) // the caller has gone, or goes on trying
 	}
+	if err := secureSIP(cfg, &c, slog.New(slog.DiscardHandler)); err != nil {
+		return failed(err)
+	}
 	err := listenSIP(ctx, cfg.SIP.Listen, &c)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return failed(fmt.Errorf("the SIP port is used, probably by the running server; ask it how its trunks are with: %s trunks (%w)", program(), err))

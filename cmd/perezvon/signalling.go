@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"time"
 
 	"perezvon/configs"
@@ -24,6 +25,10 @@ func (s *server) openSIP(ctx context.Context) error {
 	}
 	cfg.OnTrunk = func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) }
 	cfg.OnBan = func(b sip.Ban) { s.db.SaveEvents(banEvent(b, time.Now())) }
+	if err := secureSIP(s.cfg, &cfg, s.log); err != nil {
+		return err
+	}
+	tellCertificates(s.cfg, s.log)
 	if err := listenSIP(ctx, s.cfg.SIP.Listen, &cfg); err != nil {
 		return err
 	}
@@ -82,7 +87,7 @@ func listenSIP(ctx context.Context, at []configs.Listen, c *sip.Config) (err err
 		for _, open := range c.Listen {
 			_ = open.Close() // never used
 		}
-		for _, open := range c.ListenTCP {
+		for _, open := range slices.Concat(c.ListenTCP, c.ListenTLS) {
 			_ = open.Close() // never used
 		}
 		err = fmt.Errorf("sip.listen: %w", err)
@@ -95,6 +100,12 @@ func listenSIP(ctx context.Context, at []configs.Listen, c *sip.Config) (err err
 				return err
 			}
 			c.ListenTCP = append(c.ListenTCP, listener)
+		case "tls":
+			listener, err := sip.ListenTCP(ctx, l.Addr.String())
+			if err != nil {
+				return err
+			}
+			c.ListenTLS = append(c.ListenTLS, listener)
 		default:
 			socket, err := sip.ListenUDP(ctx, l.Addr.String())
 			if err != nil {
