@@ -86,6 +86,35 @@ func (r *streams) shakeHands(ctx context.Context, conn net.Conn, trunk string) (
 	return nil, untrusted(err, cfg.ServerName)
 }
 
+// Connect makes sure that there is a connection to a trunk over TCP or TLS, to
+// any of its addresses, for which nothing is sent to it. The error says in
+// words what is wrong: ErrUnknownTarget, no address, or what is said of the
+// first one.
+func (a *Agent) Connect(ctx context.Context, name string) error {
+	t := a.peers.trunk(name)
+	if t == nil {
+		return ErrUnknownTarget
+	}
+	dests, f := a.addresses(ctx, t, netip.AddrPort{})
+	if f != nil {
+		return f
+	}
+	var first error
+	for _, dest := range dests {
+		limited, cancel := context.WithTimeout(ctx, t.patience())
+		start := time.Now()
+		_, _, err := a.streams.get(limited, a.streams.by(t.hop().transport, name, dest))
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if first == nil {
+			first = notSent(t.where(dest.String()), time.Since(start), err)
+		}
+	}
+	return first
+}
+
 // greet does the handshake with whoever connected, which was reserved.
 func (r *streams) greet(conn net.Conn, remote netip.AddrPort) {
 	ctx, cancel := context.WithTimeout(r.ctx, handshakeTime)

@@ -88,7 +88,27 @@ func tryTrunks(ctx context.Context, cfg *configs.Config) []try {
 	if err := agent.Start(ctx); err != nil {
 		return failed(err)
 	}
-	return judgeTrunks(waitForTrunks(ctx, cfg, agent), cfg)
+	states := waitForTrunks(ctx, cfg, agent)
+	tries := judgeTrunks(states, cfg)
+	for i := range tries {
+		if t := &cfg.Trunks[i]; tries[i].OK && !states[i].Known && t.Transport != "udp" {
+			tries[i] = tryConnection(ctx, agent, &states[i])
+		}
+	}
+	return tries
+}
+
+// tryConnection is for a trunk that is not asked anything: whether there is a
+// connection to it, over TLS with what its certificate proves, is known even so.
+func tryConnection(ctx context.Context, agent *sip.Agent, s *sip.TrunkState) try {
+	out := try{Part: "trunk " + s.Name}
+	at := s.Address + " over " + s.Transport
+	if err := agent.Connect(ctx, s.Name); err != nil {
+		out.Detail = err.Error()
+		return out
+	}
+	out.OK, out.Detail = true, at+" takes connections, and was not asked, for options is off"
+	return out
 }
 
 // waitForTrunks returns the states when all that are asked are known, or when
