@@ -16,15 +16,25 @@ import (
 // CheckSounds reads every sound file that routes play. The error names the
 // first that cannot be used, after the path of its key.
 func CheckSounds(cfg *configs.Config) error {
-	return eachStep(cfg, func(path string, step *configs.Step) error {
+	_, err := readSounds(cfg)
+	return err
+}
+
+// readSounds reads the sound files of all routes, by their paths.
+func readSounds(cfg *configs.Config) (map[string]*g711.Clip, error) {
+	clips := make(map[string]*g711.Clip)
+	err := eachStep(cfg, func(path string, step *configs.Step) error {
 		if step.Announce == nil || step.Announce.Sound == "" {
 			return nil
 		}
-		if _, err := media.ReadClip(step.Announce.Sound); err != nil {
+		clip, err := media.ReadClip(step.Announce.Sound)
+		if err != nil {
 			return fmt.Errorf("%s.announce.sound: %w", path, err)
 		}
+		clips[step.Announce.Sound] = clip
 		return nil
 	})
+	return clips, err
 }
 
 // eachStep calls f for the steps of all routes until it fails.
@@ -57,9 +67,7 @@ func (s *Service) warm(ctx context.Context) {
 	s.prompts.warm(ctx)
 	_ = eachStep(s.set, func(_ string, step *configs.Step) error {
 		switch {
-		case step.Announce != nil && step.Announce.Sound != "":
-			s.prompts.sound(step.Announce.Sound)
-		case step.Announce != nil:
+		case step.Announce != nil && step.Announce.Text != "":
 			_, _ = s.speech.Render(ctx, step.Announce.Text, step.Announce.Voice) // a call that needs it tells
 		case step.Voicemail != nil && step.Voicemail.Text != "":
 			_, _ = s.speech.Render(ctx, step.Voicemail.Text, step.Voicemail.Voice)

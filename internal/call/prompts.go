@@ -24,7 +24,7 @@ type prompts struct {
 }
 
 func newPrompts(speech Speech, language string, log *slog.Logger) *prompts {
-	return &prompts{speech: speech, language: language, log: log, clips: make(map[tts.PhraseID]*g711.Clip), files: make(map[string]*g711.Clip)}
+	return &prompts{speech: speech, language: language, log: log, clips: make(map[tts.PhraseID]*g711.Clip)}
 }
 
 // renderLimit bounds the rendering of a stock sentence while somebody listens.
@@ -73,8 +73,15 @@ func (p *prompts) text(ctx context.Context, text, voice string) *g711.Clip {
 	return c
 }
 
-// sound reads a file that a route plays, once. When that fails, two beeps stand
-// in.
+// keep takes the sounds of files, by their paths.
+func (p *prompts) keep(files map[string]*g711.Clip) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.files = files
+}
+
+// sound is a file that a route plays. One that was not there at the start is
+// read now; when that fails, two beeps stand in.
 func (p *prompts) sound(path string) *g711.Clip {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -82,6 +82,9 @@ func unanswered(why refusal) (status int, o outcome) {
 		o.owner = store.PartyUs
 	case errors.As(why.err, &f):
 		status, o = missed(f, why.target)
+		if status == 486 && !why.busy { // only the last one was
+			status = 480
+		}
 	}
 	if status == 486 && o.result == store.ResultMissed {
 		o.result, o.code = store.ResultBusy, codeBusy

@@ -24,9 +24,11 @@ const orphanLimit = 5 * time.Second
 // CANCEL or BYE, its recordings are repaired, its calls reach their terminal
 // result or go on. Then the service takes calls.
 func (s *Service) Start(ctx context.Context) error {
-	if err := CheckSounds(s.set); err != nil {
+	sounds, err := readSounds(s.set)
+	if err != nil {
 		return err
 	}
+	s.prompts.keep(sounds)
 	open, err := s.records.OpenCalls(ctx)
 	if err != nil {
 		return fmt.Errorf("load open calls: %w", err)

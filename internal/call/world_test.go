@@ -59,6 +59,7 @@ type world struct {
 	dir     string
 	dead    []func() // ends what a crash left of us
 	speech  *fakeSpeech
+	crm     *fakeCRM // nil: there is none
 	disk    diskSwitch
 	down    sync.Map // trunks that health checks found down, with the reason
 
@@ -75,7 +76,7 @@ func inWorld(t *testing.T, tweak func(*configs.Config), test func(w *world)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: memnet.New(), dir: dir, phones: map[string]*lab.Carrier{}, speech: &fakeSpeech{}}
+		w := &world{t: t, net: memnet.New(), dir: dir, phones: map[string]*lab.Carrier{}, speech: &fakeSpeech{}, crm: &fakeCRM{}}
 		w.cfg = baseConfig()
 		if tweak != nil {
 			tweak(w.cfg)
@@ -190,9 +191,13 @@ func (w *world) start() {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		w.t.Fatal(err)
 	}
-	w.svc = call.New(call.Config{
+	ccfg := call.Config{
 		Settings: w.cfg, Phones: healthOf{w.agent, &w.down}, Sound: w.sound, Speech: w.speech, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Logger: log,
-	})
+	}
+	if w.crm != nil {
+		ccfg.Responsible = w.crm
+	}
+	w.svc = call.New(ccfg)
 	svc.Store(w.svc)
 	if err := w.agent.Start(ctx); err != nil {
 		w.t.Fatal(err)
