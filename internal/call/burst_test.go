@@ -21,6 +21,7 @@ var burstPhones = []string{"101", "102", "103", "104", "105"}
 func burst(c *configs.Config) {
 	groupOf("all", burstPhones...)(c)
 	c.Lines[0].Record = false
+	c.Media.Ports = configs.PortRange{First: 20000, Last: 22999} // 12 for each call
 	c.Extensions = append(c.Extensions,
 		configs.Extension{Number: "104", Contact: "sip:104@10.0.0.14:5060"},
 		configs.Extension{Number: "105", Contact: "sip:105@10.0.0.15:5060"})
@@ -159,4 +160,25 @@ func allBusy(w *world, number string) bool {
 func goroutines() int {
 	time.Sleep(2 * time.Minute) // transactions end by timers
 	return runtime.NumGoroutine()
+}
+
+func TestCallerForWhomThereAreNoPortsWasMissed(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Media.Ports = configs.PortRange{First: 20000, Last: 20003} }, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		first := w.inbound(lab.Tone(customerTone), lab.Talk(5*time.Second), lab.Bye())
+		time.Sleep(3 * time.Second)
+		second := w.inbound(lab.Tone(customerTone))
+		<-second.Ended()
+		<-first.Ended()
+		if ev, _ := second.Event(lab.Refused); ev.Status != 503 {
+			t.Errorf("the second caller got %v", ev)
+		}
+		time.Sleep(time.Second)
+		calls, _, err := w.db.Calls(context.Background(), store.Filter{})
+		if err != nil || len(calls) != 2 {
+			t.Fatalf("%d calls are stored (%v)", len(calls), err)
+		}
+		w.expect(calls[0], store.ResultMissed, "503", store.PartyUs)
+		w.expect(calls[1], store.ResultCompleted, "200", "")
+	})
 }

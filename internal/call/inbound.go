@@ -40,18 +40,19 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 	if !open {
 		plan = route.OtherwisePlan(s.set, line, dialled)
 	}
-	free, ok := s.ports.tryHold(s.ports.need(plan))
-	if !ok {
-		s.refuse(in, 503, "all media ports are in use; see media.ports")
-		return
-	}
-	defer free()
 	c := s.admitInbound(line, in)
 	if c == nil {
 		return
 	}
 	s.run(c, func(c *Call) {
 		defer s.callsIn.begin(c.rec.Number)()
+		free, ok := s.ports.tryHold(s.ports.need(plan))
+		if !ok {
+			s.refuse(in, 503, noPorts+"; see media.ports")
+			c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: noPorts})
+			return
+		}
+		defer free()
 		if !open {
 			c.decide("the line is closed: calls take its otherwise route")
 		}

@@ -26,6 +26,9 @@ func newPortBudget(pairs int, legs func(route.Target) int) *portBudget {
 // most of the time that they rest before they serve again.
 const portRest = 3 * time.Second
 
+// noPorts is why a call cannot begin.
+const noPorts = "all media ports are in use"
+
 // need is how many pairs a call takes at the most: the phones that ring
 // together, and the other side.
 func (b *portBudget) need(plan route.Plan) int64 {

@@ -58,7 +58,7 @@ func (s *Service) holdPorts(c *Call, plan route.Plan) (free func(), problem *out
 	default: // its time is over, or the server shuts down: the next look at the call tells
 		return nil, &outcome{
 			result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyUs,
-			reason: "all media ports are in use", retry: retrySoon,
+			reason: noPorts, retry: retrySoon,
 		}
 	}
 }
