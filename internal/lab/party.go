@@ -101,6 +101,8 @@ type Party struct {
 	session, version          uint64
 	remote                    *Description
 	codec                     Codec
+	keys                      map[Suite][]byte
+	security                  *security // nil: plain sound
 	direction                 string    // what we want: sendrecv, or sendonly while we hold
 	earlyMedia                bool      // sound goes out before the answer
 	cancelling                bool      // our CANCEL is out
