@@ -87,7 +87,7 @@ func parseCrypto(value string) (cryptoLine, error) {
 	}
 	key, err := base64.StdEncoding.DecodeString(text)
 	if want := Suite(f[1]).keyLength(); err != nil || want != 0 && len(key) != want {
-		return cryptoLine{}, fmt.Errorf("a=crypto %d: key of %d bytes for %s, %v", tag, len(key), f[1], err)
+		return cryptoLine{}, fmt.Errorf("a=crypto %d: key of %d bytes for %s", tag, len(key), f[1])
 	}
 	return cryptoLine{tag, Suite(f[1]), key}, nil
 }
