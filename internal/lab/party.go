@@ -219,9 +219,6 @@ func (p *Party) DisplayName() string {
 // there is none.
 func (p *Party) Asserted() string { return userOf(p.invite.Get("P-Asserted-Identity")) }
 
-// Header is the first value of a header of the INVITE, empty when there is none.
-func (p *Party) Header(name string) string { return p.invite.Get(name) }
-
 // Remote is the latest description of the other side's sound, nil before one
 // came.
 func (p *Party) Remote() *Description {
