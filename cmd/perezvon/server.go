@@ -162,8 +162,12 @@ func (s *server) openMedia(context.Context) error {
 }
 
 func (s *server) openAPI(ctx context.Context) error {
+	var traces api.Traces
+	if s.traces != nil {
+		traces = s.traces
+	}
 	a, err := api.New(api.Options{
-		Config: s.cfg, Calls: s.calls, Records: s.db, Health: s, Recordings: s.cfg.Recordings.Dir,
+		Config: s.cfg, Calls: s.calls, Records: s.db, Health: s, Recordings: s.cfg.Recordings.Dir, Traces: traces,
 		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Bans: bansView{s.phones},
 		Speech: speaker{s.speech}, Version: version(), Registry: s.metrics(), Logger: s.log,
 	})

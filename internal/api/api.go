@@ -80,6 +80,7 @@ type Options struct {
 	Phones     Phones               // nil: none is registered
 	Bans       Bans                 // nil: nobody is banned
 	Speech     Speech               // nil: there is none
+	Traces     Traces               // nil: they are off
 	Recordings string               // directory of the recordings
 	Version    string               // of the program
 	Zone       *time.Location       // of times in answers; nil: the machine's
@@ -144,6 +145,7 @@ func (a *API) routes() {
 	a.routeCalls(h)
 	a.routeEvents(h)
 	a.routeRecording(h)
+	a.routeTrace(h)
 	a.routeDirectory(h)
 	a.routeTrunks(h)
 	a.routeBans(h)

@@ -24,6 +24,7 @@ const (
 	CodeCallNotFound      = "call_not_found"
 	CodeRecordingNotFound = "recording_not_found"
 	CodeBanNotFound       = "ban_not_found"
+	CodeTraceNotFound     = "trace_not_found"
 	CodeMethodNotAllowed  = "method_not_allowed"
 	CodeTimeout           = "timeout"
 	CodeBodyTooLarge      = "body_too_large"
@@ -59,6 +60,7 @@ func codes() []codeInfo {
 		{CodeCrossOrigin, 403, "there are no keys, and a web page of another origin asks"},
 		{CodeNotFound, 404, "there is nothing at this path"},
 		{CodeCallNotFound, 404, "there is no such call, or the key may not know of it"},
+		{CodeTraceNotFound, 404, "nothing is known of what went over the wire in the call; the detail says why"},
 		{CodeRecordingNotFound, 404, "the call has no recording; the detail says why"},
 		{CodeBanNotFound, 404, "the address is not banned"},
 		{CodeMethodNotAllowed, 405, "the path has other methods; Allow lists them"},

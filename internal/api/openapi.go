@@ -247,14 +247,15 @@ func downgrade(doc *huma.OpenAPI) ([]byte, error) {
 }
 
 // adapt mends what huma leaves of 3.1. References that have a description go
-// into an allOf, since what stands beside a reference is lost in 3.0, and sound
-// gets a schema.
+// into an allOf, since what stands beside a reference is lost in 3.0, and files
+// get a schema.
 func adapt(tree any) {
 	switch node := tree.(type) {
 	case map[string]any:
-		if _, ok := node[wavType]; ok {
-			node[wavType] = map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}}
-			return
+		for _, kind := range []string{wavType, pcapType} {
+			if _, ok := node[kind]; ok {
+				node[kind] = map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}}
+			}
 		}
 		if ref, ok := node["$ref"]; ok && len(node) > 1 {
 			delete(node, "$ref")
