@@ -77,13 +77,16 @@ func who(e *api.Endpoint) string {
 type CallCmd struct {
 	remote
 	ID      string `arg:"" help:"Id of the call, or its first or last 6 digits or more."`
-	Explain bool   `help:"Tell it as a story: what was decided, each phone with its SIP messages and its sound, and what came of it."`
+	Explain bool   `help:"Tell it as a story: what was decided, each phone with its sound, the SIP messages, what did not work and what to do about it."`
+	Pcap    string `placeholder:"FILE" help:"Write its SIP messages into a file that Wireshark opens."`
+	Text    string `placeholder:"FILE" help:"Write its SIP messages, in full and as a ladder, into a text file; - for the terminal."`
 }
 
 // callWithEvents is what call --json prints.
 type callWithEvents struct {
 	api.Call
 	Events []api.Event `json:"events"`
+	Trace  *api.Trace  `json:"trace,omitempty"` // with --explain
 }
 
 // Run prints the call, its phones and its timeline.
@@ -101,18 +104,30 @@ func (cmd *CallCmd) Run(c *CLI) error {
 	if err != nil {
 		return err
 	}
+	if err := cmd.saveTrace(ctx, client, call.ID); err != nil {
+		return err
+	}
+	if (cmd.Pcap != "" || cmd.Text != "") && !cmd.Explain {
+		return nil
+	}
 	events, err := client.Events(ctx, call.ID, "")
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		return printJSON(callWithEvents{call, append([]api.Event{}, events...)})
-	}
-	out := newConsole(os.Stdout)
+	told := story{out: newConsole(os.Stdout), call: call, events: events, now: time.Now(), zone: time.Local}
 	if cmd.Explain {
-		(&story{out: out, call: call, events: events, now: time.Now(), zone: time.Local}).tell()
+		if told.trace, told.noTrace, err = fetchTrace(ctx, client, call.ID); err != nil {
+			return err
+		}
+	}
+	if c.JSON {
+		return printJSON(callWithEvents{call, append([]api.Event{}, events...), told.trace})
+	}
+	if cmd.Explain {
+		told.tell()
 		return nil
 	}
+	out := told.out
 	printCall(out, call)
 	if err := printLegs(out, call); err != nil {
 		return err

@@ -18,6 +18,9 @@ type story struct {
 	events []api.Event
 	now    time.Time
 	zone   *time.Location // of moments; spans are since the call began
+
+	trace   *api.Trace // what went over the wire; nil: it is not known
+	noTrace string     // why it is not; may be empty
 }
 
 // tell prints the whole story.
@@ -30,6 +33,7 @@ func (s *story) tell() {
 	if len(s.call.Attempts) == 0 { // an incoming call is one try
 		s.legs(1)
 	}
+	s.wire()
 	s.ending()
 }
 

@@ -18,8 +18,10 @@ func (s *story) leg(l *api.Leg) {
 	d := eventData{Role: l.Role, Number: l.Number, Extension: l.Extension, Trunk: l.Trunk}
 	name := d.phone()
 	s.line(plain, 1, "%s %s", strings.ToUpper(name[:1])+name[1:], s.fate(l))
-	for _, m := range ladder(l) {
-		s.line(faint, 2, "%8s  %s", s.at(m.at), m.arrow())
+	if s.trace == nil { // else the ladder is the true one
+		for _, m := range ladder(l) {
+			s.line(faint, 2, "%8s  %s", s.at(m.at), m.arrow())
+		}
 	}
 	if l.Q850 != nil && *l.Q850 != 0 {
 		s.line(plain, 2, "Q.850 cause %d: %s", *l.Q850, q850Words(*l.Q850))

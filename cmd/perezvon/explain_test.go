@@ -36,7 +36,7 @@ func TestCallsAreToldAsStories(t *testing.T) {
 				now = c.Events[n-1].At.Add(500 * time.Millisecond)
 			}
 			var b strings.Builder
-			(&story{out: &console{w: &b}, call: c.Call, events: c.Events, now: now, zone: time.UTC}).tell()
+			(&story{out: &console{w: &b}, call: c.Call, events: c.Events, now: now, zone: time.UTC, trace: c.Trace}).tell()
 			golden := strings.TrimSuffix(f, ".json") + ".txt"
 			if *update {
 				if err := os.WriteFile(golden, []byte(b.String()), 0o600); err != nil {

@@ -127,9 +127,7 @@ func (s *Service) admitDialled(ctx context.Context, from *configs.Extension, to 
 func (s *Service) serveDialled(ctx context.Context, c *Call, in *sip.Incoming, from *configs.Extension, to wanted) outcome {
 	ctx, done := joined(ctx, c.ctx)
 	defer done()
-	if to.kind == store.KindOutbound {
-		defer c.claimNumber(to.target.Display)()
-	}
+	defer c.claimCustomer(to)()
 	phone, called, failed := c.connectDialled(ctx, in, from, to)
 	if failed != nil {
 		return *failed
@@ -139,12 +137,15 @@ func (s *Service) serveDialled(ctx context.Context, c *Call, in *sip.Incoming, f
 	return c.talk(phone, called)
 }
 
-// claimNumber lets callbacks to a number wait while somebody of the office talks
-// with it. Who dials himself waits for nobody: where another call of ours is
-// with that number, the network tells him.
-func (c *Call) claimNumber(number string) (release func()) {
+// claimCustomer lets callbacks to the number wait while somebody of the office
+// talks with it. Who dials himself waits for nobody: where another call of ours
+// is with that number, the network tells him.
+func (c *Call) claimCustomer(to wanted) (release func()) {
+	if to.kind != store.KindOutbound {
+		return func() {}
+	}
 	s := c.svc
-	lease, err := s.records.AcquireLease(c.ctx, customerLease(number), leaseOwner, s.set.Limits.MaxCall+setup)
+	lease, err := s.records.AcquireLease(c.ctx, customerLease(to.target.Display), leaseOwner, s.set.Limits.MaxCall+patience)
 	if err != nil {
 		return func() {}
 	}

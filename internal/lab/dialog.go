@@ -31,9 +31,7 @@ func (p *Party) recordRoute() []string {
 
 // describe is the party's own description: an answer when an offer came,
 // else an offer. Its o= version rises when anything but it changes.
-func (p *Party) describe() string { return p.describeAs(p.remote == nil) }
-
-func (p *Party) describeAs(offer bool) string {
+func (p *Party) describe() string {
 	l := local{
 		address: p.audio.addr(), codecs: p.set.codecs, digits: p.set.digits, direction: p.direction,
 		ptime: int(p.set.ptime.Milliseconds()),
@@ -48,7 +46,6 @@ func (p *Party) describeAs(offer bool) string {
 		}
 		l.direction = mirrored(p.remote.Direction, p.direction)
 	}
-	l.profile, l.crypto = p.protection(offer)
 	text := p.write(l)
 	if p.ownText != "" && text != p.ownText {
 		p.version++
@@ -75,14 +72,13 @@ func (p *Party) offer() string {
 		wish.Direction = "sendrecv"
 		p.remote = &wish
 	}
-	text := p.describeAs(true)
+	text := p.describe()
 	p.remote = was
 	return text
 }
 
-// learn reads the description in m, an answer or an offer, and reports whether
-// it can be spoken to.
-func (p *Party) learn(m *Message, answer bool) bool {
+// learn reads the description in m and reports whether it can be spoken to.
+func (p *Party) learn(m *Message) bool {
 	d, err := parseDescription(m.Body)
 	if err != nil {
 		p.c.blame(m, "%v", err)
@@ -92,10 +88,10 @@ func (p *Party) learn(m *Message, answer bool) bool {
 		p.c.blame(m, "sdp: %s", f)
 	}
 	codecs := common(p.set.codecs, d.Codecs)
-	if answer {
-		codecs = common(d.Codecs, p.set.codecs) // its order counts
+	if m.Method == "ACK" || m.Status != 0 { // the order of an answer counts
+		codecs = common(d.Codecs, p.set.codecs)
 	}
-	if len(codecs) == 0 || !p.protect(m, d, answer) {
+	if len(codecs) == 0 {
 		return false
 	}
 	p.remote, p.codec = d, codecs[0]
@@ -112,7 +108,7 @@ func (p *Party) listen() {
 	case "sendonly", "inactive":
 		sending = false
 	}
-	p.audio.direct(p.remote, p.codec, p.security, p.own.digits, sending && p.direction == "sendrecv" && !p.set.mute)
+	p.audio.direct(p.remote, p.codec, p.own.digits, sending && p.direction == "sendrecv" && !p.set.mute)
 }
 
 // takeInDialog hands a request to the party whose dialog it belongs to.
@@ -200,7 +196,7 @@ func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 		p.target = uri
 	}
 	offered := len(m.Body) > 0
-	if offered && !p.learn(m, false) {
+	if offered && !p.learn(m) {
 		res := tx.response(488, "Not Acceptable Here", p.localTag)
 		if m.Method == "INVITE" {
 			c.respondINVITE(tx, res, &final{})
@@ -229,7 +225,7 @@ func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 		if offered {
 			return
 		}
-		if len(ack.Body) == 0 || !p.learn(ack, true) {
+		if len(ack.Body) == 0 || !p.learn(ack) {
 			c.blame(ack, "no usable answer to the offer in the 200")
 		}
 		p.listen()
