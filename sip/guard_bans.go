@@ -133,6 +133,9 @@ func (g *guard) barred(from netip.Addr, user string) bool {
 	return b != nil && b.until > now
 }
 
+// shuns reports whether an address is banned as a whole.
+func (g *guard) shuns(ip netip.Addr) bool { return !g.peers.allows(ip) && g.barred(ip, "") }
+
 // barredFrom reports whether a message of an address where somebody is known
 // carries credentials of an extension that is banned there.
 func (g *guard) barredFrom(ip netip.Addr, p []byte) (yes bool) {
@@ -148,7 +151,11 @@ func (g *guard) barredFrom(ip netip.Addr, p []byte) (yes bool) {
 
 // ban begins a ban, or does nothing where there is one. g.mu is held.
 func (g *guard) ban(ip netip.Addr, user string, reason why, count int, now int64) {
-	b := g.bans.note(g.bans.key(ip, user), func(b *ban) int64 { return b.worth(now) })
+	key, worth := g.bans.key(ip, user), func(b *ban) int64 { return b.worth(now) }
+	if s := g.bans.place(key, worth); s.taken && s.key != key && !s.value.over {
+		g.end(&s.value, "it made room for others")
+	}
+	b := g.bans.note(key, worth)
 	if b.until > now {
 		return
 	}

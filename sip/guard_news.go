@@ -14,11 +14,13 @@ const (
 // tell queues a ban for run and reports whether it was. g.mu is held.
 func (g *guard) tell(b Ban) bool {
 	defer nudge(g.wake)
-	if !b.Over && !g.tells.allow(g.now(), tellEvery, tellBurst) {
-		g.untold++
-		return false
+	if !b.Over {
+		if !g.tells.allow(g.now(), tellEvery, tellBurst) {
+			g.untold++
+			return false
+		}
+		b.Others, g.untold = g.untold, 0
 	}
-	b.Others, g.untold = g.untold, 0
 	g.news = append(g.news, b)
 	return true
 }
@@ -58,6 +60,7 @@ func (a *Agent) keepGuard() {
 		case <-timer.C:
 		}
 		news, due := a.guard.next()
+		a.streams.shut()
 		for _, b := range news {
 			a.tellBan(b)
 		}
@@ -73,7 +76,6 @@ func (a *Agent) tellBan(b Ban) {
 	case b.Over:
 		a.log.Info("sip: ban is over", "address", b.Address, "extension", b.Extension, "why", b.Reason)
 	default:
-		a.streams.shut(b)
 		a.log.Warn("sip: banned", "address", b.Address, "extension", b.Extension, "why", b.Reason, "until", b.Until, "times", b.Times, "others", b.Others)
 	}
 	if a.cfg.OnBan != nil {

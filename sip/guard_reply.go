@@ -8,8 +8,8 @@ import (
 
 // stateless is a response to a request that is neither parsed nor remembered
 // (RFC 3261 8.2.7). headers end with CRLF each. It is nil where the request
-// lacks what a response needs. Lines of the request are taken over as they are:
-// nothing in them can begin another.
+// lacks what a response needs. Lines of the request are taken over as they are,
+// and nothing in them can begin another.
 func stateless(p []byte, from netip.AddrPort, status, headers string) []byte {
 	var out bytes.Buffer
 	out.Grow(len(p) + len(headers) + 128)
@@ -34,6 +34,9 @@ func stateless(p []byte, from netip.AddrPort, status, headers string) []byte {
 		default:
 			continue
 		}
+		if !oneLine(line) {
+			return nil
+		}
 		out.Write(line)
 		out.Write(crlf)
 	}
@@ -43,6 +46,26 @@ func stateless(p []byte, from netip.AddrPort, status, headers string) []byte {
 	out.WriteString(headers)
 	out.WriteString("Content-Length: 0\r\n\r\n")
 	return out.Bytes()
+}
+
+// oneLine reports whether everybody sees one header in a line, which may be
+// folded.
+func oneLine(line []byte) bool {
+	for i, c := range line {
+		switch c {
+		case 0:
+			return false
+		case '\r':
+			if i+1 == len(line) || line[i+1] != '\n' {
+				return false
+			}
+		case '\n':
+			if i == 0 || line[i-1] != '\r' {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // stamped is a Via with where its request came from (RFC 3581 4). What its

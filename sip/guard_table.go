@@ -58,23 +58,31 @@ func (t *table[V]) find(k guardKey) *V {
 	return nil
 }
 
-// note returns what is known of the key, at first a zero value. That of the
-// least worth goes where there is no room.
-func (t *table[V]) note(k guardKey, worth func(*V) int64) *V {
+// place is where the key is, or may be put: where there is no room, that of the
+// value of the least worth.
+func (t *table[V]) place(k guardKey, worth func(*V) int64) *slot[V] {
 	set := t.set(k)
 	least := &set[0]
 	for i := range set {
 		s := &set[i]
 		switch {
 		case s.taken && s.key == k:
-			return &s.value
+			return s
 		case !least.taken:
 		case !s.taken, worth(&s.value) < worth(&least.value):
 			least = s
 		}
 	}
-	*least = slot[V]{key: k, taken: true}
-	return &least.value
+	return least
+}
+
+// note returns what is known of the key, at first a zero value.
+func (t *table[V]) note(k guardKey, worth func(*V) int64) *V {
+	s := t.place(k, worth)
+	if !s.taken || s.key != k {
+		*s = slot[V]{key: k, taken: true}
+	}
+	return &s.value
 }
 
 // forget frees every place whose value is not to be kept.

@@ -61,6 +61,9 @@ func (a *Agent) authenticate(req *sipmsg.Request, how demand) (ext string, refus
 	one := a.challenger.judge(req, how.answer, from, a.peers.secretOf, now)
 	switch one.standing {
 	case credGood:
+		if a.guard.barred(from, one.user) {
+			break // it is not said that this guess was right
+		}
 		if a.challenger.use(one, now) {
 			a.guard.passed(from, one.user)
 			return one.user, nil

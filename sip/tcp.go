@@ -17,9 +17,13 @@ import (
 )
 
 const (
-	maxStreams     = 512 // accepted at one time
-	maxStreamsPeer = 32  // of one address
-	maxUnsent      = 256 // messages that wait for a connection to be made
+	maxStreams     = 1024 // accepted at one time
+	maxStreamsPeer = 256  // of one address: an office has as many phones
+
+	// Of those nobody is known at, who may want to register.
+	maxStrangeStreams     = 128
+	maxStrangeStreamsPeer = 16
+	maxUnsent             = 256 // messages that wait for a connection to be made
 )
 
 type dialFunc func(ctx context.Context, to netip.AddrPort) (net.Conn, error)

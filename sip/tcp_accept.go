@@ -58,7 +58,8 @@ func (a *Agent) admit(conn net.Conn, transport string) {
 	case !a.guard.connects(remote):
 	case !a.streams.reserve(remote.Addr()):
 		if a.streams.refused.Add(1)%100 == 1 {
-			a.log.Warn("sip: connection refused: there are too many", "from", remote, "limit", maxStreamsPeer, "limit_of_all", maxStreams)
+			a.log.Warn("sip: connection refused: there are too many", "from", remote, "limit", maxStreamsPeer, "limit_of_all", maxStreams,
+				"limit_of_strangers", maxStrangeStreamsPeer, "limit_of_all_strangers", maxStrangeStreams)
 		}
 	case transport == transportTLS:
 		if a.streams.spawn(func() { a.streams.greet(conn, remote) }) {
@@ -72,11 +73,24 @@ func (a *Agent) admit(conn net.Conn, transport string) {
 }
 
 // reserve counts one more connection of an address, unless there are too many.
+// Strangers leave room for phones that are known.
 func (r *streams) reserve(from netip.Addr) bool {
+	known := r.a.peers.allows
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.total >= maxStreams || r.accepted[from] >= maxStreamsPeer {
 		return false
+	}
+	if !known(from) {
+		strange := 0
+		for ip, n := range r.accepted {
+			if !known(ip) {
+				strange += n
+			}
+		}
+		if strange >= maxStrangeStreams || r.accepted[from] >= maxStrangeStreamsPeer {
+			return false
+		}
 	}
 	r.total++
 	r.accepted[from]++
@@ -103,15 +117,12 @@ func (r *streams) spawn(f func()) bool {
 	return true
 }
 
-// shut ends the connections from an address that is banned as a whole.
-func (r *streams) shut(b Ban) {
-	if b.Extension != "" {
-		return
-	}
+// shut ends the connections from addresses that are banned as a whole.
+func (r *streams) shut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, s := range r.byKey {
-		if s.remote.Addr() == b.Address && !r.a.peers.allows(b.Address) {
+		if r.a.guard.shuns(s.remote.Addr()) {
 			s.end(errBanned)
 		}
 	}

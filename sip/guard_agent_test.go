@@ -1,0 +1,160 @@
+package sip
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// guesser is a phone that does not know the password of an extension.
+func guesser(p *peer, user string) *desktop {
+	return &desktop{peer: p, user: user, password: "wrong", contact: "<sip:" + user + "@" + p.addr + ">", callID: "guess-" + p.addr}
+}
+
+// guess tries a password until the fifth wrong one, which is the last that gets
+// an answer.
+func (d *desktop) guess() {
+	d.t.Helper()
+	d.challenged(d.tries("401"), "WWW-Authenticate")
+	for range 5 {
+		d.challenged(d.tries("401"), "WWW-Authenticate")
+	}
+}
+
+func TestWhoGuessesPasswordsIsNotListenedTo(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := desking(t, nil)
+		p := newPeer(t, d.net, stranger.String())
+		thief := guesser(p, "201")
+		thief.guess()
+		thief.password = "s3cret"
+		p.send(thief.registration())
+		p.send(options(p, "o"))
+		p.silent(5 * time.Minute)
+		if s := d.agent.Stats(); s.Bans != 1 || s.Failures != 5 || s.Banned != 2 || s.Bindings != 0 || s.Peers != 1 {
+			t.Errorf("%+v", s)
+		}
+		if log := d.log.String(); strings.Count(log, "sip: banned") != 1 || !strings.Contains(log, `address=203.0.113.5 extension="" why="5 wrong passwords within 1m"`) {
+			t.Errorf("log:\n%s", log)
+		}
+		d.phone.registers() // from another address
+		if !d.agent.Unban(stranger.Addr()) {
+			t.Fatal("not banned")
+		}
+		thief.chosen = nil
+		thief.registers()
+	})
+}
+
+func TestInvitesToGuessPasswordsGetNoAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := desking(t, nil)
+		p := newPeer(t, d.net, stranger.String())
+		p.send(p.initial("1", "body:"+testSDP))
+		p.send(options(p, "o"))
+		p.silent(time.Minute)
+	})
+}
+
+func TestGuessingInAnOfficeBansOneExtensionThere(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := desking(t, func(c *Config) {
+			c.Extensions = append(c.Extensions, Extension{Number: "202", HA1: MakeHA1("202", Realm, "other")})
+		})
+		d.phone.registers()
+		inside := newPeer(t, d.net, "10.0.7.1:6060") // behind the same NAT
+		thief := guesser(inside, "202")
+		thief.guess()
+		if bans := d.agent.Bans(); len(bans) != 1 || bans[0].Extension != "202" || bans[0].Address != netip.MustParseAddr("10.0.7.1") {
+			t.Fatalf("%+v", bans)
+		}
+		thief.password = "other"
+		inside.send(thief.registration()) // right at last
+		inside.silent(time.Minute)
+		thief.chosen = nil
+		thief.challenged(thief.tries("401"), "WWW-Authenticate") // whoever asks is asked for a password
+		d.phone.tries("200")                                     // the other phone there goes on
+		d.phone.send(options(d.phone.peer, "o"))
+		d.phone.awaits("200")
+
+		home := newDesktop(t, d.net, "198.51.100.7:5060")
+		home.user, home.password, home.contact = "202", "other", "<sip:202@198.51.100.7:5060>"
+		home.registers() // the extension itself is not locked
+	})
+}
+
+func TestRightGuessOfABarredExtensionIsNotSaidToBeRight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := desking(t, nil)
+		d.phone.registers()
+		for range 5 {
+			d.agent.guard.failed(netip.MustParseAddr("10.0.7.1"), "201")
+		}
+		// Written so that what looks before the parser does not see it.
+		raw := strings.Replace(d.phone.registration(), `username="201"`, `username="2\01"`, 1)
+		d.phone.send(raw)
+		if m, ok := d.phone.read(time.Minute); ok && m.is("200") {
+			t.Errorf("let in:\n%s", m.raw)
+		}
+	})
+}
+
+func TestConnectionsOfWhoIsBannedAreClosed(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		b, p := streamBed(t, over, func(c *Config) {
+			c.Extensions = append(c.Extensions, Extension{Number: "201", HA1: MakeHA1("201", Realm, "s3cret")})
+		})
+		far := newStreamPeer(t, b.net, over, stranger.String())
+		far.dial()
+		idle := far.wire.conn
+		far.dial()
+		thief := guesser(far, "201")
+		thief.guess()
+		far.closedByAgent(time.Second)
+		_ = idle.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := idle.Read(make([]byte, 1)); err == nil || strings.Contains(err.Error(), "timeout") {
+			t.Errorf("his other connection is open: %v", err)
+		}
+		if c := connect(t, b, "203.0.113.5:0"); !isClosed(c) {
+			t.Error("a new one is taken")
+		}
+		p.dial() // the trunk's
+		p.send(options(p, "o"))
+		p.expect("200")
+		synctest.Wait()
+		if s := b.agent.Stats(); s.Streams != 1 || s.Bans != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestConnectionsOfStrangersLeaveRoomForPhones(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b, _ := streamBed(t, transportTCP, func(c *Config) {
+			c.Extensions = append(c.Extensions, Extension{Number: "201", HA1: MakeHA1("201", Realm, "s3cret")})
+		})
+		open := 0
+		for i := range 20 {
+			ip := netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})
+			for range maxStrangeStreamsPeer + 1 {
+				if c := connect(t, b, netip.AddrPortFrom(ip, 0).String()); !isClosed(c) {
+					open++
+				}
+			}
+		}
+		if open != maxStrangeStreams {
+			t.Errorf("%d connections of strangers, want %d", open, maxStrangeStreams)
+		}
+		for range maxStreamsPeer {
+			if c := connect(t, b, tcpAddr[:strings.Index(tcpAddr, ":")]+":0"); isClosed(c) {
+				t.Fatal("the trunk cannot connect")
+			}
+		}
+		time.Sleep(streamKnock + time.Second)
+		if s := b.agent.Stats(); s.Streams != maxStreamsPeer {
+			t.Errorf("strangers stay: %d connections", s.Streams)
+		}
+	})
+}
