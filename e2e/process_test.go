@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"os"
 	"os/exec"
 	"strings"
 	"sync"
@@ -45,9 +46,18 @@ func (o *output) String() string {
 // fails.
 func launch(t *testing.T, name, dir string, env []string, program string, args ...string) *process {
 	t.Helper()
+	return launchFed(t, nil, name, dir, env, program, args...)
+}
+
+// launchFed is launch for a program that reads what it shall do.
+func launchFed(t *testing.T, stdin *os.File, name, dir string, env []string, program string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, name: name, done: make(chan struct{})}
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), program, args...)
 	p.cmd.Dir, p.cmd.Env = dir, env
+	if stdin != nil {
+		p.cmd.Stdin = stdin
+	}
 	p.cmd.Stderr = &p.out
 	if program != "sipp" { // its screens are for people
 		p.cmd.Stdout = &p.out

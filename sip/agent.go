@@ -28,6 +28,7 @@ type Agent struct {
 	byKey     map[string]*listener // by what the transport has for their sources
 	ways      ways
 	streams   *streams
+	udpOnly   udpOnly
 	tp        *sipmsg.TransportLayer
 	tx        *sipmsg.TransactionLayer
 	secret    []byte // of keyedTag and, without a password, contactToken

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,6 +38,7 @@ type outgoing struct {
 	why      FailureKind   // why it is being stopped; 0: it is not
 	cause    error         // of our context, where that is why
 	heard    bool          // some response came
+	widened  bool          // it was too large for UDP, and goes over TCP
 	minSE    time.Duration // of the 422 that came; 0: none did
 	early    []byte        // the session description of a 183 that was accepted
 	earlyTag string
@@ -97,6 +99,10 @@ func (o *outgoing) run(ctx context.Context) (*Dialog, *Failure) {
 		res, f := o.await(ctx)
 		switch {
 		case f != nil:
+			if o.widened && !o.heard && o.why == 0 { // whoever listens there does not speak SIP
+				o.a.narrow(o.dest, cmp.Or(f.Err, errSilent))
+				f.stale = true
+			}
 			o.abandon()
 			if errors.Is(f.Err, errLost) && o.heard {
 				o.cancel() // it may ring on: on another connection
@@ -133,6 +139,14 @@ func (o *outgoing) send(ctx context.Context) *Failure {
 		}
 		r.Branch, r.RemoteTag = newBranch(), ""
 	})
+	req, err := o.build(&rec)
+	if err != nil {
+		return &Failure{Kind: Internal, Err: err}
+	}
+	if o.a.widen(ctx, req) { // its CANCEL goes the same way
+		o.widened = true
+		rec = o.d.update(func(r *DialogRecord) { r.from(o.a.stand(transportTCP, o.dest.Addr())) })
+	}
 	if err := o.a.journal.SaveDialog(rec)(ctx); err != nil {
 		if ctx.Err() != nil {
 			return &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
@@ -141,10 +155,6 @@ func (o *outgoing) send(ctx context.Context) *Failure {
 	}
 	if ctx.Err() != nil {
 		return &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
-	}
-	req, err := o.build(&rec)
-	if err != nil {
-		return &Failure{Kind: Internal, Err: err}
 	}
 	o.mu.Lock()
 	o.req = req

@@ -52,7 +52,7 @@ func (a *account) contactOfCall(trunk string, n int) string {
 		return req.get("Contact")
 	}
 	_ = failure(a.t, <-out) // busy
-	return a.carrier.Calls(number)[n].Header("Contact")
+	return a.carrier.Calls(number)[n].Invite().Get("Contact")
 }
 
 func localIP(t *testing.T, a *Agent, trunk string) string {

@@ -19,6 +19,7 @@ func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Resp
 		defer a.peers.release(to.Addr())
 	}
 	start := time.Now()
+	widened := a.widen(ctx, req)
 	tx, err := a.begin(ctx, req)
 	switch {
 	case errors.Is(err, ErrClosed):
@@ -37,6 +38,9 @@ func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Resp
 			}
 		case <-tx.Done():
 			err := lostBy(tx)
+			if widened { // whoever listens there does not speak SIP
+				a.narrow(to, err)
+			}
 			if !errors.Is(err, sipmsg.ErrTransactionTimeout) {
 				return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
 			}

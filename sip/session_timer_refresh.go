@@ -85,6 +85,7 @@ func (d *Dialog) sendReinvite(s *session, login *login) (*sipmsg.Response, error
 	if err != nil {
 		return nil, err
 	}
+	d.a.widen(d.a.base, req)
 	tx, err := d.a.begin(d.a.base, req)
 	if err != nil {
 		return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}

@@ -65,8 +65,9 @@ var (
 	descDropped = prometheus.NewDesc("perezvon_sip_dropped_total",
 		"SIP packets that were dropped: from an address of no trunk and no phone (stranger), from one that is banned (banned), more than an address may send (limit), not SIP (garbage), "+
 			"a response that does not fit the request it names (astray), a request of a call from somebody else (foreign).", []string{"reason"}, nil)
-	descStreams        = prometheus.NewDesc("perezvon_sip_tcp_connections", "TCP connections that are open.", nil, nil)
-	descStreamsRefused = prometheus.NewDesc("perezvon_sip_tcp_refused_total", "TCP connections closed at once because there were too many.", nil, nil)
+	descStreams        = prometheus.NewDesc("perezvon_sip_tcp_connections", "Connections over TCP and TLS that are open.", nil, nil)
+	descStreamsRefused = prometheus.NewDesc("perezvon_sip_tcp_refused_total", "Connections closed at once because there were too many.", nil, nil)
+	descUnshaken       = prometheus.NewDesc("perezvon_sip_tls_failed_total", "Connections to us over TLS whose handshake came to nothing.", nil, nil)
 	descRegistrations  = prometheus.NewDesc("perezvon_sip_registrations_total",
 		"Registrations of trunks and their refreshes, by how they ended (ok, failed).", []string{"outcome"}, nil)
 	descReordered = prometheus.NewDesc("perezvon_sip_reordered_total",
@@ -80,7 +81,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descOpen, descEnded, descPorts,
 		descInvites, descDialogs, descConfirmed, descPeers, descNoAddress, descDropped, descReordered, descPanics,
-		descStreams, descStreamsRefused, descRegistrations,
+		descStreams, descStreamsRefused, descUnshaken, descRegistrations,
 		descBans, descBanned, descFailures,
 		descTrunkUp, descTrunkRegistered, descTrunkOptions, descTrunkCalls, descTrunkRefused, descTrunkRests,
 	} {
@@ -129,6 +130,7 @@ func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {
 	counter(descPanics, st.Panics)
 	gauge(descStreams, st.Streams)
 	counter(descStreamsRefused, st.Refused)
+	counter(descUnshaken, st.Unshaken)
 	counter(descRegistrations, st.Registrations, "ok")
 	counter(descRegistrations, st.RegistrationsFailed, "failed")
 }

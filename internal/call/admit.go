@@ -36,9 +36,7 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 	stored, duplicate, err := s.records.CreateCall(context.WithoutCancel(ctx), rec, s.admission(req.Key, now), events...)
 	switch {
 	case errors.Is(err, store.ErrKeyReused):
-		return store.Call{}, false, &RefusedError{Status: 422, Code: CodeKeyReused, Problems: []Problem{{
-			Field: "Idempotency-Key", Detail: "this key was used with another request; take a new key for a new request",
-		}}}
+		return store.Call{}, false, keyReused()
 	case errors.Is(err, store.ErrTooMany):
 		return store.Call{}, false, s.tooMany()
 	case err != nil:
@@ -110,38 +108,29 @@ func (s *Service) Check(_ context.Context, req CallbackRequest) []Problem {
 // validate checks every field and gathers all problems.
 func (s *Service) validate(req CallbackRequest) (*configs.Line, string, error) {
 	refused := &RefusedError{Status: 422}
-	problem := func(code, field string, err error) {
-		if err == nil {
-			return
-		}
-		refused.Problems = append(refused.Problems, Problem{Field: field, Detail: err.Error()})
-		if refused.Code = code; len(refused.Problems) > 1 {
-			refused.Code = CodeInvalidRequest
-		}
-	}
 	var number string
 	line := s.set.Line(req.Line)
 	if line == nil {
-		problem(CodeUnknownLine, "line", s.unknownLine(req.Line))
+		refused.add(CodeUnknownLine, "line", s.unknownLine(req.Line))
 	} else {
 		var err error
 		number, err = s.numbers.Dialable(s.set, line, req.Number)
-		problem(numberCode(err), "number", err)
+		refused.add(numberCode(err), "number", err)
 		if req.Manager != "" {
 			_, err = route.ManagerPlan(s.set, line, req.Manager)
-			problem(CodeInvalidManager, "manager", err)
+			refused.add(CodeInvalidManager, "manager", err)
 		}
-		problem(CodeLineClosed, "line", neverOpen(line, req.NotBefore))
+		refused.add(CodeLineClosed, "line", neverOpen(line, req.NotBefore))
 	}
-	problem(CodeInvalidMode, "mode", wrongMode(req.Mode))
+	refused.add(CodeInvalidMode, "mode", wrongMode(req.Mode))
 	if time.Until(req.NotBefore) > MaxAhead {
-		problem(CodeInvalidTime, "not_before", fmt.Errorf("a callback can be ordered for the next %d days", int(MaxAhead.Hours()/24)))
+		refused.add(CodeInvalidTime, "not_before", fmt.Errorf("a callback can be ordered for the next %d days", int(MaxAhead.Hours()/24)))
 	}
 	if req.Text != "" {
-		problem(CodeInvalidText, "text", s.speech.Validate(req.Text, ""))
+		refused.add(CodeInvalidText, "text", s.speech.Validate(req.Text, ""))
 	}
 	if req.Voice != "" {
-		problem(CodeUnknownVoice, "voice", s.speech.Validate("voice", req.Voice))
+		refused.add(CodeUnknownVoice, "voice", s.speech.Validate("voice", req.Voice))
 	}
 	if len(refused.Problems) > 0 {
 		return nil, "", refused

@@ -191,11 +191,13 @@ func (c *Call) schedule(opening time.Time) {
 	})
 }
 
+// setup is longer than any route rings.
+const setup = time.Hour
+
 // holdCustomer takes the right to call the customer's number: nobody is
 // called twice at once. It is taken before the manager is rung, who would
 // otherwise be rung for nothing.
 func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
-	const setup = time.Hour // more than any route rings
 	name := customerLease(c.Record().Number)
 	for told := false; ; told = true {
 		lease, err := s.records.AcquireLease(c.ctx, name, leaseOwner, s.set.Limits.MaxCall+setup)

@@ -127,7 +127,9 @@ func (s *Service) admitDialled(ctx context.Context, from *configs.Extension, to 
 func (s *Service) serveDialled(ctx context.Context, c *Call, in *sip.Incoming, from *configs.Extension, to wanted) outcome {
 	ctx, done := joined(ctx, c.ctx)
 	defer done()
-	defer c.claimCustomer(to)()
+	if to.kind == store.KindOutbound {
+		defer c.claimNumber(to.target.Display)()
+	}
 	phone, called, failed := c.connectDialled(ctx, in, from, to)
 	if failed != nil {
 		return *failed
@@ -137,15 +139,12 @@ func (s *Service) serveDialled(ctx context.Context, c *Call, in *sip.Incoming, f
 	return c.talk(phone, called)
 }
 
-// claimCustomer lets callbacks to the number wait while somebody of the office
-// talks with it. Who dials himself waits for nobody: where another call of ours
-// is with that number, the network tells him.
-func (c *Call) claimCustomer(to wanted) (release func()) {
-	if to.kind != store.KindOutbound {
-		return func() {}
-	}
+// claimNumber lets callbacks to a number wait while somebody of the office talks
+// with it. Who dials himself waits for nobody: where another call of ours is
+// with that number, the network tells him.
+func (c *Call) claimNumber(number string) (release func()) {
 	s := c.svc
-	lease, err := s.records.AcquireLease(c.ctx, customerLease(to.target.Display), leaseOwner, s.set.Limits.MaxCall+patience)
+	lease, err := s.records.AcquireLease(c.ctx, customerLease(number), leaseOwner, s.set.Limits.MaxCall+setup)
 	if err != nil {
 		return func() {}
 	}

@@ -83,3 +83,15 @@ func (e *RefusedError) Error() string {
 	}
 	return "refused (" + e.Code + "): " + strings.Join(parts, "; ")
 }
+
+// add adds what is wrong with a field; nil: nothing is. The code of several is
+// that of an invalid request.
+func (e *RefusedError) add(code, field string, err error) {
+	if err == nil {
+		return
+	}
+	e.Problems = append(e.Problems, Problem{Field: field, Detail: err.Error()})
+	if e.Code = code; len(e.Problems) > 1 {
+		e.Code = CodeInvalidRequest
+	}
+}

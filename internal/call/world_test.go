@@ -179,7 +179,10 @@ func (w *world) start() {
 		Handle: func(ctx context.Context, in *sip.Incoming) { svc.Load().Incoming(ctx, in) },
 	}
 	for _, t := range w.cfg.Trunks {
-		scfg.Trunks = append(scfg.Trunks, sip.Trunk{Name: t.Name, Host: t.Host, Username: t.Username, Password: t.Password.Reveal(), Try: t.Try, Register: t.Register})
+		scfg.Trunks = append(scfg.Trunks, sip.Trunk{
+			Name: t.Name, Host: t.Host, Username: t.Username, Password: t.Password.Reveal(), Try: t.Try, Register: t.Register,
+			MaxCalls: t.MaxCalls, CPS: t.CPS, NumberIn: sip.Place(t.NumberIn), CallerIDIn: sip.Place(t.CallerIDIn), CallerIDOut: places(t.CallerIDOut),
+		})
 	}
 	for _, e := range w.cfg.Extensions {
 		scfg.Extensions = append(scfg.Extensions, sip.Extension{Number: e.Number, Contact: e.Contact})

@@ -47,6 +47,10 @@ type audio struct {
 	due      time.Time        // guarded by mu; of the next packet of ours
 	late     time.Duration    // guarded by mu; how late one of ours was of late
 	lateAt   time.Time        // guarded by mu; when
+	security *security        // guarded by mu; nil: plain sound
+	before   *security        // guarded by mu; what was agreed before it
+	since    time.Time        // guarded by mu; when that changed
+	rekeying bool             // guarded by mu; our offer has new keys, the answer is to come
 }
 
 // stream is what an RTP sender remembers from packet to packet.
@@ -86,11 +90,12 @@ func (a *audio) wait() { a.wg.Wait() }
 func (a *audio) addr() netip.AddrPort { return addrPort(a.rtp.LocalAddr()) }
 
 // direct follows a description of the other side: sound may come from its
-// address, and goes there while sending. digits is the payload type that our
+// address, and goes there while sending, encrypted by s. digits is the payload type that our
 // own description asks telephone events to have, -1: none.
-func (a *audio) direct(d *Description, codec Codec, digits int, sending bool) {
+func (a *audio) direct(d *Description, codec Codec, s *security, digits int, sending bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.encrypt(s, time.Now())
 	a.remote, a.codec, a.digits, a.digitsIn = d.Remote, codec, d.Digits, digits
 	if digits < 0 {
 		a.digits = -1
@@ -216,6 +221,9 @@ func (a *audio) packet(payloadType int, timestamp uint32, payload []byte) []byte
 	a.out.sequence++
 	a.out.packets++
 	raw, _ := p.Marshal() // cannot fail without extensions
+	if a.security != nil {
+		raw, _ = a.security.out.EncryptRTP(nil, raw, nil) // cannot fail for a packet of ours
+	}
 	return raw
 }
 
@@ -232,8 +240,15 @@ func (a *audio) receive() {
 		}
 		now := time.Now()
 		var p rtp.Packet
-		if err := p.Unmarshal(buf[:n]); err != nil {
-			a.blame("RTP: %v", err)
+		raw, err := a.openRTP(buf[:n], now)
+		if err == nil {
+			err = p.Unmarshal(raw)
+		}
+		if err != nil {
+			if left > 0 && !errors.Is(err, errUnderWay) {
+				a.blame("RTP: %v", err)
+				left--
+			}
 			continue
 		}
 		a.mu.Lock()
@@ -253,9 +268,15 @@ func (a *audio) receive() {
 func (a *audio) receiveReports() {
 	buf := make([]byte, 2048)
 	for {
-		_, _, err := a.rtcp.ReadFrom(buf)
+		n, _, err := a.rtcp.ReadFrom(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err == nil {
+			err = a.openRTCP(buf[:n], time.Now())
+			if err != nil && !errors.Is(err, errUnderWay) {
+				a.blame("RTCP: %v", err)
+			}
 		}
 		if err == nil {
 			a.mu.Lock()

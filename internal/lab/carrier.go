@@ -60,6 +60,7 @@ type Carrier struct {
 	client  map[string]*clientTx  // guarded by mu; by branch
 	changed chan struct{}         // guarded by mu; closed and renewed at every change
 	tries   map[string]*challenge // guarded by mu; by Call-ID: calls that were asked for a password
+	secrets map[string]string     // guarded by mu; by key of a=crypto: the call that had it
 	options int                   // guarded by mu; what OPTIONS get, 0: nothing
 	regs    *Registrar            // guarded by mu; nil: REGISTER gets 405
 

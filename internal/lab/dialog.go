@@ -31,7 +31,9 @@ func (p *Party) recordRoute() []string {
 
 // describe is the party's own description: an answer when an offer came,
 // else an offer. Its o= version rises when anything but it changes.
-func (p *Party) describe() string {
+func (p *Party) describe() string { return p.describeAs(p.remote == nil) }
+
+func (p *Party) describeAs(offer bool) string {
 	l := local{
 		address: p.audio.addr(), codecs: p.set.codecs, digits: p.set.digits, direction: p.direction,
 		ptime: int(p.set.ptime.Milliseconds()),
@@ -46,6 +48,7 @@ func (p *Party) describe() string {
 		}
 		l.direction = mirrored(p.remote.Direction, p.direction)
 	}
+	l.profile, l.crypto = p.protection(offer)
 	text := p.write(l)
 	if p.ownText != "" && text != p.ownText {
 		p.version++
@@ -72,13 +75,14 @@ func (p *Party) offer() string {
 		wish.Direction = "sendrecv"
 		p.remote = &wish
 	}
-	text := p.describe()
+	text := p.describeAs(true)
 	p.remote = was
 	return text
 }
 
-// learn reads the description in m and reports whether it can be spoken to.
-func (p *Party) learn(m *Message) bool {
+// learn reads the description in m, an answer or an offer, and reports whether
+// it can be spoken to.
+func (p *Party) learn(m *Message, answer bool) bool {
 	d, err := parseDescription(m.Body)
 	if err != nil {
 		p.c.blame(m, "%v", err)
@@ -88,10 +92,10 @@ func (p *Party) learn(m *Message) bool {
 		p.c.blame(m, "sdp: %s", f)
 	}
 	codecs := common(p.set.codecs, d.Codecs)
-	if m.Method == "ACK" || m.Status != 0 { // the order of an answer counts
-		codecs = common(d.Codecs, p.set.codecs)
+	if answer {
+		codecs = common(d.Codecs, p.set.codecs) // its order counts
 	}
-	if len(codecs) == 0 {
+	if len(codecs) == 0 || !p.protect(m, d, answer) {
 		return false
 	}
 	p.remote, p.codec = d, codecs[0]
@@ -108,7 +112,7 @@ func (p *Party) listen() {
 	case "sendonly", "inactive":
 		sending = false
 	}
-	p.audio.direct(p.remote, p.codec, p.own.digits, sending && p.direction == "sendrecv" && !p.set.mute)
+	p.audio.direct(p.remote, p.codec, p.security, p.own.digits, sending && p.direction == "sendrecv" && !p.set.mute)
 }
 
 // takeInDialog hands a request to the party whose dialog it belongs to.
@@ -196,7 +200,7 @@ func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 		p.target = uri
 	}
 	offered := len(m.Body) > 0
-	if offered && !p.learn(m) {
+	if offered && !p.learn(m, false) {
 		res := tx.response(488, "Not Acceptable Here", p.localTag)
 		if m.Method == "INVITE" {
 			c.respondINVITE(tx, res, &final{})
@@ -225,7 +229,7 @@ func (c *Carrier) takeReinvite(p *Party, m *Message, from netip.AddrPort) {
 		if offered {
 			return
 		}
-		if len(ack.Body) == 0 || !p.learn(ack) {
+		if len(ack.Body) == 0 || !p.learn(ack, true) {
 			c.blame(ack, "no usable answer to the offer in the 200")
 		}
 		p.listen()

@@ -101,6 +101,8 @@ type Party struct {
 	session, version          uint64
 	remote                    *Description
 	codec                     Codec
+	keys                      map[Suite][]byte
+	security                  *security // nil: plain sound
 	direction                 string    // what we want: sendrecv, or sendonly while we hold
 	earlyMedia                bool      // sound goes out before the answer
 	cancelling                bool      // our CANCEL is out
@@ -216,9 +218,6 @@ func (p *Party) DisplayName() string {
 // Asserted is the user part of the INVITE's P-Asserted-Identity, empty when
 // there is none.
 func (p *Party) Asserted() string { return userOf(p.invite.Get("P-Asserted-Identity")) }
-
-// Header is the first value of a header of the INVITE, empty when there is none.
-func (p *Party) Header(name string) string { return p.invite.Get(name) }
 
 // Remote is the latest description of the other side's sound, nil before one
 // came.

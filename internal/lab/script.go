@@ -24,6 +24,8 @@ type Step struct {
 type settings struct {
 	tone           float64
 	codecs         []Codec
+	suites         []Suite
+	mustEncrypt    bool
 	digits         int
 	ptime          time.Duration
 	address        netip.Addr

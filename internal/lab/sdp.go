@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -55,6 +56,9 @@ type Description struct {
 	Ptime     int            // milliseconds, 0 when not said
 	Direction string         // sendrecv, sendonly, recvonly or inactive
 
+	profile string // RTP/AVP or RTP/SAVP
+	crypto  []cryptoLine
+
 	session, version uint64 // of o=
 	rest             string // all but o=, to tell whether anything changed
 }
@@ -88,7 +92,7 @@ func parseDescription(body []byte) (*Description, error) {
 			}
 		case 'a':
 			if media == "" || strings.HasPrefix(media, "audio ") {
-				d.parseAttribute(value)
+				err = d.parseAttribute(value)
 			}
 		}
 		if err != nil {
@@ -125,9 +129,10 @@ func (d *Description) parseOrigin(value string) (err error) {
 
 func (d *Description) parseAudio(value string) (port uint64, err error) {
 	f := strings.Fields(value)
-	if len(f) < 4 || f[2] != "RTP/AVP" {
-		return 0, errors.New("must be: audio port RTP/AVP formats")
+	if len(f) < 4 || f[2] != "RTP/AVP" && f[2] != "RTP/SAVP" {
+		return 0, errors.New("must be: audio port RTP/AVP or RTP/SAVP formats")
 	}
+	d.profile = f[2]
 	if port, err = strconv.ParseUint(f[1], 10, 16); err != nil {
 		return 0, errors.New("port is not a number")
 	}
@@ -143,7 +148,7 @@ func (d *Description) parseAudio(value string) (port uint64, err error) {
 	return port, nil
 }
 
-func (d *Description) parseAttribute(value string) {
+func (d *Description) parseAttribute(value string) error {
 	name, arg, _ := strings.Cut(value, ":")
 	switch name {
 	case "sendrecv", "sendonly", "recvonly", "inactive":
@@ -155,7 +160,12 @@ func (d *Description) parseAttribute(value string) {
 		if n, err := strconv.Atoi(number); err == nil && strings.EqualFold(encoding, "telephone-event/8000") {
 			d.Digits = n
 		}
+	case "crypto":
+		line, err := parseCrypto(arg)
+		d.crypto = append(d.crypto, line)
+		return err
 	}
+	return nil
 }
 
 // faults says what is wrong with a description that came after prev in the
@@ -190,13 +200,15 @@ type local struct {
 	digits    int // payload type of telephone-event, -1: none
 	ptime     int // milliseconds, 0: not said
 	direction string
+	profile   string // empty: RTP/AVP
+	crypto    []cryptoLine
 }
 
 // text writes the description with the given o= version.
 func (l local) text(session, version uint64) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "v=0\r\no=lab %d %d IN IP4 %s\r\ns=-\r\n", session, version, l.address.Addr())
-	fmt.Fprintf(&b, "c=IN IP4 %s\r\nt=0 0\r\nm=audio %d RTP/AVP", l.address.Addr(), l.address.Port())
+	fmt.Fprintf(&b, "c=IN IP4 %s\r\nt=0 0\r\nm=audio %d %s", l.address.Addr(), l.address.Port(), cmp.Or(l.profile, "RTP/AVP"))
 	for _, c := range l.codecs {
 		fmt.Fprintf(&b, " %d", c.payloadType())
 	}
@@ -212,6 +224,9 @@ func (l local) text(session, version uint64) string {
 	}
 	if l.ptime > 0 {
 		fmt.Fprintf(&b, "a=ptime:%d\r\n", l.ptime)
+	}
+	for _, c := range l.crypto {
+		fmt.Fprintf(&b, "a=crypto:%s\r\n", c)
 	}
 	fmt.Fprintf(&b, "a=%s\r\n", l.direction)
 	return b.String()

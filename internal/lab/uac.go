@@ -94,7 +94,7 @@ func (p *Party) takeINVITEResponse(m *Message) {
 			kind = Progress
 		}
 		p.note(Event{Kind: kind, Status: m.Status})
-		if len(m.Body) > 0 && p.learn(m) {
+		if len(m.Body) > 0 && p.learn(m, len(p.invite.Body) > 0) {
 			p.listen()
 		}
 	case m.Status < 300:
@@ -136,7 +136,7 @@ func (p *Party) takeAnswer(m *Message) {
 	close(p.answered)
 	p.takeSession(m)
 	offerless := len(p.invite.Body) == 0
-	ok := len(m.Body) > 0 && p.learn(m)
+	ok := len(m.Body) > 0 && p.learn(m, !offerless)
 	if !ok && (offerless || p.remote == nil) {
 		p.c.blame(m, "no usable description")
 	}
@@ -323,7 +323,7 @@ func (p *Party) takeReinviteAnswer(tx *clientTx, res *Message, offer bool) {
 	if contact := uriOf(res.Get("Contact")); contact != "" {
 		p.target = contact
 	}
-	ok := len(res.Body) > 0 && p.learn(res)
+	ok := len(res.Body) > 0 && p.learn(res, offer)
 	if !ok {
 		p.c.blame(res, "no usable description")
 	}

@@ -98,7 +98,7 @@ func (c *Carrier) takeINVITE(m *Message, from netip.AddrPort) {
 	p.updates = lists(m, "Allow", "UPDATE")
 	p.tx = c.begin(m, from, p)
 	p.note(Event{Kind: Invited})
-	if len(m.Body) > 0 && !p.learn(m) {
+	if len(m.Body) > 0 && !p.learn(m, false) {
 		c.respondINVITE(p.tx, p.tx.response(488, "Not Acceptable Here", p.localTag), &final{})
 		p.end(errors.New("bad description"))
 		return
@@ -269,7 +269,7 @@ func (p *Party) takeAnswerACK(ack *Message) {
 	if len(p.invite.Body) == 0 && len(ack.Body) == 0 {
 		p.c.blame(ack, "no answer to the offer in the 200")
 	}
-	if len(ack.Body) > 0 && p.learn(ack) {
+	if len(ack.Body) > 0 && p.learn(ack, true) {
 		p.listen()
 	}
 	p.note(Event{Kind: Acked})

@@ -78,7 +78,7 @@ func (p *Party) takeUpdateAnswer(res *Message, offered bool) {
 		p.target = contact
 	}
 	switch {
-	case offered && (len(res.Body) == 0 || !p.learn(res)):
+	case offered && (len(res.Body) == 0 || !p.learn(res, true)):
 		p.c.blame(res, "no usable answer to the offer of an UPDATE")
 	case !offered && len(res.Body) > 0:
 		p.c.blame(res, "a description that nobody asked for")
