@@ -58,6 +58,7 @@ type Agent struct {
 	closed  chan struct{}  // closed when Close has finished
 
 	registrations []*registration // guarded by mu
+	reloading     sync.Mutex      // held while the configuration is replaced
 
 	answered     atomic.Int64 // dialogs confirmed since the start
 	registered   atomic.Uint64
@@ -195,11 +196,7 @@ func (a *Agent) Start(ctx context.Context) error {
 		}
 	}
 	a.mu.Unlock()
-	for _, e := range a.peers.endpoints() {
-		if !e.literal() {
-			a.spawn(func() { a.keepResolved(e) })
-		}
-	}
+	a.watchNames(a.peers.endpoints())
 	// The library registers a listener from inside its read loop; a request
 	// sent before that would open a socket of its own.
 	for _, l := range a.listeners {

@@ -73,6 +73,7 @@ type BindingEvent struct {
 const (
 	ReasonUnregistered = "unregistered" // the phone asked for it
 	ReasonExpired      = "expired"      // it was not refreshed
+	ReasonRevoked      = "revoked"      // the extension is configured no more, or has another password
 	ReasonReplaced     = "replaced"     // by another of the same phone, or by a newer phone where there were too many
 )
 
@@ -194,6 +195,17 @@ func (r *bindings) renew(b *bound, as Binding) {
 	as.Since, as.RoundTrip, b.misses = b.Since, b.RoundTrip, 0
 	b.Binding = as
 	nudge(b.renewed)
+}
+
+// expel ends all registrations of an extension.
+func (r *bindings) expel(ext string) (changes []change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range slices.Clone(r.byExt[ext]) {
+		r.drop(b)
+		changes = append(changes, change{now: b.Binding, why: ReasonRevoked})
+	}
+	return changes
 }
 
 // change is one binding that became another.

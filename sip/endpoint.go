@@ -29,11 +29,12 @@ const (
 // endpoint is a configured host and what it resolves to.
 type endpoint struct {
 	host      string
-	port      uint16 // 0: SRV records say, else that of the transport
-	transport string // udp, tcp or tls
-	owner     string // whose it is: trunk provider, extension 101
-	setting   string // where the configuration has it
-	fails     string // what does not work while it has no address; empty: nothing
+	port      uint16        // 0: SRV records say, else that of the transport
+	transport string        // udp, tcp or tls
+	owner     string        // whose it is: trunk provider, extension 101
+	setting   string        // where the configuration has it
+	fails     string        // what does not work while it has no address; empty: nothing
+	gone      chan struct{} // closed when it is configured no more
 
 	mu      sync.Mutex
 	targets []target  // guarded by mu; the last good ones
@@ -45,7 +46,7 @@ type endpoint struct {
 // newEndpoint reads host[:port]. A literal address needs no look-up. An empty
 // transport is udp.
 func newEndpoint(hostport, transport string) (*endpoint, error) {
-	e := &endpoint{host: strings.TrimSpace(hostport), transport: cmp.Or(transport, transportUDP), rests: rests{}}
+	e := &endpoint{gone: make(chan struct{}), host: strings.TrimSpace(hostport), transport: cmp.Or(transport, transportUDP), rests: rests{}}
 	if h, p, err := net.SplitHostPort(e.host); err == nil {
 		n, err := strconv.ParseUint(p, 10, 16)
 		if err != nil || n == 0 {
@@ -204,8 +205,8 @@ func (e *endpoint) works(a netip.AddrPort) {
 	delete(e.rests, a)
 }
 
-// keepResolved looks the name up, again and again, until the agent closes. It
-// says when there is no address, and when there is one at last.
+// keepResolved looks the name up, again and again, until the agent closes or it is
+// configured no more. It says when there is no address, and when there is one at last.
 func (a *Agent) keepResolved(e *endpoint) {
 	wait := time.NewTimer(0)
 	defer wait.Stop()
@@ -213,6 +214,8 @@ func (a *Agent) keepResolved(e *endpoint) {
 	for {
 		select {
 		case <-a.base.Done():
+			return
+		case <-e.gone:
 			return
 		case <-wait.C:
 		}

@@ -28,16 +28,19 @@ type asking struct {
 }
 
 func (q *asking) keep() {
+	ctx, cancel := context.WithCancel(q.a.base)
+	defer cancel()
+	defer context.AfterFunc(q.t.life, cancel)()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
-		case <-q.a.base.Done():
+		case <-ctx.Done():
 			return
 		case <-timer.C:
 		}
 		began := time.Now()
-		pause := q.round(q.a.base)
+		pause := q.round(ctx)
 		timer.Reset(max(askMin, time.Until(began.Add(pause))))
 	}
 }

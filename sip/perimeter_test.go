@@ -178,7 +178,9 @@ func TestAdvertisedAddress(t *testing.T) {
 		{"10.9.9.9", "203.0.113.1", "10.9.9.9"},
 		{"10.9.9.9", "127.0.0.1", "10.0.0.1"},
 	} {
-		a := &Agent{peers: &directory{}}
+		d := &directory{}
+		d.book.Store(&book{})
+		a := &Agent{peers: d}
 		if tc.public != "" {
 			a.cfg.PublicIP = netip.MustParseAddr(tc.public)
 		}

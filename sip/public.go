@@ -113,7 +113,7 @@ func (a *Agent) public(transport string, dest netip.Addr, socket netip.AddrPort,
 func (d *directory) seenBy(dest netip.Addr) netip.AddrPort {
 	var common netip.AddrPort
 	agreed := true
-	for _, t := range d.trunks {
+	for _, t := range d.trunks() {
 		at := t.mirror.seen()
 		if !at.IsValid() {
 			continue

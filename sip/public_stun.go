@@ -192,7 +192,7 @@ func (a *Agent) learnSTUN(socket, at netip.AddrPort, err error) {
 		a.log.Warn("sip: the public address is not known anew", "server", a.stun.host, "why", err)
 	case err == nil && (!known || was != at):
 		a.log.Info("sip: public address", "socket", socket, "at", at, "says", a.stun.host)
-		for _, t := range a.peers.trunks {
+		for _, t := range a.peers.trunks() {
 			nudge(t.renumbered)
 		}
 	}

@@ -70,10 +70,14 @@ func (r *registration) configured() time.Duration {
 	return defaultExpires
 }
 
-// keep registers and refreshes until the agent closes, whatever happens in
-// between; then it takes our own Contact back.
+// keep registers and refreshes until the agent closes or the trunk is configured
+// no more, whatever happens in between; then it takes our own Contact back,
+// unless another trunk has taken it over.
 func (r *registration) keep() {
 	defer close(r.done)
+	ctx, cancel := context.WithCancel(r.a.base)
+	defer cancel()
+	defer context.AfterFunc(r.t.life, cancel)()
 	due := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -84,7 +88,7 @@ func (r *registration) keep() {
 		}
 		timer.Reset(time.Until(wake))
 		select {
-		case <-r.a.base.Done():
+		case <-ctx.Done():
 		case <-timer.C:
 			if now := time.Now(); !r.bound.IsZero() && !now.Before(r.bound) { // ended unrefreshed
 				r.bound, r.contact = time.Time{}, ""
@@ -106,11 +110,13 @@ func (r *registration) keep() {
 				continue
 			}
 		}
-		if r.a.base.Err() != nil {
-			r.remove()
+		if ctx.Err() != nil {
+			if !r.t.heir.Load() {
+				r.remove()
+			}
 			return
 		}
-		due = time.Now().Add(r.round(r.a.base))
+		due = time.Now().Add(r.round(ctx))
 	}
 }
 
@@ -315,19 +321,44 @@ func (r *registration) remove() {
 // where that is configured.
 func (a *Agent) watchTrunks() {
 	a.spawn(a.tellNews)
-	for _, t := range a.peers.trunks {
-		if t.Options > 0 {
-			q := &asking{a: a, t: t}
-			a.spawn(q.keep)
-		}
-		if t.Register {
-			r := a.newRegistration(t)
-			a.mu.Lock()
-			a.registrations = append(a.registrations, r)
-			a.mu.Unlock()
-			a.spawn(r.keep)
-		}
+	for _, t := range a.peers.trunks() {
+		a.watchTrunk(t, nil)
 	}
+}
+
+// watchTrunk is watchTrunks for one, that has taken the place of the one that
+// before is registered as; nil: there was none.
+func (a *Agent) watchTrunk(t *trunk, before *registration) {
+	if t.Options > 0 {
+		q := &asking{a: a, t: t}
+		a.spawn(q.keep)
+	}
+	if !t.Register {
+		return
+	}
+	r := a.newRegistration(t)
+	a.mu.Lock()
+	a.registrations = append(a.registrations, r)
+	a.mu.Unlock()
+	a.spawn(func() {
+		if before != nil {
+			<-before.done
+			r.follow(before)
+		}
+		r.keep()
+	})
+}
+
+// follow goes on where another registration has ended: with its Call-ID and
+// numbers, as RFC 3261 10.2 wants it of one user agent, and where it was not
+// taken back with its binding.
+func (r *registration) follow(before *registration) {
+	r.callID, r.tag, r.seq = before.callID, before.tag, before.seq
+	if !before.t.heir.Load() {
+		return
+	}
+	r.bound, r.contact, r.dest = before.bound, before.contact, before.dest
+	r.a.learn(r.t, func(c *condition) { c.bound, c.address = r.bound, r.dest })
 }
 
 // awaitUnregistered waits until all registrations are taken back, or ctx ends.

@@ -47,7 +47,7 @@ func (d *directory) addressee(token string) *trunk {
 		return nil
 	}
 	var found *trunk
-	for _, t := range d.trunks {
+	for _, t := range d.trunks() {
 		if t.token != "" && subtle.ConstantTimeCompare([]byte(t.token), []byte(token)) == 1 {
 			found = t
 		}
@@ -59,7 +59,7 @@ func (d *directory) addressee(token string) *trunk {
 // it comes from the provider, from whatever address. It sees what anybody
 // sends.
 func (a *Agent) expected(p []byte) bool {
-	return len(a.peers.trunks) > 0 && a.peers.addressee(sniffToken(p)) != nil
+	return len(a.peers.trunks()) > 0 && a.peers.addressee(sniffToken(p)) != nil
 }
 
 // sniffToken returns the token in the Request-URI of an unparsed request, empty

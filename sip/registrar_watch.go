@@ -44,9 +44,6 @@ func (a *Agent) restoreBindings(ctx context.Context) ([]*bound, error) {
 
 // watchPhones begins to look after registered phones.
 func (a *Agent) watchPhones(restored []*bound) {
-	if !a.peers.registrar() {
-		return
-	}
 	a.spawn(a.tellPhones)
 	for _, b := range restored {
 		a.spawn(func() { a.attend(b) })

@@ -51,7 +51,7 @@ func (d *directory) prover(name string, to netip.AddrPort) string {
 	if t := d.trunk(name); t != nil && t.secure != nil {
 		return name
 	}
-	for _, t := range d.trunks {
+	for _, t := range d.trunks() {
 		if t.secure != nil && t.at(to) {
 			return t.Name
 		}

@@ -10,14 +10,23 @@ import (
 // load is how many calls a trunk carries, and how fast they are begun. The zero
 // value has no limits.
 type load struct {
-	most int // calls at one time; 0: no limit
-	pace int // calls to it that are begun within a second; 0: no limit
-
 	mu      sync.Mutex
+	most    int         // guarded by mu; calls at one time; 0: no limit
+	pace    int         // guarded by mu; calls to it that are begun within a second; 0: no limit
 	out, in int         // guarded by mu
 	refused uint64      // guarded by mu; calls that were too many, both directions
 	begun   []time.Time // guarded by mu; the last pace calls, a ring
 	next    int         // guarded by mu; the oldest of begun
+}
+
+// limit sets other limits; the calls there are stay counted.
+func (l *load) limit(most, pace int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pace != pace {
+		l.begun, l.next = nil, 0
+	}
+	l.most, l.pace = most, pace
 }
 
 // take counts a call until release is called, once. It is false where the trunk
@@ -45,11 +54,11 @@ func (l *load) take(incoming bool) (release func(), ok bool) {
 // calls before it is less than a second old, and says how long that is from
 // now. It is false, and nothing is reserved, where it is more than patience.
 func (l *load) turn(now time.Time, patience time.Duration) (wait time.Duration, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if l.pace <= 0 {
 		return 0, true
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	at := now
 	if len(l.begun) == l.pace {
 		if free := l.begun[l.next].Add(time.Second); free.After(at) {
@@ -86,12 +95,12 @@ func (t *trunk) begin(ctx context.Context, turn time.Duration) (release func(), 
 	}
 	release, ok := t.load.take(false)
 	if !ok {
-		return nil, full("all of its %d calls are in use", t.load.most)
+		return nil, full("all of its %d calls are in use", t.MaxCalls)
 	}
 	wait, ok := t.load.turn(time.Now(), turn)
 	if !ok {
 		release()
-		return nil, full("more than %d calls a second", t.load.pace)
+		return nil, full("more than %d calls a second", t.CPS)
 	}
 	if wait > 0 {
 		timer := time.NewTimer(wait)

@@ -121,8 +121,8 @@ func (n *newsroom[T]) take() []T {
 
 // Trunks returns the state of every trunk, in the order of the configuration.
 func (a *Agent) Trunks() []TrunkState {
-	all := make([]TrunkState, len(a.peers.trunks))
-	for i, t := range a.peers.trunks {
+	all := make([]TrunkState, len(a.peers.trunks()))
+	for i, t := range a.peers.trunks() {
 		all[i] = t.state(time.Now())
 	}
 	return all
@@ -195,7 +195,7 @@ func (a *Agent) learn(t *trunk, change func(*condition)) {
 
 // relearn looks at the addresses of all trunks again.
 func (a *Agent) relearn() {
-	for _, t := range a.peers.trunks {
+	for _, t := range a.peers.trunks() {
 		a.learn(t, func(c *condition) { c.noAddress = t.nameless() })
 		nudge(t.moved)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -23,8 +24,11 @@ type trunk struct {
 	proxy  *endpoint   // nil: none
 	secure *tls.Config // for connections to it; nil: it is not over TLS
 	health condition
-	load   load
-	mirror mirror
+	load   *load
+	mirror *mirror
+	life   context.Context // ends when it is configured no more, or otherwise
+	end    context.CancelFunc
+	heir   atomic.Bool // at its end another trunk has taken over its registration
 
 	// Of a trunk that registers.
 	token      string        // in our Contact
@@ -91,11 +95,9 @@ func (e *extension) registers() bool { return !e.HA1.IsZero() }
 type directory struct {
 	look       lookUps
 	secret     []byte
-	trunks     []*trunk
-	extensions []*extension
+	book       atomic.Pointer[book]
 	phones     *bindings                               // that are registered
 	known      atomic.Pointer[map[netip.Addr]struct{}] // addresses of hosts, as resolved
-	prefixes   []netip.Prefix                          // of trunks
 	publishing sync.Mutex                              // held while known is made
 	onResolved func()                                  // called when addresses may have changed; nil: nobody asks
 
@@ -105,62 +107,108 @@ type directory struct {
 
 func newDirectory(cfg *Config, secret []byte) (*directory, error) {
 	d := &directory{look: newLookUps(cfg), phones: newBindings(), secret: secret, dialogs: make(map[netip.Addr]int)}
-	for _, t := range cfg.Trunks {
-		host, err := newEndpoint(t.Host, t.Transport)
-		if err != nil {
-			return nil, fmt.Errorf("sip: trunk %s: %w", t.Name, err)
-		}
-		one := &trunk{Trunk: t, host: host, health: condition{last: verdict{up: true}, since: time.Now()}, load: load{most: t.MaxCalls, pace: t.CPS}}
-		if t.Proxy != "" {
-			if one.proxy, err = newEndpoint(t.Proxy, t.Transport); err != nil {
-				return nil, fmt.Errorf("sip: trunk %s: proxy: %w", t.Name, err)
-			}
-		}
-		if t.Register {
-			if t.Username == "" {
-				return nil, fmt.Errorf("sip: trunk %s: registers and has no user name", t.Name)
-			}
-			one.token = contactToken(&t, secret)
-			one.moved, one.disturbed, one.renumbered = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
-		}
-		one.secure = clientTLS(one)
-		one.label()
-		d.trunks = append(d.trunks, one)
-		d.prefixes = append(d.prefixes, t.Peers...)
+	b, err := d.write(cfg.Trunks, cfg.Extensions)
+	if err != nil {
+		return nil, err
 	}
-	for _, e := range cfg.Extensions {
-		one := &extension{Extension: e}
-		d.extensions = append(d.extensions, one)
-		if e.Contact == "" && one.registers() {
-			continue
-		}
-		if err := sipmsg.ParseUri(e.Contact, &one.uri); err != nil || one.uri.Host == "" {
-			return nil, fmt.Errorf("sip: extension %s: contact %q is not sip:user@host:port", e.Number, e.Contact)
-		}
-		hostport := one.uri.Host
-		if one.uri.Port > 0 {
-			hostport = net.JoinHostPort(hostport, strconv.Itoa(one.uri.Port))
-		}
-		var err error
-		transport, _ := param(one.uri.UriParams, "transport")
-		if one.hop, err = newEndpoint(hostport, strings.ToLower(transport)); err != nil {
-			return nil, fmt.Errorf("sip: extension %s: %w", e.Number, err)
-		}
-		one.hop.owner, one.hop.setting, one.hop.fails = "extension "+e.Number, "extensions[].contact", bothWays
-	}
+	d.book.Store(b)
 	d.publish()
 	return d, nil
 }
 
-func (d *directory) endpoints() []*endpoint {
-	var all []*endpoint
-	for _, t := range d.trunks {
-		all = append(all, t.host)
-		if t.proxy != nil {
-			all = append(all, t.proxy)
+// book is who is configured. It is replaced as a whole, and never changed.
+type book struct {
+	trunks     []*trunk
+	extensions []*extension
+	prefixes   []netip.Prefix // of trunks
+}
+
+func (d *directory) trunks() []*trunk         { return d.book.Load().trunks }
+func (d *directory) extensions() []*extension { return d.book.Load().extensions }
+
+// write makes a book.
+func (d *directory) write(trunks []Trunk, extensions []Extension) (*book, error) {
+	b := &book{}
+	for _, t := range trunks {
+		one, err := newTrunk(t, d.secret)
+		if err != nil {
+			return nil, fmt.Errorf("sip: trunk %s: %w", t.Name, err)
+		}
+		b.trunks = append(b.trunks, one)
+		b.prefixes = append(b.prefixes, t.Peers...)
+	}
+	for _, e := range extensions {
+		one, err := newExtension(e)
+		if err != nil {
+			return nil, fmt.Errorf("sip: extension %s: %w", e.Number, err)
+		}
+		b.extensions = append(b.extensions, one)
+	}
+	return b, nil
+}
+
+func newTrunk(t Trunk, secret []byte) (*trunk, error) {
+	host, err := newEndpoint(t.Host, t.Transport)
+	if err != nil {
+		return nil, err
+	}
+	one := &trunk{
+		Trunk: t, host: host, health: condition{last: verdict{up: true}, since: time.Now()},
+		load: &load{most: t.MaxCalls, pace: t.CPS}, mirror: &mirror{},
+	}
+	one.life, one.end = context.WithCancel(context.Background())
+	if t.Proxy != "" {
+		if one.proxy, err = newEndpoint(t.Proxy, t.Transport); err != nil {
+			return nil, fmt.Errorf("proxy: %w", err)
 		}
 	}
-	for _, e := range d.extensions {
+	if t.Register {
+		if t.Username == "" {
+			return nil, errors.New("registers and has no user name")
+		}
+		one.token = contactToken(&t, secret)
+		one.moved, one.disturbed, one.renumbered = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+	}
+	one.secure = clientTLS(one)
+	one.label()
+	return one, nil
+}
+
+func newExtension(e Extension) (*extension, error) {
+	one := &extension{Extension: e}
+	if e.Contact == "" && one.registers() {
+		return one, nil
+	}
+	if err := sipmsg.ParseUri(e.Contact, &one.uri); err != nil || one.uri.Host == "" {
+		return nil, fmt.Errorf("contact %q is not sip:user@host:port", e.Contact)
+	}
+	hostport := one.uri.Host
+	if one.uri.Port > 0 {
+		hostport = net.JoinHostPort(hostport, strconv.Itoa(one.uri.Port))
+	}
+	var err error
+	transport, _ := param(one.uri.UriParams, "transport")
+	if one.hop, err = newEndpoint(hostport, strings.ToLower(transport)); err != nil {
+		return nil, err
+	}
+	one.hop.owner, one.hop.setting, one.hop.fails = "extension "+e.Number, "extensions[].contact", bothWays
+	return one, nil
+}
+
+// endpoints are all hosts that are configured.
+func (t *trunk) endpoints() []*endpoint {
+	if t.proxy != nil {
+		return []*endpoint{t.host, t.proxy}
+	}
+	return []*endpoint{t.host}
+}
+
+func (d *directory) endpoints() []*endpoint {
+	var all []*endpoint
+	for _, t := range d.trunks() {
+		all = append(all, t.endpoints()...)
+	}
+	for _, e := range d.extensions() {
 		if e.hop != nil {
 			all = append(all, e.hop)
 		}
@@ -201,7 +249,7 @@ func (d *directory) allows(a netip.Addr) bool {
 	if _, ok := (*d.known.Load())[a]; ok {
 		return true
 	}
-	for _, p := range d.prefixes {
+	for _, p := range d.book.Load().prefixes {
 		if p.Contains(a) {
 			return true
 		}
@@ -216,7 +264,7 @@ func (d *directory) allows(a netip.Addr) bool {
 
 // isTrunk reports whether a trunk may be at the address.
 func (d *directory) isTrunk(a netip.Addr) bool {
-	return slices.ContainsFunc(d.trunks, func(t *trunk) bool {
+	return slices.ContainsFunc(d.trunks(), func(t *trunk) bool {
 		return t.mayUse(a) || t.host.on(a) || t.proxy != nil && t.proxy.on(a)
 	})
 }
@@ -244,17 +292,11 @@ func (d *directory) release(a netip.Addr) {
 	}
 }
 
-func (d *directory) trunk(name string) *trunk {
-	i := slices.IndexFunc(d.trunks, func(t *trunk) bool { return t.Name == name })
-	if i < 0 {
-		return nil
-	}
-	return d.trunks[i]
-}
+func (d *directory) trunk(name string) *trunk { return d.book.Load().trunk(name) }
 
 // registrar reports whether phones may register.
 func (d *directory) registrar() bool {
-	return slices.ContainsFunc(d.extensions, (*extension).registers)
+	return slices.ContainsFunc(d.extensions(), (*extension).registers)
 }
 
 // secretOf returns how a user is challenged, and the secret of an extension that
@@ -262,7 +304,7 @@ func (d *directory) registrar() bool {
 // those that have: nobody can tell who there is.
 func (d *directory) secretOf(user string) (HA1, Digest, bool) {
 	var kinds []Digest
-	for _, e := range d.extensions {
+	for _, e := range d.extensions() {
 		if !e.registers() {
 			continue
 		}
@@ -278,13 +320,7 @@ func (d *directory) secretOf(user string) (HA1, Digest, bool) {
 	return HA1{}, kinds[pick%uint64(len(kinds))], false
 }
 
-func (d *directory) extension(number string) *extension {
-	i := slices.IndexFunc(d.extensions, func(e *extension) bool { return e.Number == number })
-	if i < 0 {
-		return nil
-	}
-	return d.extensions[i]
-}
+func (d *directory) extension(number string) *extension { return d.book.Load().extension(number) }
 
 // match says whose request this is: the exact address of a phone, else the
 // exact address of a trunk, else a phone that is registered from that IP and
@@ -297,7 +333,7 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 	if ext := d.phones.at(from, user); ext != "" {
 		return nil, ext
 	}
-	for _, t := range d.trunks {
+	for _, t := range d.trunks() {
 		if t.at(from) {
 			trunks = append(trunks, t.Name)
 		}
@@ -308,7 +344,7 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 	if d.phones.holds(user, from.Addr()) {
 		return nil, user
 	}
-	for _, t := range d.trunks {
+	for _, t := range d.trunks() {
 		if t.mayUse(from.Addr()) {
 			trunks = append(trunks, t.Name)
 		}
@@ -326,7 +362,7 @@ func (d *directory) match(from netip.AddrPort, user string) (trunks []string, ex
 // address the one with this user.
 func (d *directory) phone(user string, fits func(*endpoint) bool) string {
 	found := ""
-	for _, e := range d.extensions {
+	for _, e := range d.extensions() {
 		if e.hop == nil || !fits(e.hop) {
 			continue
 		}
