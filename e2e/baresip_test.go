@@ -24,8 +24,10 @@ type baresip struct {
 
 const baresipModules = "/usr/lib/baresip/modules"
 
-// newBaresip starts a phone of a user with one codec.
-func newBaresip(t *testing.T, user, codec string, tone float64) *baresip {
+// newBaresip starts a phone of a user with one codec. more are keys of its
+// account, such as "mediaenc=srtp", and lines of its configuration, which have
+// a blank.
+func newBaresip(t *testing.T, user, codec string, tone float64, more ...string) *baresip {
 	t.Helper()
 	need(t, "baresip")
 	dir := t.TempDir()
@@ -47,6 +49,13 @@ func newBaresip(t *testing.T, user, codec string, tone float64) *baresip {
 		"snd_path " + b.snd,
 	}
 	account := fmt.Sprintf("<sip:%s@127.0.0.1>;regint=0;answermode=auto;audio_codecs=%s", user, codec)
+	for _, m := range more {
+		if strings.Contains(m, " ") {
+			config = append(config, m)
+		} else {
+			account += ";" + m
+		}
+	}
 	for name, text := range map[string]string{"config": strings.Join(config, "\n"), "accounts": account, "contacts": ""} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text+"\n"), 0o600); err != nil {
 			t.Fatal(err)

@@ -23,6 +23,7 @@ type setup struct {
 	backup    string   // host of a second trunk of the line; empty: there is none
 	others    []string // hosts of further trunks, each with a line and an extension of its own: see other
 	manager   string   // host:port of extension 101
+	phoneMore string   // more keys of extension 101: ", srtp: mandatory"
 	codecs    string   // default "PCMA, PCMU"
 	callback  string   // more keys of callback: ", ring: 2s"
 	// More entries of the lists, as YAML.
@@ -98,7 +99,7 @@ func newServer(t *testing.T, s setup) *server {
 	for i, host := range s.others {
 		fmt.Fprintf(&b, "  - {name: other-%d, host: %q, options: \"off\"}\n", i, host)
 	}
-	fmt.Fprintf(&b, "extensions:\n  - {number: %q, name: Anna, contact: \"sip:%s@%s\"}\n", managerPort, managerPort, s.manager)
+	fmt.Fprintf(&b, "extensions:\n  - {number: %q, name: Anna, contact: \"sip:%s@%s\"%s}\n", managerPort, managerPort, s.manager, s.phoneMore)
 	for i := range s.others {
 		_, ext := other(i)
 		fmt.Fprintf(&b, "  - {number: %q, contact: \"sip:%s@%s\"}\n", ext, ext, s.manager)

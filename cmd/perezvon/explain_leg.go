@@ -201,8 +201,12 @@ func soundWords(q *api.Quality) string {
 			lost += fmt.Sprintf(" (%.1f %%)", 100*float64(*q.Lost)/all)
 		}
 	}
+	how := q.Codec
+	if q.SRTP != "" {
+		how += ", encrypted with " + q.SRTP
+	}
 	return fmt.Sprintf("%s; %d packets came, %d went; lost %s; jitter %s; round trip %s",
-		q.Codec, q.PacketsIn, q.PacketsOut, lost, millis(q.JitterMS), millis(q.RoundTripMS))
+		how, q.PacketsIn, q.PacketsOut, lost, millis(q.JitterMS), millis(q.RoundTripMS))
 }
 
 func millis(v *float64) string {

@@ -86,6 +86,7 @@ type Quality struct {
 	Lost        *int64   `json:"lost" doc:"Packets towards us that never came" example:"2"`
 	JitterMS    *float64 `json:"jitter_ms" example:"1.2"`
 	RoundTripMS *float64 `json:"round_trip_ms" example:"18.4"`
+	SRTP        string   `json:"srtp,omitempty" doc:"Suite that the sound was encrypted with; left out where it was plain" example:"AES_CM_128_HMAC_SHA1_80"`
 }
 
 // RecordingOfCall says where a call's sound is.

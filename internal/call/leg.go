@@ -314,7 +314,7 @@ func partyOf(kind store.Kind, r store.Role) store.Party {
 func quality(s media.Stats) *store.Quality {
 	return &store.Quality{
 		Codec: s.Codec.String(), PacketsIn: s.PacketsIn, PacketsOut: s.PacketsOut,
-		Lost: s.Lost, JitterMS: milliseconds(s.Jitter), RoundTripMS: milliseconds(s.RoundTrip),
+		Lost: s.Lost, JitterMS: milliseconds(s.Jitter), RoundTripMS: milliseconds(s.RoundTrip), SRTP: s.Secure,
 	}
 }
 

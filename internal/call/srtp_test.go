@@ -42,6 +42,11 @@ func TestEncryptedSidesOfACallHearEachOther(t *testing.T) {
 				if got := [2]lab.Suite{client.Encrypted(), manager.Encrypted()}; got != tc.want {
 					t.Errorf("encrypted with %q, want %q", got, tc.want)
 				}
+				for _, l := range rec.Legs {
+					if want := tc.want[map[store.Role]int{store.RoleManager: 1}[l.Role]]; l.Quality == nil || l.Quality.SRTP != string(want) {
+						t.Errorf("the %s's leg is recorded as %+v", l.Role, l.Quality)
+					}
+				}
 				left, right := w.recording(rec)
 				if !hears(left, managerTone) || !hears(right, customerTone) {
 					t.Error("the recording does not have the voices")

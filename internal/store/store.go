@@ -211,9 +211,10 @@ type Quality struct {
 	Codec       string   `json:"codec"`
 	PacketsIn   uint64   `json:"packets_in"`
 	PacketsOut  uint64   `json:"packets_out"`
-	Lost        *int64   `json:"lost"`          // RFC 3550 A.3, of packets towards us
-	JitterMS    *float64 `json:"jitter_ms"`     // RFC 3550 6.4.1
-	RoundTripMS *float64 `json:"round_trip_ms"` // from RTCP receiver reports
+	Lost        *int64   `json:"lost"`           // RFC 3550 A.3, of packets towards us
+	JitterMS    *float64 `json:"jitter_ms"`      // RFC 3550 6.4.1
+	RoundTripMS *float64 `json:"round_trip_ms"`  // from RTCP receiver reports
+	SRTP        string   `json:"srtp,omitempty"` // suite, as in a=crypto; empty: plain sound
 }
 
 // Recording is the sound of a call.
