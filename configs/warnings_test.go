@@ -39,6 +39,30 @@ lines:
 	}
 }
 
+func TestKeysOfSoundThatTravelReadableAreWarnedOf(t *testing.T) {
+	const text = `
+trunks:
+  - {name: a, host: sip.example.net, srtp: off}
+  - {name: b, host: sip.example.net, srtp: preferred}
+  - {name: c, host: sip.example.net, transport: tls, srtp: mandatory}
+lines: [{id: a, number: "+74950000000", trunks: [a, b, c], route: [hangup: {code: 480}]}]
+`
+	cfg, err := Parse("perezvon.yaml", []byte(text), Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, w := range cfg.Warnings() {
+		if strings.Contains(w, "sound") {
+			got = append(got, w)
+		}
+	}
+	want := []string{"trunks[1].srtp: the keys of encrypted sound travel readable over udp; with transport: tls they do not"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestTrunksAndHoursThatCannotDoWhatTheySayAreWarnedOf(t *testing.T) {
 	const text = `
 sip: {listen: [udp://0.0.0.0:5060%s]}
