@@ -134,10 +134,8 @@ func New(cfg Config) (*Agent, error) {
 				a.seen(m)
 			}
 		}
-		if peers.registrar() {
-			l.visitor = func(p []byte, from netip.AddrPort) bool {
-				return a.receive(p, from, transportUDP, func(res []byte, to netip.AddrPort) { _, _ = l.write(res, to) })
-			}
+		l.visitor = func(p []byte, from netip.AddrPort) bool {
+			return a.receive(p, from, transportUDP, func(res []byte, to netip.AddrPort) { _, _ = l.write(res, to) })
 		}
 		a.listeners = append(a.listeners, l)
 	}

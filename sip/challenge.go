@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/md5"
 	"crypto/sha256"
@@ -10,6 +11,7 @@ import (
 	"encoding/hex"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -165,13 +167,11 @@ func (c *challenger) judge(req *sipmsg.Request, name string, from netip.Addr, fi
 	if !known {
 		ha1 = c.decoy
 	}
-	key, algorithm := ha1.MD5, strings.ToUpper(cred.Algorithm)
-	good := known && accepted != DigestSHA256
+	key, algorithm := ha1.MD5, strings.ToUpper(cmp.Or(cred.Algorithm, "MD5"))
 	if algorithm == "SHA-256" {
-		key, good = ha1.SHA256, known && accepted != DigestMD5
-	} else if algorithm != "" && algorithm != "MD5" {
-		return one
+		key = ha1.SHA256
 	}
+	good := known && slices.Contains(accepted.algorithms(), algorithm)
 	nc := digestValue(cutScheme(value), "nc") // as it was written, since that is what was hashed
 	if cred.QOP != "" {
 		var bad error

@@ -127,7 +127,10 @@ func (a *Agent) register(req *sipmsg.Request) *sipmsg.Response {
 		a.log.Warn("sip: registration refused: the phone registers another number than its user name", "from", src, "user", ext, "number", to)
 		return a.response(req, sipmsg.StatusForbidden, "Forbidden", nil)
 	}
-	o, err := a.orderOf(req, ext)
+	o, err := orderOf(req, ext)
+	if o.transport == transportUDP {
+		o.listener = a.cameTo(req)
+	}
 	switch {
 	case errors.Is(err, errTooBrief):
 		return a.response(req, statusIntervalTooBrief, "Interval Too Brief", nil,
@@ -168,7 +171,7 @@ var (
 )
 
 // orderOf reads what a REGISTER asks for.
-func (a *Agent) orderOf(req *sipmsg.Request, ext string) (regOrder, error) {
+func orderOf(req *sipmsg.Request, ext string) (regOrder, error) {
 	src := sourceOf(req)
 	o := regOrder{
 		extension: ext, callID: callID(req), userAgent: plainText(header(req, "user-agent")),
@@ -179,9 +182,6 @@ func (a *Agent) orderOf(req *sipmsg.Request, ext string) (regOrder, error) {
 	}
 	if len(o.callID) > maxContact {
 		return o, errors.New("its Call-ID is too long")
-	}
-	if o.transport == transportUDP {
-		o.listener = a.cameTo(req)
 	}
 	contacts := req.GetHeaders("contact")
 	given, said := seconds(header(req, "expires"))
@@ -230,7 +230,7 @@ func wishOf(c *sipmsg.ContactHeader, given time.Duration, said bool, transport s
 		w.life = given
 	}
 	if text, ok := param(c.Params, "expires"); ok {
-		if w.life, ok = seconds(text); !ok {
+		if w.life, ok = seconds(unquote(text)); !ok {
 			w.life = usualGranted // RFC 3261 section 10.3 step 7
 		}
 	}

@@ -108,8 +108,8 @@ func (a *Agent) qualify(b *bound) (again time.Duration) {
 	again = qualifyEvery + upTo(qualifyEvery)
 	now := a.peers.phones.read(b)
 	ways := a.waysTo(&now)
-	if len(ways) == 0 {
-		return again // its next REGISTER brings it back
+	if len(ways) == 0 || time.Until(now.Expires) < phonePatience {
+		return again // its next REGISTER brings it back, or it is about to leave
 	}
 	req, err := a.phoneOptions(&now, ways[0])
 	if err != nil {
@@ -196,6 +196,19 @@ func (a *Agent) waysTo(b *Binding) []netip.AddrPort {
 		port = uint16(uri.Port)
 	}
 	return []netip.AddrPort{netip.AddrPortFrom(ip, port)}
+}
+
+// detour is where requests to an address go by a connection: where there is none
+// any more, and a phone had made it, to where the phone is now.
+func (a *Agent) detour(transport string, to netip.AddrPort) netip.AddrPort {
+	b, ok := a.peers.phones.successor(transport, to)
+	if !ok || a.streams.alive(transport, to) {
+		return to
+	}
+	if ways := a.waysTo(&b); len(ways) > 0 {
+		return ways[0]
+	}
+	return to
 }
 
 // phone is where an extension is called: at a binding, or at its fixed contact.

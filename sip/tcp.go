@@ -73,7 +73,7 @@ func (w way) String() string { return w.to.String() + " over " + w.transport }
 // by is the way to an address. trunk is whose the request is, empty if it is
 // nobody's or not known.
 func (r *streams) by(transport, trunk string, to netip.AddrPort) way {
-	w := way{transport: transport, to: to}
+	w := way{transport: transport, to: r.a.detour(transport, to)}
 	if transport == transportTLS {
 		w.trunk = r.a.peers.prover(trunk, to)
 	}

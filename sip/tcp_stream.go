@@ -200,7 +200,8 @@ func (s *stream) next() ([]byte, error) {
 func (s *stream) fill() error {
 	now := time.Now()
 	limit := now.Add(streamIdle)
-	if s.a.peers.allows(s.remote.Addr()) {
+	known := s.a.peers.allows(s.remote.Addr())
+	if known {
 		s.known = now
 	} else {
 		limit = s.known.Add(streamKnock)
@@ -237,6 +238,8 @@ func (s *stream) fill() error {
 		return nil
 	case s.frames.half():
 		return errHalfSent
+	case !known && s.a.peers.allows(s.remote.Addr()): // by now: it has registered
+		return nil
 	}
 	return errIdle
 }
@@ -255,7 +258,7 @@ func (s *stream) accept(m []byte) bool {
 		s.a.streams.garbage.Add(1)
 		return false
 	}
-	if s.a.peers.registrar() && !s.a.receive(m, s.remote, s.way.transport, func(res []byte, _ netip.AddrPort) { _ = s.send(res) }) {
+	if !s.a.receive(m, s.remote, s.way.transport, func(res []byte, _ netip.AddrPort) { _ = s.send(res) }) {
 		return false
 	}
 	s.a.seen(Message{At: time.Now(), Transport: s.way.transport, Local: s.local, Remote: s.remote, Data: m})

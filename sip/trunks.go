@@ -303,20 +303,24 @@ func (d *directory) registrar() bool {
 // has a password. One that has none, or does not exist, is challenged as one of
 // those that have: nobody can tell who there is.
 func (d *directory) secretOf(user string) (HA1, Digest, bool) {
+	var found *extension
 	var kinds []Digest
 	for _, e := range d.extensions() {
 		if !e.registers() {
 			continue
 		}
 		if e.Number == user {
-			return e.HA1, e.Digest, true
+			found = e
 		}
 		kinds = append(kinds, e.Digest)
 	}
-	if len(kinds) == 0 {
+	pick := binary.BigEndian.Uint64(keyed(d.secret, "kind", user)) // by whoever asks, so that it takes as long
+	switch {
+	case found != nil:
+		return found.HA1, found.Digest, true
+	case len(kinds) == 0:
 		return HA1{}, DigestMD5, false
 	}
-	pick := binary.BigEndian.Uint64(keyed(d.secret, "kind", user))
 	return HA1{}, kinds[pick%uint64(len(kinds))], false
 }
 

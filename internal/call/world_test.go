@@ -185,7 +185,11 @@ func (w *world) start() {
 		})
 	}
 	for _, e := range w.cfg.Extensions {
-		scfg.Extensions = append(scfg.Extensions, sip.Extension{Number: e.Number, Contact: e.Contact})
+		one := sip.Extension{Number: e.Number, Contact: e.Contact}
+		if !e.Password.IsZero() {
+			one.HA1 = sip.MakeHA1(e.Number, sip.Realm, e.Password.Reveal())
+		}
+		scfg.Extensions = append(scfg.Extensions, one)
 	}
 	if w.agent, err = sip.New(scfg); err != nil {
 		w.t.Fatal(err)

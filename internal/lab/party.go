@@ -24,6 +24,7 @@ const (
 	Acked        Kind = "acked"         // ACK to it, of the calling side
 	Refused      Kind = "refused"       // final response of 300 and more, of the called side
 	Cancelled    Kind = "cancelled"     // CANCEL, of the calling side
+	Challenged   Kind = "challenged"    // 407 to an INVITE of the party, which is answered; of the called side
 	Lost         Kind = "lost"          // no answer, no ACK or no response: given up
 	ByeReceived  Kind = "bye received"  // of the system under test
 	ByeSent      Kind = "bye sent"      // of the party
@@ -99,6 +100,7 @@ type Party struct {
 	own                       local
 	ownText                   string
 	session, version          uint64
+	login                     *Account // nil: challenges are refusals
 	remote                    *Description
 	codec                     Codec
 	keys                      map[Suite][]byte

@@ -17,6 +17,7 @@ type CallOptions struct {
 	Display  string         // display name of From
 	Asserted string         // user part of P-Asserted-Identity; empty: none
 	Headers  []string       // more headers, as "Name: value"
+	Login    *Account       // what is known when the system under test asks for a password; nil: nothing
 	NoOffer  bool           // the INVITE carries no description; the answer goes into the ACK
 	Script   Script         // what the caller does; steps that need a conversation wait for the answer
 }
@@ -37,7 +38,7 @@ func (c *Carrier) Call(ctx context.Context, o CallOptions) (*Party, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lab: call %s: %w", o.User, err)
 	}
-	p.peer, p.target = o.To, target
+	p.peer, p.target, p.login = o.To, target, o.Login
 	p.localParty = fmt.Sprintf("<sip:%s@%s>", o.From, c.addr)
 	if o.Display != "" {
 		p.localParty = fmt.Sprintf("%q %s", o.Display, p.localParty)
@@ -99,6 +100,7 @@ func (p *Party) takeINVITEResponse(m *Message) {
 		}
 	case m.Status < 300:
 		p.takeAnswer(m)
+	case p.answersChallenge(m):
 	default:
 		p.note(Event{Kind: Refused, Status: m.Status, Reasons: m.All("Reason"), Detail: m.Phrase})
 		if m.Status == 487 && !p.cancelling {

@@ -1,0 +1,110 @@
+package sip
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// streamDesk is a bed over TCP or TLS whose extension 201 is for phones that
+// register, with such a phone at 10.0.7.1, which is connected.
+func streamDesk(t *testing.T, over string, adjust func(*Config)) *desk {
+	t.Helper()
+	b, _ := streamBed(t, over, func(c *Config) {
+		c.Extensions = append(c.Extensions, Extension{Number: "201", HA1: MakeHA1("201", Realm, officePassword)})
+		if adjust != nil {
+			adjust(c)
+		}
+	})
+	d := &desk{bed: b, phone: newStreamDesktop(t, b, over, deskAddr)}
+	d.phone.dial()
+	return d
+}
+
+func newStreamDesktop(t *testing.T, b *bed, over, addr string) *desktop {
+	t.Helper()
+	p := newStreamPeer(t, b.net, over, addr)
+	return &desktop{peer: p, user: "201", password: officePassword, contact: "<sip:201@" + addr + ";transport=" + over + ">", callID: "reg-" + addr}
+}
+
+// answers takes a call and returns its INVITE.
+func (d *desktop) answers() message {
+	d.t.Helper()
+	req := d.awaits("INVITE")
+	d.reply(req, "200 OK", "body:"+testSDP)
+	d.awaits("ACK")
+	return req
+}
+
+func TestAPhoneIsCalledByTheConnectionThatItMade(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		d := streamDesk(t, over, nil)
+		d.phone.contact = "<sip:201@192.168.1.20:5060;transport=" + over + ">" // behind a NAT
+		if got := d.phone.registers("Expires: 3600").get("Contact"); got != d.phone.contact+";expires=120" {
+			t.Errorf("granted %s", got)
+		}
+		b := d.agent.Registered("201")[0]
+		if b.Transport != over || b.Address.Addr() != netip.MustParseAddr("10.0.7.1") || b.Address.Port() == 5060 || !b.Connected || !b.Reachable {
+			t.Errorf("%+v", b)
+		}
+		out := d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})
+		d.phone.answers()
+		o := <-out
+		if o.err != nil {
+			t.Fatal(o.err)
+		}
+		// Its connection is lost and made again, from another port: the call goes on.
+		d.phone.hangUp()
+		time.Sleep(moment)
+		if b := d.agent.Registered("201")[0]; b.Connected || b.Reachable {
+			t.Errorf("the connection has ended: %+v", b)
+		}
+		if f := failure(t, <-d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})); f.Kind != NotRegistered {
+			t.Error(f)
+		}
+		d.phone.dial()
+		d.phone.tries("200")
+		go func() { _ = o.d.Bye(context.Background()) }()
+		d.phone.reply(d.phone.awaits("BYE"), "200 OK")
+	})
+}
+
+func TestAPhoneWhoseConnectionHasEndedIsCalledAtItsContact(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		d := streamDesk(t, over, nil)
+		d.phone.registers()
+		d.phone.hangUp()
+		time.Sleep(moment)
+		if b := d.agent.Registered("201")[0]; b.Connected || !b.Reachable {
+			t.Errorf("%+v", b)
+		}
+		out := d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})
+		d.phone.answers() // it listens at its Contact
+		if o := <-out; o.err != nil {
+			t.Fatal(o.err)
+		}
+	})
+}
+
+func TestAStrangerMayConnectToRegister(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		d := streamDesk(t, over, nil)
+		d.phone.closedByAgent(streamKnock + time.Second) // he does not
+		d.phone.dial()
+		d.phone.challenged(d.phone.tries("401"), "WWW-Authenticate")
+		d.phone.password = "wrong"
+		d.phone.tries("401")
+		if n := d.agent.Stats().Failures; n != 1 {
+			t.Errorf("%d failures", n)
+		}
+		d.phone.calls("201", 1)
+		d.phone.silent(time.Second)
+		d.phone.closedByAgent(streamKnock)
+		d.phone.dial()
+		d.phone.password, d.phone.chosen = officePassword, nil
+		d.phone.registers()
+		time.Sleep(2 * streamKnock)
+		d.phone.tries("200") // who is registered may be silent
+	})
+}
