@@ -157,8 +157,11 @@ func TestEncryptedPartyThatMovesIsFollowedAtOnce(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		moved := w.phone("198.51.100.77:4242", PCMA) // its router gave it another address
 		defer moved.close()
-		moved.crypt, moved.ssrc, moved.seq, moved.dest = b.crypt, b.ssrc, b.seq, b.dest
 		b.hush(true)
+		b.mu.Lock()
+		moved.ssrc, moved.seq, moved.dest = b.ssrc, b.seq, b.dest
+		moved.crypt = &crypt{own: b.crypt.own, out: b.crypt.out, theirs: b.crypt.theirs, in: context1(t, b.crypt.theirs)}
+		b.mu.Unlock()
 		moved.seq += 3
 		moved.hum(800)
 		time.Sleep(100 * time.Millisecond)
