@@ -26,12 +26,12 @@ const baresipModules = "/usr/lib/baresip/modules"
 
 // newBaresip starts a phone of a user with one codec. more are keys of its
 // account, such as "mediaenc=srtp", and lines of its configuration, which have
-// a blank.
+// a blank. One that begins with < is its account.
 func newBaresip(t *testing.T, user, codec string, tone float64, more ...string) *baresip {
 	t.Helper()
 	need(t, "baresip")
 	dir := t.TempDir()
-	b := &baresip{addr: fmt.Sprintf("127.0.0.1:%d", freePort(t)), snd: filepath.Join(dir, "snd")}
+	b := &baresip{addr: fmt.Sprintf("127.0.0.1:%d", freePorts(t, 2)), snd: filepath.Join(dir, "snd")}
 	if err := os.Mkdir(b.snd, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +50,12 @@ func newBaresip(t *testing.T, user, codec string, tone float64, more ...string) 
 	}
 	account := fmt.Sprintf("<sip:%s@127.0.0.1>;regint=0;answermode=auto;audio_codecs=%s", user, codec)
 	for _, m := range more {
-		if strings.Contains(m, " ") {
+		switch {
+		case strings.HasPrefix(m, "<"):
+			account = m
+		case strings.Contains(m, " "):
 			config = append(config, m)
-		} else {
+		default:
 			account += ";" + m
 		}
 	}

@@ -12,16 +12,20 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"perezvon/internal/certtest"
 )
 
 // kamailio is a provider: a registrar with one account, and the proxy between
 // it and the telephone network.
 type kamailio struct {
 	*process
-	t       *testing.T
-	dir     string
-	port    int
-	network netip.AddrPort
+	t         *testing.T
+	dir       string
+	port      int
+	network   netip.AddrPort
+	secured   int    // its port for TLS
+	cert, key string // files
 	habits
 }
 
@@ -29,6 +33,8 @@ type kamailio struct {
 type habits struct {
 	digest      string // how it asks for the password: MD5 or SHA-256
 	numberInURI bool   // calls to the account have the number dialled in the Request-URI, not only in To
+	// It takes TLS, too, with a certificate of this authority for "localhost".
+	tls *certtest.CA
 }
 
 const (
@@ -42,8 +48,38 @@ func newKamailio(t *testing.T, network netip.AddrPort, h habits) *kamailio {
 	t.Helper()
 	need(t, "kamailio")
 	k := &kamailio{t: t, dir: t.TempDir(), port: freePort(t), network: network, habits: h}
+	if h.tls != nil {
+		if found, _ := filepath.Glob(kamailioTLS); len(found) == 0 {
+			t.Fatalf("%s is not there; scripts/deps test installs it", kamailioTLS)
+		}
+		k.secured = freePort(t)
+		k.certify(h.tls.Issue("localhost"))
+	}
 	k.start()
 	return k
+}
+
+const kamailioTLS = "/usr/lib/*/kamailio/modules/tls.so"
+
+// certify puts a certificate where the next start finds it.
+func (k *kamailio) certify(p *certtest.Pair) { k.cert, k.key = p.Write(k.dir) }
+
+// authority is the file with the certificate of its authority.
+func (k *kamailio) authority() string {
+	k.t.Helper()
+	file := filepath.Join(k.dir, "ca.pem")
+	if err := os.WriteFile(file, k.tls.PEM(), 0o600); err != nil {
+		k.t.Fatal(err)
+	}
+	return file
+}
+
+// hostFor is the host of a trunk there.
+func (k *kamailio) hostFor(transport string) string {
+	if transport == "tls" {
+		return fmt.Sprintf("localhost:%d", k.secured)
+	}
+	return k.addr().String()
 }
 
 func (k *kamailio) addr() netip.AddrPort {
@@ -68,6 +104,9 @@ func (k *kamailio) start() {
 		{"NETWORK", k.network.String()},
 	} {
 		args = append(args, "-A", fmt.Sprintf("%s=%q", name[0], name[1]))
+	}
+	if k.secured > 0 {
+		args = append(args, "-A", fmt.Sprintf("SECURED=127.0.0.1:%d", k.secured), "-A", fmt.Sprintf("CERTIFICATE=%q", k.cert), "-A", fmt.Sprintf("KEY=%q", k.key))
 	}
 	if k.numberInURI {
 		args = append(args, "-A", "NUMBER_IN_URI")

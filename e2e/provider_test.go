@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"perezvon/internal/api"
+	"perezvon/internal/certtest"
 	"perezvon/internal/lab"
 	"perezvon/internal/store"
 )
@@ -28,53 +29,68 @@ func TestProviderWithARegistrar(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			network, manager := newCarrier(t), newPhone(t, 200*time.Millisecond)
-			k := newKamailio(t, network.Addr(), tt.habits)
-			s := serve(t, setup{
-				trunk: k.addr().String(), manager: manager.Addr().String(), callback: quick, tcp: tt.listens,
-				trunkMore: fmt.Sprintf(", transport: %s, register: true, expires: 60s, options: 5s, try: 1s, username: %s, password: %q",
-					tt.transport, account, trunkPassword),
-			})
-			s.awaitTrunk("up")
-			if !k.binds(s.sipAddr()) {
-				t.Fatalf("the trunk is registered, Kamailio has %q", k.bindings())
-			}
-			callOut(t, s, network, "+79160000040")
-			callIn(t, s, k, network)
-
-			k.kill()
-			s.awaitEvent(store.EventTrunkDown)
-			s.awaitTrunk("down")
-			const patient = "+79160000042"
-			network.Number(patient, append(lab.Customer(0), lab.Talk(300*time.Millisecond), lab.Bye()))
-			rung, waiting := len(manager.Parties()), s.place(api.CallbackBody{Number: patient})
-			k.start()
-			s.awaitEvent(store.EventTrunkUp)
-			s.awaitTrunk("up")
-			if !k.binds(s.sipAddr()) {
-				t.Fatalf("the trunk is up again, Kamailio has %q", k.bindings())
-			}
-			wantResult(t, s.ended(waiting.ID, 20*time.Second), store.ResultCompleted, "200")
-			if n := len(manager.Parties()) - rung; n != 1 {
-				t.Errorf("the manager was rung %d times for a callback that had to wait for the trunk, want once", n)
-			}
-			callOut(t, s, network, "+79160000043")
-			callIn(t, s, k, network)
-
-			const other = "127.0.0.1:9" // a device of the same account
-			if tt.digest == "MD5" {     // SIPp knows no other
-				k.bind(other)
-			}
-			atRest(t, network, manager)
-			s.clean()
-			s.stop()
-			if k.binds(s.sipAddr()) {
-				t.Errorf("after the end Kamailio still has %q", k.bindings())
-			}
-			if tt.digest == "MD5" && !k.binds(other) {
-				t.Errorf("the end took the binding of another device back, too: Kamailio has %q", k.bindings())
-			}
+			throughProvider(t, tt.transport, tt.listens, tt.habits)
 		})
+	}
+}
+
+// throughProvider is the life of a trunk that is registered. listens says
+// whether the provider can connect to us.
+func throughProvider(t *testing.T, transport string, listens bool, h habits) {
+	t.Helper()
+	network, manager := newCarrier(t), newPhone(t, 200*time.Millisecond)
+	k := newKamailio(t, network.Addr(), h)
+	var own *certtest.CA
+	more := ""
+	if transport == "tls" {
+		more = fmt.Sprintf(", tls: {ca: %q}", k.authority())
+		if listens {
+			own = h.tls
+		}
+	}
+	s := serve(t, setup{
+		trunk: k.hostFor(transport), manager: manager.Addr().String(), callback: quick, tcp: listens && transport == "tcp", tls: own,
+		trunkMore: fmt.Sprintf(", transport: %s, register: true, expires: 60s, options: 5s, try: 1s, username: %s, password: %q",
+			transport, account, trunkPassword) + more,
+	})
+	s.awaitTrunk("up")
+	if !k.binds(s.contactAddr(transport)) {
+		t.Fatalf("the trunk is registered, Kamailio has %q", k.bindings())
+	}
+	callOut(t, s, network, "+79160000040")
+	callIn(t, s, k, network)
+
+	k.kill()
+	s.awaitEvent(store.EventTrunkDown)
+	s.awaitTrunk("down")
+	const patient = "+79160000042"
+	network.Number(patient, append(lab.Customer(0), lab.Talk(300*time.Millisecond), lab.Bye()))
+	rung, waiting := len(manager.Parties()), s.place(api.CallbackBody{Number: patient})
+	k.start()
+	s.awaitEvent(store.EventTrunkUp)
+	s.awaitTrunk("up")
+	if !k.binds(s.contactAddr(transport)) {
+		t.Fatalf("the trunk is up again, Kamailio has %q", k.bindings())
+	}
+	wantResult(t, s.ended(waiting.ID, 20*time.Second), store.ResultCompleted, "200")
+	if n := len(manager.Parties()) - rung; n != 1 {
+		t.Errorf("the manager was rung %d times for a callback that had to wait for the trunk, want once", n)
+	}
+	callOut(t, s, network, "+79160000043")
+	callIn(t, s, k, network)
+
+	const other = "127.0.0.1:9" // a device of the same account
+	if h.digest == "MD5" {      // SIPp knows no other
+		k.bind(other)
+	}
+	atRest(t, network, manager)
+	s.clean()
+	s.stop()
+	if k.binds(s.contactAddr(transport)) {
+		t.Errorf("after the end Kamailio still has %q", k.bindings())
+	}
+	if h.digest == "MD5" && !k.binds(other) {
+		t.Errorf("the end took the binding of another device back, too: Kamailio has %q", k.bindings())
 	}
 }
 
@@ -112,8 +128,14 @@ func (s *server) awaitEvent(kind string) {
 // callOut calls a customer back through the provider.
 func callOut(t *testing.T, s *server, network *lab.Carrier, number string) {
 	t.Helper()
+	callOutOn(t, s, network, line, number)
+}
+
+// callOutOn is callOut by a line.
+func callOutOn(t *testing.T, s *server, network *lab.Carrier, line, number string) {
+	t.Helper()
 	network.Number(number, append(lab.Customer(200*time.Millisecond), lab.Talk(1500*time.Millisecond), lab.Bye()))
-	call := s.ended(s.place(api.CallbackBody{Number: number}).ID, 20*time.Second)
+	call := s.ended(s.place(api.CallbackBody{Line: line, Number: number}).ID, 20*time.Second)
 	wantResult(t, call, store.ResultCompleted, "200")
 	if got := value(call.HangupBy); got != string(store.PartyCustomer) {
 		t.Errorf("hung up by %q, want the customer", got)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"perezvon/internal/api"
+	"perezvon/internal/certtest"
 	"perezvon/internal/client"
 	"perezvon/internal/store"
 )
@@ -28,12 +29,13 @@ type setup struct {
 	callback  string   // more keys of callback: ", ring: 2s"
 	// More entries of the lists, as YAML.
 	extensions, lines string
-	ports             int      // media ports, default 60
-	tcp               bool     // SIP listens on TCP, too
-	data              string   // data_dir, default a new folder
-	drain             string   // default 30s
-	more              string   // more lines of YAML
-	env               []string // in addition to the test's own
+	ports             int          // media ports, default 60
+	tcp               bool         // SIP listens on TCP, too
+	tls               *certtest.CA // SIP listens on TLS, too, with a certificate of this authority
+	data              string       // data_dir, default a new folder
+	drain             string       // default 30s
+	more              string       // more lines of YAML
+	env               []string     // in addition to the test's own
 }
 
 const (
@@ -52,6 +54,7 @@ type server struct {
 	env    []string
 	http   int
 	sip    int
+	tls    int // 0: SIP does not listen on TLS
 	media  int
 	*client.Client
 }
@@ -84,7 +87,14 @@ func newServer(t *testing.T, s setup) *server {
 	if s.tcp {
 		listen += fmt.Sprintf(", \"tcp://127.0.0.1:%d\"", srv.sip)
 	}
-	fmt.Fprintf(&b, "sip: {listen: [%s]}\n", listen)
+	secured := ""
+	if s.tls != nil {
+		srv.tls = freePort(t)
+		listen += fmt.Sprintf(", \"tls://127.0.0.1:%d\"", srv.tls)
+		cert, key := s.tls.Issue("localhost", "127.0.0.1").Write(dir)
+		secured = fmt.Sprintf(", tls: {cert: %q, key: %q}", cert, key)
+	}
+	fmt.Fprintf(&b, "sip: {listen: [%s]%s}\n", listen, secured)
 	fmt.Fprintf(&b, "media: {ports: %d-%d, codecs: [%s]}\n", srv.media, srv.media+s.ports-1, s.codecs)
 	quiet := ", options: \"off\"" // SIPp takes every request for its scenario's
 	if strings.Contains(s.trunkMore, "options:") {
@@ -170,6 +180,14 @@ func (s *server) start() {
 }
 
 func (s *server) url(path string) string { return fmt.Sprintf("http://127.0.0.1:%d%s", s.http, path) }
+
+// contactAddr is where a trunk of a transport finds the server.
+func (s *server) contactAddr(transport string) string {
+	if transport == "tls" && s.tls > 0 {
+		return fmt.Sprintf("127.0.0.1:%d", s.tls)
+	}
+	return s.sipAddr()
+}
 
 func (s *server) sipAddr() string { return fmt.Sprintf("127.0.0.1:%d", s.sip) }
 
