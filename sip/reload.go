@@ -117,10 +117,9 @@ func (b *book) keep(was *book) {
 	}
 }
 
-// same reports whether a trunk is configured as it was. Settings for TLS are
-// compared by their pointer.
+// same reports whether a trunk is configured as it was.
 func (t *trunk) same(as *Trunk) bool {
-	return reflect.DeepEqual(plainly(&t.Trunk), plainly(as)) && t.TLS == as.TLS
+	return reflect.DeepEqual(plainly(&t.Trunk), plainly(as)) && sameTLS(t.TLS, as.TLS)
 }
 
 func plainly(t *Trunk) Trunk {

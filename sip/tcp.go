@@ -40,6 +40,7 @@ type streams struct {
 	dial   dialFunc
 	feeds  map[string]*feed // by transport
 	secure *tls.Config      // of what is accepted over TLS; nil: nothing is
+	gone   trunk            // stands for all that are no more, and can prove nothing
 	ctx    context.Context  // of dialling and of handshakes
 	cancel context.CancelFunc
 
@@ -64,8 +65,9 @@ type way struct {
 	transport string // tcp or tls
 	to        netip.AddrPort
 	// trunk is whose certificate a connection over TLS that we make has to show;
-	// empty: nobody's. What was accepted has shown none.
-	trunk string
+	// nil: nobody's. What was accepted has shown none. One that is configured
+	// anew is another.
+	trunk *trunk
 }
 
 func (w way) String() string { return w.to.String() + " over " + w.transport }
@@ -74,9 +76,21 @@ func (w way) String() string { return w.to.String() + " over " + w.transport }
 // nobody's or not known.
 func (r *streams) by(transport, trunk string, to netip.AddrPort) way {
 	w := way{transport: transport, to: r.a.detour(transport, to)}
-	if transport == transportTLS {
-		w.trunk = r.a.peers.prover(trunk, to)
+	if transport != transportTLS {
+		return w
 	}
+	if w.trunk = r.a.peers.prover(trunk, to); w.trunk != nil || trunk == "" || r.a.peers.trunk(trunk) != nil {
+		return w
+	}
+	// The trunk of a call in progress is no more: what there is serves it on.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for other := range r.live {
+		if other.transport == transport && other.to == w.to && other.trunk != nil && other.trunk.Name == trunk {
+			return other
+		}
+	}
+	w.trunk = &r.gone
 	return w
 }
 
@@ -229,7 +243,7 @@ func (r *streams) find(w way) *stream {
 	if s := r.live[w]; s != nil {
 		return s
 	}
-	if w.trunk == "" || r.a.peers.trunk(w.trunk).at(w.to) {
+	if w.trunk == nil || w.trunk.secure == nil || w.trunk.at(w.to) {
 		return nil
 	}
 	return r.live[way{transport: w.transport, to: w.to}]

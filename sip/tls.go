@@ -44,28 +44,54 @@ func clientTLS(t *trunk) *tls.Config {
 	return cfg
 }
 
+// sameTLS reports whether two trunks are verified in the same way: by the same
+// authorities and for the same name. Whatever else is set has to be the same
+// configuration.
+func sameTLS(a, b *tls.Config) bool {
+	if a == b {
+		return true
+	}
+	if a == nil || b == nil || a.ServerName != b.ServerName || a.InsecureSkipVerify != b.InsecureSkipVerify || a.MinVersion != b.MinVersion ||
+		!a.RootCAs.Equal(b.RootCAs) {
+		return false
+	}
+	return plainTLS(a) && plainTLS(b)
+}
+
+// plainTLS reports whether nothing else is set that says who is trusted.
+func plainTLS(c *tls.Config) bool {
+	return c.VerifyConnection == nil && c.VerifyPeerCertificate == nil && c.GetClientCertificate == nil && len(c.Certificates) == 0 &&
+		c.MaxVersion == 0 && len(c.CipherSuites) == 0 && c.Time == nil
+}
+
 // prover is the trunk whose certificate a connection to an address has to show:
-// that of the name if it is over TLS, else one that has the address, empty if
+// that of the name if it is over TLS, else one that has the address, nil if
 // there is none.
-func (d *directory) prover(name string, to netip.AddrPort) string {
+func (d *directory) prover(name string, to netip.AddrPort) *trunk {
 	if t := d.trunk(name); t != nil && t.secure != nil {
-		return name
+		return t
 	}
 	for _, t := range d.trunks() {
 		if t.secure != nil && t.at(to) {
-			return t.Name
+			return t
 		}
 	}
-	return ""
+	return nil
 }
+
+var errNoTrunk = errors.New("its trunk is not configured any more")
 
 // shakeHands makes a connection of ours one over TLS. A trunk has to prove its
 // name. A phone at a fixed contact cannot: nobody gives certificates to desks,
 // so that the connection to it is secret and no more.
-func (r *streams) shakeHands(ctx context.Context, conn net.Conn, trunk string) (net.Conn, error) {
+func (r *streams) shakeHands(ctx context.Context, conn net.Conn, t *trunk) (net.Conn, error) {
 	cfg := &tls.Config{MinVersion: leastTLS, InsecureSkipVerify: true} //nolint:gosec // of a phone there is no name to verify
-	if t := r.a.peers.trunk(trunk); t != nil {
+	if t != nil {
 		cfg = t.secure
+	}
+	if cfg == nil {
+		_ = conn.Close() // never used
+		return nil, errNoTrunk
 	}
 	own := &timely{Conn: conn}
 	if cfg = cfg.Clone(); cfg.GetClientCertificate == nil {

@@ -20,13 +20,22 @@ func secureSIP(cfg *configs.Config, c *sip.Config, log *slog.Logger) error {
 		}
 		c.TLS = &tls.Config{GetCertificate: certificate.Get, MinVersion: tls.VersionTLS12}
 	}
+	return secureTrunks(cfg, c.Trunks)
+}
+
+// secureTrunks says what the trunks over TLS are verified with. They are those
+// of the configuration, in its order.
+func secureTrunks(cfg *configs.Config, trunks []sip.Trunk) error {
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
+		if t.Transport != "tls" {
+			continue
+		}
 		roots, err := t.TLS.Roots()
 		if err != nil {
 			return fmt.Errorf("trunks[%d].tls.ca: %w", i, err)
 		}
-		c.Trunks[i].TLS = &tls.Config{
+		trunks[i].TLS = &tls.Config{
 			RootCAs: roots, ServerName: t.TLS.ServerName, MinVersion: tls.VersionTLS12,
 			InsecureSkipVerify: !t.TLS.Verified(), //nolint:gosec // who writes verify: false is warned
 		}
