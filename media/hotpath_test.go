@@ -99,7 +99,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 		for range 200 {
 			step()
 		}
-		if n := testing.AllocsPerRun(500, step); n != 0 {
+		if n := testing.AllocsPerRun(500, step); n != 0 && !raced { // AES_CM has a pool
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
