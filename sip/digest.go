@@ -63,6 +63,9 @@ func (l *login) renew() {
 	}
 }
 
+// used reports whether a password was asked for.
+func (l *login) used() bool { return l.origin.chosen != nil || l.proxy.chosen != nil }
+
 // forget drops nonces that were answered in vain.
 func (l *login) forget() { l.origin, l.proxy = challenge{}, challenge{} }
 

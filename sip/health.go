@@ -23,8 +23,9 @@ const askMin = time.Second
 type asking struct {
 	a      *Agent
 	t      *trunk
-	heard  netip.AddrPort // answered last
-	misses int            // in a row
+	heard  netip.AddrPort   // answered last
+	misses int              // in a row
+	last   *sipmsg.Response // to the last question that had one
 }
 
 func (q *asking) keep() {
@@ -109,6 +110,7 @@ func (q *asking) ask(ctx context.Context, dest netip.AddrPort) (took time.Durati
 	began := time.Now()
 	res, f := q.a.exchange(ctx, req, q.t.patience())
 	if f == nil {
+		q.last = res
 		q.a.sawUs(q.t, dest, res)
 	}
 	switch {

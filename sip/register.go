@@ -49,6 +49,8 @@ type registration struct {
 	tried     []netip.AddrPort // all that were tried last, in order of their numbers
 	fails     int              // tries in a row
 	notBefore time.Time        // the registrar has sent us away until then
+	query     bool             // only ask what is registered, with no Contact (RFC 3261 10.2.3)
+	answer    *sipmsg.Response // the last final one
 	loose     bool             // a REGISTER was broken off: nobody knows what became of it
 	done      chan struct{}    // closed when keep has returned
 }
@@ -231,6 +233,7 @@ func (r *registration) try(ctx context.Context, dest netip.AddrPort, expires tim
 		if no != nil {
 			return 0, no
 		}
+		r.answer = res
 		switch {
 		case isChallenge(res) && r.login.challenged(res):
 			continue
@@ -243,6 +246,9 @@ func (r *registration) try(ctx context.Context, dest netip.AddrPort, expires tim
 			}
 		case res.IsSuccess():
 			r.login.follow(res)
+			if r.query {
+				return 0, nil
+			}
 			own.seen = seenAt(res)
 			held, ok := granted(res, own, expires)
 			if !ok && expires > 0 {
@@ -272,13 +278,9 @@ func (r *registration) send(ctx context.Context, dest netip.AddrPort, expires ti
 	own.sentBy, _ = netip.ParseAddrPort(rec.ViaSentBy)
 	req, err := r.a.request(&rec, sipmsg.REGISTER, r.seq, newBranch())
 	if err == nil {
-		life := strconv.Itoa(int(expires / time.Second))
-		req.AppendHeader(sipmsg.NewHeader("Contact", r.t.named(rec.Contact)+";expires="+life))
-		if r.contact != "" && r.contact != rec.Contact {
-			// Where we were seen before nobody is any more (RFC 3261 10.2.2).
-			req.AppendHeader(sipmsg.NewHeader("Contact", r.t.named(r.contact)+";expires=0"))
+		if !r.query {
+			r.wish(req, rec.Contact, expires)
 		}
-		req.AppendHeader(sipmsg.NewHeader("Expires", life))
 		req.AppendHeader(sipmsg.NewHeader("Allow", allowed))
 		err = r.login.sign(req)
 	}
@@ -298,6 +300,17 @@ func (r *registration) send(ctx context.Context, dest netip.AddrPort, expires ti
 		reason = "registrar " + reason
 	}
 	return nil, own, &refusal{next: true, reason: reason}
+}
+
+// wish adds what is to be registered.
+func (r *registration) wish(req *sipmsg.Request, contact string, expires time.Duration) {
+	life := strconv.Itoa(int(expires / time.Second))
+	req.AppendHeader(sipmsg.NewHeader("Contact", r.t.named(contact)+";expires="+life))
+	if r.contact != "" && r.contact != contact {
+		// Where we were seen before nobody is any more (RFC 3261 10.2.2).
+		req.AppendHeader(sipmsg.NewHeader("Contact", r.t.named(r.contact)+";expires=0"))
+	}
+	req.AppendHeader(sipmsg.NewHeader("Expires", life))
 }
 
 // remove takes our own Contact back, no other's, if there is one.

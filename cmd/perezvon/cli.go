@@ -31,6 +31,7 @@ type CLI struct {
 	Call       CallCmd       `cmd:"" help:"Show a call; --explain tells it as a story."`
 	Hangup     HangupCmd     `cmd:"" help:"Cancel or hang up a call."`
 	Trunks     TrunksCmd     `cmd:"" help:"List the trunks and how they are."`
+	Trunk      TrunkCmd      `cmd:"" help:"Try one trunk: trunk test NAME."`
 	Lines      LinesCmd      `cmd:"" help:"List the lines."`
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
 	Bans       BansCmd       `cmd:"" help:"List who is banned from SIP; bans rm ADDRESS lifts a ban."`

@@ -16,6 +16,7 @@ import (
 	"perezvon/configs"
 	"perezvon/internal/api"
 	"perezvon/internal/call"
+	"perezvon/internal/lab"
 	"perezvon/internal/store"
 )
 
@@ -43,7 +44,7 @@ func TestClientCommands(t *testing.T) {
 			env.Setenv("KEYED", keyed.URL)
 			env.Setenv("PORT", open.URL[strings.LastIndex(open.URL, ":")+1:])
 			env.Values["actors"] = actors
-			return nil
+			return provide(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			// await waits until a call is talking and has been looked at.
@@ -55,6 +56,18 @@ func TestClientCommands(t *testing.T) {
 			},
 		},
 	})
+}
+
+// provide starts a provider with one account at $PROVIDER.
+func provide(env *testscript.Env) error {
+	carrier, err := lab.NewCarrier(context.Background(), lab.Config{Signal: netip.MustParseAddrPort("127.0.0.1:0")})
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { _ = carrier.Close() })
+	carrier.NewRegistrar(lab.RegistrarOptions{Credentials: lab.Credentials{Username: "100", Password: "right"}})
+	env.Setenv("PROVIDER", carrier.Addr().String())
+	return nil
 }
 
 const (

@@ -55,9 +55,6 @@ func (r *Registrar) check(m *Message) {
 			r.c.blame(m, "a further Contact %q takes nothing back", c)
 		}
 	}
-	if len(contacts) == 0 {
-		r.c.blame(m, "no Contact")
-	}
 	for _, c := range contacts {
 		if userOf(c) == "" || !addressOf(c).IsValid() {
 			r.c.blame(m, "Contact %q leads nowhere", c)
