@@ -21,6 +21,9 @@ func asked(t *testing.T, adjust func(*Config)) *account {
 		if adjust != nil {
 			adjust(c)
 		}
+	}, func(n *memnet.Net) {
+		// Or the first answer would be there before a test has looked once.
+		n.SetFilter(func(memnet.Packet) memnet.Fate { return memnet.Fate{Delay: time.Millisecond} })
 	})
 }
 
