@@ -75,9 +75,16 @@ func (s *Session) FlushDigits() {
 	}
 }
 
-// InfoDigit takes the body of a SIP INFO: application/dtmf-relay ("Signal=5")
-// or application/dtmf ("5"). Anything else is ignored.
+// InfoDigit takes the body of a SIP INFO for Digits, if it is a key.
 func (s *Session) InfoDigit(contentType string, body []byte) {
+	if key, ok := InfoKey(contentType, body); ok {
+		s.digit(key)
+	}
+}
+
+// InfoKey reads the body of a SIP INFO: application/dtmf-relay ("Signal=5") or
+// application/dtmf ("5"). It is false for anything else.
+func InfoKey(contentType string, body []byte) (key rune, ok bool) {
 	media, _, _ := strings.Cut(contentType, ";")
 	var signal string
 	switch strings.ToLower(strings.TrimSpace(media)) {
@@ -98,9 +105,10 @@ func (s *Session) InfoDigit(contentType string, body []byte) {
 	case "11":
 		signal = "#"
 	}
-	if len(signal) == 1 && strings.Contains(keys, signal) {
-		s.digit(rune(signal[0]))
+	if len(signal) != 1 || !strings.Contains(keys, signal) {
+		return 0, false
 	}
+	return rune(signal[0]), true
 }
 
 func (s *Session) digit(r rune) {

@@ -23,8 +23,9 @@ type player struct {
 	tx     *sender
 	id     uint64
 	clip   *g711.Clip
-	repeat bool // goes on without end
-	yields bool // ringback: gives way to relayed sound
+	repeat bool   // goes on without end
+	yields bool   // ringback: gives way to relayed sound
+	keys   []byte // pressed in place of a clip; pos counts packets then
 
 	pos  int           // guarded by tx.mu; sample to send next
 	sent int           // guarded by tx.mu; samples of the clip sent
@@ -69,6 +70,14 @@ func (s *Session) Ringback() (stop func()) {
 func (s *Session) Music(clip *g711.Clip) (stop func()) {
 	p := s.start(&player{clip: clip, repeat: true})
 	return func() { s.tx.stop(p, nil) }
+}
+
+// Filler is Music that gives way, as ringback does, to the first sound that a
+// path brings: for somebody who waits for a side that may have music of its own.
+// over is closed when it has given way, or was stopped.
+func (s *Session) Filler(clip *g711.Clip) (stop func(), over <-chan struct{}) {
+	p := s.start(&player{clip: clip, repeat: true, yields: true})
+	return func() { s.tx.stop(p, nil) }, p.done
 }
 
 // start lets p feed the leg.
@@ -129,6 +138,9 @@ func (p *player) step(buf []byte, now time.Duration) int {
 		if early := t.early(now); early > 0 {
 			return early
 		}
+	}
+	if p.keys != nil {
+		return t.press(p, buf, now)
 	}
 	sound := p.clip.Bytes(rem.law)
 	if len(sound) == 0 || p.pos >= len(sound) && !p.repeat {

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"perezvon/internal/api"
-	"perezvon/internal/client"
-	"perezvon/internal/store"
 )
 
 // CallbackCmd places a callback and follows it.
@@ -55,37 +53,7 @@ func (cmd *CallbackCmd) Run(c *CLI) error {
 	} else {
 		f.tell("Call %s is placed (line %s, number %s).", call.ID, call.Line, call.Number)
 	}
-	call, err = f.follow(ctx)
-	var refused *client.Error
-	switch {
-	case errors.As(err, &refused) && refused.Problem.Code == api.CodeScopeMissing:
-		if call.NextAt != nil {
-			f.tell("It waits until %s.", moment(*call.NextAt))
-		}
-		f.tell("This key may not follow it; a key with the scope read or calls may: %s call %s", program(), call.ID)
-		if c.JSON {
-			return printJSON(call)
-		}
-		return nil
-	case err != nil:
-		f.out.erase()
-		newConsole(os.Stderr).line(plain, "%s", f.left())
-		if ctx.Err() != nil {
-			return errTold
-		}
-		return err
-	}
-	if c.JSON {
-		if err := printJSON(call); err != nil {
-			return err
-		}
-	} else {
-		summarize(f.out, call)
-	}
-	if value(call.Result) != string(store.ResultCompleted) {
-		return errTold
-	}
-	return nil
+	return f.toTheEnd(ctx, c.JSON)
 }
 
 // body is what is asked for.

@@ -80,6 +80,8 @@ const (
 // actors are a call service whose calls follow a scene, which is over as soon
 // as it has begun.
 type actors struct {
+	api.Controls // nobody uses them
+
 	mu     sync.Mutex
 	calls  []store.Call             // guarded by mu; newest first
 	scenes map[string][]store.Event // guarded by mu; by id
@@ -125,7 +127,7 @@ func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "irina", Voices: map[string]configs.Voice{"irina": {Engine: "local", Language: "ru"}}},
 		},
-		Calls: s, Records: s, Health: s, Trunks: s, Bans: s, Version: "1.2.3",
+		Calls: s, Controls: s, Office: s, Records: s, Health: s, Trunks: s, Bans: s, Version: "1.2.3",
 	})
 	if err != nil {
 		return nil, err
@@ -189,6 +191,14 @@ func (s *actors) Callback(_ context.Context, req call.CallbackRequest) (store.Ca
 	}
 	return c, false, nil
 }
+
+func (s *actors) Dial(ctx context.Context, req call.DialRequest) (store.Call, bool, error) {
+	return s.Callback(ctx, call.CallbackRequest{Line: req.Line, Number: req.Number, Text: "rings " + req.Extension})
+}
+
+func (s *actors) DND(string) bool { return false }
+
+func (s *actors) SetDND(context.Context, string, bool) error { return nil }
 
 func scene(c store.Call) []store.Event {
 	id, number := c.ID, c.Number

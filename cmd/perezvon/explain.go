@@ -71,9 +71,16 @@ func (s *story) asked() {
 	if i := slices.IndexFunc(s.events, func(e api.Event) bool { return e.Type == store.EventCallCreated }); i >= 0 {
 		_ = json.Unmarshal(s.events[i].Data, &o) // what is not understood is not told
 	}
-	if c.Kind == string(store.KindInbound) {
+	switch {
+	case c.Kind == string(store.KindInbound):
 		s.line(plain, 0, "%s called line %s on %s.", c.Number, c.Line, s.date(c.CreatedAt))
-	} else {
+	case c.Kind == string(store.KindInternal):
+		s.line(plain, 0, "Extension %s called extension %s on %s.", o.Manager, c.Number, s.date(c.CreatedAt))
+	case c.Kind == string(store.KindOutbound) && o.Key == "":
+		s.line(plain, 0, "Extension %s called %s through line %s on %s.", o.Manager, c.Number, c.Line, s.date(c.CreatedAt))
+	case c.Kind == string(store.KindOutbound):
+		s.line(plain, 0, "A call of extension %s to %s through line %s, asked for on %s by key %s.", o.Manager, c.Number, c.Line, s.date(c.CreatedAt), o.Key)
+	default:
 		by := ""
 		if o.Key != "" {
 			by = " by key " + o.Key

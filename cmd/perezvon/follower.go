@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"sync"
 	"time"
 
@@ -60,6 +61,42 @@ func (f *follower) follow(ctx context.Context) (api.Call, error) {
 	stop()
 	wg.Wait()
 	return f.call, err
+}
+
+// toTheEnd follows the call and tells how it ended, with the whole call for
+// programs. It is an error unless the two have talked.
+func (f *follower) toTheEnd(ctx context.Context, asJSON bool) error {
+	call, err := f.follow(ctx)
+	var refused *client.Error
+	switch {
+	case errors.As(err, &refused) && refused.Problem.Code == api.CodeScopeMissing:
+		if call.NextAt != nil {
+			f.tell("It waits until %s.", moment(*call.NextAt))
+		}
+		f.tell("This key may not follow it; a key with the scope read or calls may: %s call %s", program(), call.ID)
+		if asJSON {
+			return printJSON(call)
+		}
+		return nil
+	case err != nil:
+		f.out.erase()
+		newConsole(os.Stderr).line(plain, "%s", f.left())
+		if ctx.Err() != nil {
+			return errTold
+		}
+		return err
+	}
+	if asJSON {
+		if err := printJSON(call); err != nil {
+			return err
+		}
+	} else {
+		summarize(f.out, call)
+	}
+	if value(call.Result) != string(store.ResultCompleted) {
+		return errTold
+	}
+	return nil
 }
 
 // watch takes what the connection tells, until the call has ended.

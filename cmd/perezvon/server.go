@@ -167,7 +167,7 @@ func (s *server) openAPI(ctx context.Context) error {
 		traces = s.traces
 	}
 	a, err := api.New(api.Options{
-		Config: s.cfg, Calls: s.calls, Records: s.db, Health: s, Recordings: s.cfg.Recordings.Dir, Traces: traces,
+		Config: s.cfg, Calls: s.calls, Controls: s.calls, Office: s.calls, Records: s.db, Health: s, Recordings: s.cfg.Recordings.Dir, Traces: traces,
 		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Bans: bansView{s.phones},
 		Speech: speaker{s.speech}, Version: version(), Registry: s.metrics(), Logger: s.log,
 	})

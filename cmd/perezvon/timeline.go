@@ -134,8 +134,10 @@ func resultTone(result string) tone {
 // eventData is what is read from the data of any event.
 type eventData struct {
 	Kind       string     `json:"kind"`
-	ID         string     `json:"id"`  // of the leg that the event is about
-	Leg        string     `json:"leg"` // the same where there is more to tell than the leg
+	Key        string     `json:"key"`     // name of the API key that asked for the call
+	Manager    string     `json:"manager"` // whom the request names, or who dialled
+	ID         string     `json:"id"`      // of the leg that the event is about
+	Leg        string     `json:"leg"`     // the same where there is more to tell than the leg
 	State      string     `json:"state"`
 	Attempt    int        `json:"attempt"`
 	NextAt     *time.Time `json:"next_at"`
@@ -222,8 +224,11 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	switch e.Type {
 	case store.EventCallCreated:
 		t.kind = d.Kind
-		if d.Kind == string(store.KindInbound) {
+		switch {
+		case d.Kind == string(store.KindInbound):
 			return "came in", plain
+		case d.Kind == string(store.KindInternal), d.Kind == string(store.KindOutbound) && d.Key == "":
+			return "dialled at extension " + d.Manager, plain
 		}
 		return "placed", plain
 	case store.EventCallState:

@@ -13,6 +13,10 @@ func TestTimelineSaysWhoHungUpAndWhy(t *testing.T) {
 	const up = `"answered_at":"2027-01-11T09:00:00Z",`
 	var line timeline
 	for _, tc := range []struct{ typ, data, want string }{
+		{store.EventCallCreated, `{"kind":"internal","manager":"101"}`, "dialled at extension 101"},
+		{store.EventCallCreated, `{"kind":"outbound","manager":"101"}`, "dialled at extension 101"},
+		{store.EventCallCreated, `{"kind":"outbound","manager":"101","key":"crm"}`, "placed"},
+		{store.EventCallState, `{"state":"held","text":"the manager holds"}`, "on hold (the manager holds)"},
 		{store.EventCallCreated, `{"kind":"callback"}`, "placed"},
 		{store.EventLegEnded, `{"role":"customer","number":"+7",` + up + `"reason":"hung up (by customer)"}`, "  the customer's phone +7: hung up by the customer"},
 		{store.EventLegEnded, `{"role":"manager","extension":"101",` + up + `"reason":"the call is over (by us)"}`, "  we hung up the manager's phone 101, for the call was over"},

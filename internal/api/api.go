@@ -30,9 +30,34 @@ type Calls interface {
 	// request repeats, with duplicate set. Errors are *call.RefusedError or
 	// store.ErrKeyReused; anything else is a fault of the server.
 	Callback(ctx context.Context, req call.CallbackRequest) (c store.Call, duplicate bool, err error)
+	// Dial stores a click-to-call and returns it, or the call that the request
+	// repeats, with duplicate set. Errors are as those of Callback.
+	Dial(ctx context.Context, req call.DialRequest) (c store.Call, duplicate bool, err error)
 	// Cancel ends a call in whatever state it is; by names who asked. Errors
 	// are store.ErrNotFound or *call.RefusedError where it has ended already.
 	Cancel(ctx context.Context, id, by string) (store.Call, error)
+}
+
+// Controls act on calls whose two sides are connected. Errors are
+// store.ErrNotFound, or *call.RefusedError where there is nothing to act on.
+type Controls interface {
+	// Hold lets the customer wait; by names who asked.
+	Hold(ctx context.Context, id, by string) (store.Call, error)
+	Resume(ctx context.Context, id string) (store.Call, error)
+	// Press presses keys for a side of the call; empty: the customer's.
+	Press(ctx context.Context, id, keys, to string) (store.Call, error)
+	// Say speaks a text to a side of the call; empty: to both.
+	Say(ctx context.Context, id, text, voice, to string) (store.Call, error)
+	// Transfer has the office's phone pass the other side on to a number.
+	Transfer(ctx context.Context, id, number string) (store.Call, error)
+}
+
+// Office knows what was said of its phones.
+type Office interface {
+	// DND reports whether an extension is set to do not disturb.
+	DND(extension string) bool
+	// SetDND returns store.ErrNotFound where there is no such extension.
+	SetDND(ctx context.Context, extension string, on bool) error
 }
 
 // Checker is what Calls may also be. With it an answer to a request whose
@@ -74,6 +99,8 @@ type Health interface {
 type Options struct {
 	Config     *configs.Config
 	Calls      Calls
+	Controls   Controls
+	Office     Office
 	Records    Records
 	Health     Health
 	Trunks     Trunks               // nil: nothing is known of them
@@ -99,6 +126,7 @@ type API struct {
 	streams  *streams
 	lines    lineCache
 	pure     pureKeys
+	acted    pureKeys      // of what was done to calls in progress
 	speaking chan struct{} // one token per text that is rendered for a client
 	handler  http.Handler
 }
@@ -106,8 +134,8 @@ type API struct {
 // New checks the options and builds the handlers. Without keys it refuses a
 // configuration that makes the API public.
 func New(o Options) (*API, error) {
-	if o.Config == nil || o.Calls == nil || o.Records == nil || o.Health == nil {
-		return nil, errors.New("api: config, calls, records and health are needed")
+	if o.Config == nil || o.Calls == nil || o.Controls == nil || o.Office == nil || o.Records == nil || o.Health == nil {
+		return nil, errors.New("api: config, calls, controls, office, records and health are needed")
 	}
 	if o.Zone == nil {
 		o.Zone = time.Local
@@ -143,6 +171,9 @@ func (a *API) routes() {
 	h.UseMiddleware(ignoreAccept, a.authenticate)
 	a.routeCallbacks(h)
 	a.routeCalls(h)
+	a.routeDial(h)
+	a.routeControls(h)
+	a.routeDND(h)
 	a.routeEvents(h)
 	a.routeRecording(h)
 	a.routeTrace(h)

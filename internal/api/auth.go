@@ -19,7 +19,7 @@ import (
 // Scopes of a key.
 const (
 	ScopeCallback = "callback" // place callbacks
-	ScopeCalls    = "calls"    // see calls, end them, choose who is rung
+	ScopeCalls    = "calls"    // see calls, place and control them, choose who is rung
 	ScopeRead     = "read"     // see everything
 	ScopeAdmin    = "admin"    // everything
 )

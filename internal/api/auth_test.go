@@ -197,7 +197,7 @@ func TestWithoutKeysOnlyThisMachineIsAnswered(t *testing.T) {
 func TestPublicServerWithoutKeysIsNotBuilt(t *testing.T) {
 	_, err := New(Options{
 		Config: &configs.Config{HTTP: configs.HTTP{PublicURL: "https://pbx.example.com"}},
-		Calls:  &fakeCalls{}, Records: &fakeRecords{}, Health: &fakeHealth{},
+		Calls:  &fakeCalls{}, Controls: &fakeCalls{}, Office: &fakeCalls{}, Records: &fakeRecords{}, Health: &fakeHealth{},
 	})
 	if err == nil || !strings.Contains(err.Error(), "http.keys is empty") {
 		t.Errorf("error %v", err)

@@ -122,8 +122,7 @@ func (in *callbackInput) request() call.CallbackRequest {
 func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOutput, error) {
 	who := clientOf(ctx)
 	if !who.sees(in.Body.Line) {
-		return nil, newProblem(http.StatusForbidden, CodeLineNotAllowed,
-			"the key "+who.name+" may not use this line", FieldError{"line", "is not one of the key's lines"})
+		return nil, lineNotAllowed(who)
 	}
 	if in.Body.Manager != "" && !who.may(ScopeCalls) {
 		return nil, newProblem(http.StatusForbidden, CodeScopeMissing,
@@ -131,8 +130,7 @@ func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOu
 			FieldError{"manager", "needs the scope calls"})
 	}
 	if after, draining := a.Health.Draining(); draining {
-		return nil, newProblem(http.StatusServiceUnavailable, CodeDraining,
-			"the server is shutting down and takes no new calls").retryAfter(after)
+		return nil, drainingProblem(after)
 	}
 	req := in.request()
 	req.KeyName = who.name
@@ -143,9 +141,24 @@ func (a *API) placeCallback(ctx context.Context, in *callbackInput) (*callbackOu
 	if err != nil {
 		return nil, a.problemOf(ctx, "place callback", err)
 	}
+	return a.placed(c, duplicate), nil
+}
+
+// placed answers with a call that was stored, or that the request repeats.
+func (a *API) placed(c store.Call, duplicate bool) *callbackOutput {
 	out := &callbackOutput{Status: http.StatusAccepted, Location: callPath(c.ID), Body: a.view().call(c)}
 	if duplicate {
 		out.Status, out.Body.Duplicate = http.StatusOK, true
 	}
-	return out, nil
+	return out
+}
+
+func lineNotAllowed(who *client) *Problem {
+	return newProblem(http.StatusForbidden, CodeLineNotAllowed,
+		"the key "+who.name+" may not use this line", FieldError{"line", "is not one of the key's lines"})
+}
+
+func drainingProblem(after time.Duration) *Problem {
+	return newProblem(http.StatusServiceUnavailable, CodeDraining,
+		"the server is shutting down and takes no new calls").retryAfter(after)
 }

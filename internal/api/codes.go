@@ -22,6 +22,7 @@ const (
 	CodeCrossOrigin       = "cross_origin"
 	CodeNotFound          = "not_found"
 	CodeCallNotFound      = "call_not_found"
+	CodeExtensionNotFound = "extension_not_found"
 	CodeRecordingNotFound = "recording_not_found"
 	CodeBanNotFound       = "ban_not_found"
 	CodeTraceNotFound     = "trace_not_found"
@@ -61,11 +62,14 @@ func codes() []codeInfo {
 		{CodeNotFound, 404, "there is nothing at this path"},
 		{CodeCallNotFound, 404, "there is no such call, or the key may not know of it"},
 		{CodeTraceNotFound, 404, "nothing is known of what went over the wire in the call; the detail says why"},
+		{CodeExtensionNotFound, 404, "there is no such extension"},
 		{CodeRecordingNotFound, 404, "the call has no recording; the detail says why"},
 		{CodeBanNotFound, 404, "the address is not banned"},
 		{CodeMethodNotAllowed, 405, "the path has other methods; Allow lists them"},
 		{CodeTimeout, 408, "the body came too slowly"},
 		{call.CodeAlreadyEnded, 409, "the call is over"},
+		{call.CodeNotTalking, 409, "the two sides of the call are not connected"},
+		{call.CodeNotTransferred, 409, "nobody took the call; the detail says why"},
 		{CodeBodyTooLarge, 413, "the body is larger than 64 KiB"},
 		{CodeMediaType, 415, "the body is not sent as application/json"},
 		{CodeRange, 416, "the recording has no such range"},
@@ -79,6 +83,8 @@ func codes() []codeInfo {
 		{call.CodeUnknownVoice, 422, "there is no such voice"},
 		{call.CodeInvalidManager, 422, "the manager is no extension and no number"},
 		{call.CodeInvalidMode, 422, "there is no such mode"},
+		{call.CodeInvalidKeys, 422, "these are no keys of a telephone"},
+		{call.CodeInvalidSide, 422, "there is no such side of a call"},
 		{call.CodeInvalidTime, 422, "not_before is too far ahead"},
 		{CodeKeyReused, 422, "the idempotency key came with another request before"},
 		{call.CodeTooMany, 429, "too many calls to this number"},

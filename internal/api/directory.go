@@ -42,6 +42,8 @@ type Extension struct {
 	Contact string `json:"contact,omitempty" doc:"Where a phone at a fixed address is" example:"sip:101@192.0.2.20:5060"`
 	Mobile  string `json:"mobile,omitempty" example:"+79160000000"`
 
+	DND bool `json:"dnd" doc:"Do not disturb: nobody's call rings its phones" example:"false"`
+
 	Registers bool    `json:"registers" doc:"Phones register as this extension: it has a password" example:"true"`
 	Phones    []Phone `json:"phones" nullable:"false" doc:"The phones that are registered now, the newest first"`
 }

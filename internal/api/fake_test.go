@@ -23,6 +23,9 @@ import (
 type fakeCalls struct {
 	mu        sync.Mutex
 	asked     []call.CallbackRequest
+	dialled   []call.DialRequest
+	acted     []string        // what was done to calls in progress
+	quiet     map[string]bool // extensions that are not to be disturbed
 	cancelled []string
 	by        string
 
@@ -51,6 +54,50 @@ func (f *fakeCalls) Cancel(_ context.Context, id, by string) (store.Call, error)
 	defer f.mu.Unlock()
 	f.cancelled, f.by = append(f.cancelled, id), by
 	return f.answer, f.err
+}
+
+func (f *fakeCalls) Dial(_ context.Context, req call.DialRequest) (store.Call, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dialled = append(f.dialled, req)
+	return f.answer, f.duplicate, f.err
+}
+
+func (f *fakeCalls) act(words ...string) (store.Call, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acted = append(f.acted, strings.Join(words, " "))
+	return f.answer, f.err
+}
+
+func (f *fakeCalls) Hold(_ context.Context, id, by string) (store.Call, error) {
+	return f.act("hold", id, by)
+}
+
+func (f *fakeCalls) Resume(_ context.Context, id string) (store.Call, error) {
+	return f.act("resume", id)
+}
+
+func (f *fakeCalls) Press(_ context.Context, id, keys, to string) (store.Call, error) {
+	return f.act("press", id, keys, to)
+}
+
+func (f *fakeCalls) Say(_ context.Context, id, text, voice, to string) (store.Call, error) {
+	return f.act("say", id, text, voice, to)
+}
+
+func (f *fakeCalls) Transfer(_ context.Context, id, number string) (store.Call, error) {
+	return f.act("transfer", id, number)
+}
+
+func (f *fakeCalls) DND(extension string) bool { return f.quiet[extension] }
+
+func (f *fakeCalls) SetDND(_ context.Context, extension string, on bool) error {
+	if f.quiet == nil {
+		f.quiet = map[string]bool{}
+	}
+	f.quiet[extension] = on
+	return f.err
 }
 
 func (f *fakeCalls) Check(context.Context, call.CallbackRequest) []call.Problem { return f.problems }
@@ -219,7 +266,7 @@ func newFixture(t testing.TB, keys []configs.APIKey, change ...func(*Options)) *
 		Trunks: fakeTrunks{}, Speech: fakeSpeech(func(_ context.Context, text, voice string) ([]byte, error) {
 			return []byte("RIFF " + voice + ": " + text), nil
 		}),
-		Calls: f.calls, Records: f.records, Health: f.health, Recordings: t.TempDir(), Version: "1.2.3", Zone: testZone(),
+		Calls: f.calls, Controls: f.calls, Office: f.calls, Records: f.records, Health: f.health, Recordings: t.TempDir(), Version: "1.2.3", Zone: testZone(),
 	}
 	for _, c := range change {
 		c(&o)

@@ -72,9 +72,10 @@ func printable(s string) bool {
 // pureKeysKept is how many keys of requests without effect are remembered.
 const pureKeysKept = 10_000
 
-// pureKeys remembers the keys of requests that have no effect. These may be
+// pureKeys remembers the keys of requests that have no effect, or one that does
+// not outlive this process. That needs no disk. Those without an effect may be
 // carried out as often as one likes; all there is to find is a key that comes
-// with another request, which is a mistake of the client's. That needs no disk.
+// with another request, which is a mistake of the client's.
 type pureKeys struct {
 	mu     sync.Mutex
 	hashes map[store.Key]string // by scope and value; guarded by mu
@@ -82,9 +83,16 @@ type pureKeys struct {
 
 // check refuses a key that came with another request.
 func (k *pureKeys) check(client, value string, body any) *Problem {
+	_, _, p := k.take(client, value, body)
+	return p
+}
+
+// take is check that tells also whether the request repeats one. forget takes
+// that back: the request came to nothing.
+func (k *pureKeys) take(client, value string, body any) (again bool, forget func(), p *Problem) {
 	key := idempotencyKey(client, value, body)
 	if key == nil {
-		return nil
+		return false, func() {}, nil
 	}
 	hash := key.Hash
 	key.Hash = ""
@@ -93,12 +101,16 @@ func (k *pureKeys) check(client, value string, body any) *Problem {
 	known, ok := k.hashes[*key]
 	switch {
 	case ok && known != hash:
-		return keyReused()
+		return false, nil, keyReused()
 	case k.hashes == nil || len(k.hashes) >= pureKeysKept:
 		k.hashes = make(map[store.Key]string)
 	}
 	k.hashes[*key] = hash
-	return nil
+	return ok, func() {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.hashes, *key)
+	}, nil
 }
 
 func keyReused() *Problem {

@@ -41,6 +41,7 @@ type Phone struct {
 func (a *API) extension(e *configs.Extension) Extension {
 	out := Extension{
 		Number: e.Number, Name: e.Name, Contact: e.Contact, Mobile: e.Mobile,
+		DND:       a.Office.DND(e.Number),
 		Registers: !e.Password.IsZero(), Phones: []Phone{},
 	}
 	if a.Phones == nil {

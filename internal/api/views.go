@@ -13,7 +13,7 @@ import (
 // never be there is left out.
 type Call struct {
 	ID          string           `json:"id" doc:"32 hex digits" example:"0199a1b2c3d47e5f8091a2b3c4d5e6f7"`
-	Kind        string           `json:"kind" doc:"callback or inbound" example:"callback"`
+	Kind        string           `json:"kind" doc:"callback, inbound, outbound or internal" example:"callback"`
 	State       string           `json:"state" doc:"Where the call is; ended is the last" example:"ringing_customer"`
 	Result      *string          `json:"result" doc:"How it ended" example:"completed"`
 	Code        *string          `json:"code" doc:"The result as a Bitrix24 status code" example:"200"`

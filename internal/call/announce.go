@@ -13,16 +13,23 @@ import (
 	"perezvon/tts"
 )
 
-// CheckSounds reads every sound file that routes play. The error names the
-// first that cannot be used, after the path of its key.
+// CheckSounds reads every sound file that the configuration names. The error
+// names the first that cannot be used, after the path of its key.
 func CheckSounds(cfg *configs.Config) error {
 	_, err := readSounds(cfg)
 	return err
 }
 
-// readSounds reads the sound files of all routes, by their paths.
+// readSounds reads the sound files of all routes, and the music, by their paths.
 func readSounds(cfg *configs.Config) (map[string]*g711.Clip, error) {
 	clips := make(map[string]*g711.Clip)
+	if cfg.Music != "" {
+		clip, err := media.ReadClip(cfg.Music)
+		if err != nil {
+			return nil, fmt.Errorf("music: %w", err)
+		}
+		clips[cfg.Music] = clip
+	}
 	err := eachStep(cfg, func(path string, step *configs.Step) error {
 		if step.Announce == nil || step.Announce.Sound == "" {
 			return nil

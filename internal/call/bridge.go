@@ -7,18 +7,25 @@ import (
 	"perezvon/media"
 )
 
-// bridge joins the two sides of a call from the moment both are there. Another
-// leg may take a side's place.
+// bridge joins the two sides of a call from the moment both are there. A side
+// may wait while the other holds, see held.go, and another leg may take a side's
+// place, see transfer.go.
 type bridge struct {
 	call     *Call
 	recorder *media.Recorder // nil: nothing is kept
 	began    time.Time
 	changed  chan struct{} // holds one token when a side has changed
+	keys     keyQueue
 
-	mu    sync.Mutex
-	sides [2]*leg     // guarded by mu; by place
-	path  *media.Path // guarded by mu
-	over  bool        // guarded by mu
+	mu     sync.Mutex
+	sides  [2]*leg     // guarded by mu; by place
+	path   *media.Path // guarded by mu; nil: the two do not hear each other
+	way    way         // guarded by mu; of path
+	waits  [2]waiting  // guarded by mu; what is played to a side that waits
+	parked string      // guarded by mu; who put the call on hold from outside; empty: nobody
+	told   string      // guarded by mu; what was told last of who holds; empty: nobody does
+	parted bool        // guarded by mu; a transfer keeps the two apart
+	over   bool        // guarded by mu
 
 	moving *transferring // guarded by mu; nil: no transfer is under way
 	lent   *leg          // guarded by mu; the side that has gone over to another bridge, nil: none
@@ -33,6 +40,16 @@ const (
 	customerSide
 )
 
+// way is which side of a path hears the other.
+type way int
+
+const (
+	nobody way = iota
+	both
+	managerHears
+	customerHears
+)
+
 // join connects two legs. The first words are not cut: who is heard already is
 // heard by the other from here on.
 func (c *Call) join(manager, customer *leg) *bridge {
@@ -40,25 +57,48 @@ func (c *Call) join(manager, customer *leg) *bridge {
 		call: c, recorder: c.startRecording(), began: time.Now(), changed: make(chan struct{}, 1),
 		sides: [2]*leg{manager, customer},
 	}
-	b.connect()
-	manager.talked, customer.talked = true, true
-	b.mayTransfer(manager)
-	b.mayTransfer(customer)
+	b.open(both)
+	b.take(managerSide)
+	b.take(customerSide)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.bridge = b
 	return b
 }
 
-// connect opens the path in place of the one there was. b.mu is held, or
-// nobody else knows b.
-func (b *bridge) connect() {
+// take makes the leg of a side one that talks. b.mu is held, or nobody else
+// knows b.
+func (b *bridge) take(at place) {
+	l := b.sides[at]
+	l.talked = true
+	if l.dialog != nil {
+		l.dialog.SetInfo(func(contentType string, body []byte) { b.pressed(at, l, contentType, body) })
+	}
+	b.mayTransfer(l)
+}
+
+// open makes a path of which one, both or none of the sides hear the other, in
+// place of the one there was. b.mu is held, or nobody else knows b.
+func (b *bridge) open(w way) {
 	old := b.path
-	b.path = b.call.svc.sound.Connect(b.sides[managerSide].media, b.sides[customerSide].media,
-		media.PathConfig{Record: b.recorder, DTMF: true})
+	from, to := b.sides[managerSide].media, b.sides[customerSide].media
+	cfg := media.PathConfig{Record: b.recorder, DTMF: true, OneWay: w != both}
+	if w == customerHears {
+		from, to = to, from
+		cfg.Record = nil // its channels would be exchanged
+	}
+	if b.way, b.path = w, nil; w != nobody {
+		b.path = b.call.svc.sound.Connect(from, to, cfg)
+	}
 	if old != nil {
 		old.Close() // what is left of it: the new one has taken over whom both know
 	}
+}
+
+// connect lets the two hear each other, as far as nobody holds. b.mu is held.
+func (b *bridge) connect() {
+	b.parted, b.way = false, nobody
+	b.arrange()
 }
 
 // replace lets another leg, which is up, take the place of one of the two. The
@@ -72,10 +112,10 @@ func (b *bridge) replace(old, l *leg) bool {
 	if !ok || b.over || old.ctx.Err() != nil && !b.expendable(old) {
 		return false
 	}
-	b.sides[at] = l
+	b.play(at, nil)
+	b.sides[at], b.parked = l, ""
 	b.connect()
-	l.talked = true
-	b.mayTransfer(l)
+	b.take(at)
 	b.wake()
 	return true
 }
@@ -150,11 +190,14 @@ func (b *bridge) wake() {
 
 // close hangs both sides up.
 func (b *bridge) close() {
+	b.keys.close()
 	b.mu.Lock()
 	b.over = true
 	manager, customer, path := b.sides[managerSide], b.sides[customerSide], b.path
 	b.mu.Unlock()
 	manager.hangup(errOver)
 	customer.hangup(errOver)
-	path.Close()
+	if path != nil {
+		path.Close()
+	}
 }

@@ -26,8 +26,9 @@ type leg struct {
 	dialog *sip.Dialog
 	ctx    context.Context // ends when the party hangs up, its media dies or the call ends
 	cancel context.CancelCauseFunc
-	once   sync.Once // hangup
-	rang   bool      // only touched by progress
+	once   sync.Once     // hangup
+	rang   bool          // only touched by progress
+	turned chan struct{} // holds one token when the far side has put us on hold, or resumed
 
 	leave  func(talked bool) // tells presence that it is over; nil: presence does not know it
 	talked bool              // was bridged; only touched by the flow
@@ -107,7 +108,7 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 
 // newLeg opens the leg's media and its record.
 func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
-	l := &leg{call: c, id: newID(), party: partyOf(c.rec.Kind, d.role), to: t}
+	l := &leg{call: c, id: newID(), party: partyOf(c.rec.Kind, d.role), to: t, turned: make(chan struct{}, 1)}
 	c.recordLeg(store.EventLegDialling, l.id, func(r *store.Leg) {
 		*r = store.Leg{
 			ID: l.id, Role: d.role, Number: t.number, Trunk: t.at.Trunk, Extension: t.extension,
@@ -154,6 +155,12 @@ func (l *leg) up(dialog *sip.Dialog) {
 			})
 		},
 		Dead: func() { l.cancel(errNoAudio) },
+		Held: func(bool) {
+			select {
+			case l.turned <- struct{}{}:
+			default:
+			}
+		},
 	})
 	l.call.recordLeg(store.EventLegAnswered, l.id, func(r *store.Leg) {
 		now := time.Now()

@@ -29,6 +29,7 @@ func (s *Service) Start(ctx context.Context) error {
 		return err
 	}
 	s.prompts.keep(sounds)
+	s.music = sounds[s.set.Music]
 	open, err := s.records.OpenCalls(ctx)
 	if err != nil {
 		return fmt.Errorf("load open calls: %w", err)

@@ -58,6 +58,8 @@ const (
 	CodeDraining         = "draining"
 	CodeNotReady         = "not_ready"
 	CodeKeyReused        = "idempotency_key_reused"
+	CodeInvalidKeys      = "invalid_digits"
+	CodeInvalidSide      = "invalid_side"
 	CodeAlreadyEnded     = "already_ended"
 	CodeNotTalking       = "not_talking"     // the call is not in the state for it
 	CodeNotTransferred   = "not_transferred" // nobody took the call

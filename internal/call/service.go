@@ -103,6 +103,9 @@ type Service struct {
 	callsIn  *callsIn
 	quiet    quiet
 
+	music   *g711.Clip // what who is on hold hears; nil: there is none; set by Start
+	silence *g711.Clip
+
 	refusals *throttle // of the log lines about refused inbound calls
 
 	draining context.Context // done: no new calls, waiting calls stay in the store
@@ -124,6 +127,7 @@ func New(cfg Config) *Service {
 		set: cfg.Settings, numbers: route.NewNumbers(cfg.Settings.Region, cfg.Settings.Limits.Destinations),
 		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
 		records: cfg.Records, dir: cfg.RecordingsDir, log: cfg.Logger,
+		silence:  g711.NewClip(make([]int16, g711.SampleRate)),
 		presence: newPresence(), callsIn: newCallsIn(),
 		responsible: cfg.Responsible, responsibleLimit: cfg.ResponsibleLimit,
 		refusals: newThrottle(), live: make(map[string]*Call), ended: make(map[store.Result]int),

@@ -33,6 +33,7 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	for {
+		b.settle()
 		sides := b.watched()
 		var gone *leg
 		select {
@@ -42,7 +43,14 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 			gone = sides[customerSide]
 		case <-timer.C:
 			return errMaxCall
+		case <-turned(sides[managerSide]):
+			continue
+		case <-turned(sides[customerSide]):
+			continue
 		case <-b.changed:
+			continue
+		case <-b.whileWaiting():
+			b.listen()
 			continue
 		}
 		if b.lost(gone) { // else another leg has just taken its place

@@ -143,14 +143,21 @@ func (c *Call) shown(l *leg) string {
 	return c.lineName()
 }
 
+// separate keeps the two apart until they are connected again, and what they
+// hear is another's business. b.mu is held.
+func (b *bridge) separate() {
+	b.play(managerSide, nil)
+	b.play(customerSide, nil)
+	b.open(nobody)
+	b.parted = true
+}
+
 // part lets the two sides not hear each other any more: the one that stays
 // hears ringback until the returned function is called.
 func (b *bridge) part(stays *leg) (stop func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.path != nil && !b.over {
-		b.path.Close()
-	}
+	b.separate()
 	return stays.media.Ringback()
 }
 
@@ -303,7 +310,7 @@ func (b *bridge) lend(legID, extension string) (asked, lent *leg) {
 			return nil, nil
 		}
 		b.lent, b.lentAt = other, time.Now()
-		b.path.Close()
+		b.separate()
 		b.wake()
 		return l, other
 	}

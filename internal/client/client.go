@@ -75,6 +75,11 @@ func (c *Client) Callback(ctx context.Context, req api.CallbackBody) (api.Call, 
 	return ask[api.Call](ctx, c, http.MethodPost, "/api/v1/callbacks", req)
 }
 
+// Dial calls a number for an extension, whose phone rings first.
+func (c *Client) Dial(ctx context.Context, req api.DialBody) (api.Call, error) {
+	return ask[api.Call](ctx, c, http.MethodPost, "/api/v1/calls", req)
+}
+
 // Call returns a call by its whole id.
 func (c *Client) Call(ctx context.Context, id string) (api.Call, error) {
 	return ask[api.Call](ctx, c, http.MethodGet, "/api/v1/calls/"+url.PathEscape(id), nil)
