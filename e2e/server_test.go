@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net/http"
@@ -19,14 +20,16 @@ import (
 
 // setup is what a test wants of its server's configuration.
 type setup struct {
-	trunk     string   // host of the trunk: where the customers are
-	trunkMore string   // more keys of the trunk: ", username: a"
-	backup    string   // host of a second trunk of the line; empty: there is none
-	others    []string // hosts of further trunks, each with a line and an extension of its own: see other
-	manager   string   // host:port of extension 101
-	phoneMore string   // more keys of extension 101: ", srtp: mandatory"
-	codecs    string   // default "PCMA, PCMU"
-	callback  string   // more keys of callback: ", ring: 2s"
+	trunk     string // host of the trunk: where the customers are
+	trunkMore string // more keys of the trunk: ", username: a"
+	backup    string // host of a second trunk of the line; empty: there is none
+	// More keys of that trunk; empty: options: off.
+	backupMore string
+	others     []string // hosts of further trunks, each with a line and an extension of its own: see other
+	manager    string   // host:port of extension 101
+	phoneMore  string   // more keys of extension 101: ", srtp: mandatory"
+	codecs     string   // default "PCMA, PCMU"
+	callback   string   // more keys of callback: ", ring: 2s"
 	// More entries of the lists, as YAML.
 	extensions, lines string
 	ports             int          // media ports, default 60
@@ -103,7 +106,7 @@ func newServer(t *testing.T, s setup) *server {
 	fmt.Fprintf(&b, "trunks:\n  - {name: carrier, host: %q%s%s}\n", s.trunk, s.trunkMore, quiet)
 	trunks := "carrier"
 	if s.backup != "" {
-		fmt.Fprintf(&b, "  - {name: backup, host: %q, options: \"off\"}\n", s.backup)
+		fmt.Fprintf(&b, "  - {name: backup, host: %q%s}\n", s.backup, cmp.Or(s.backupMore, ", options: \"off\""))
 		trunks += ", backup"
 	}
 	for i, host := range s.others {
