@@ -60,40 +60,6 @@ type streams struct {
 	wg       sync.WaitGroup     // of goroutines; Add under mu while not closed
 }
 
-// way is what a request goes by, so that two of the same may share a connection.
-type way struct {
-	transport string // tcp or tls
-	to        netip.AddrPort
-	// trunk is whose certificate a connection over TLS that we make has to show;
-	// nil: nobody's. What was accepted has shown none. One that is configured
-	// anew is another.
-	trunk *trunk
-}
-
-func (w way) String() string { return w.to.String() + " over " + w.transport }
-
-// by is the way to an address. trunk is whose the request is, empty if it is
-// nobody's or not known.
-func (r *streams) by(transport, trunk string, to netip.AddrPort) way {
-	w := way{transport: transport, to: r.a.detour(transport, to)}
-	if transport != transportTLS {
-		return w
-	}
-	if w.trunk = r.a.peers.prover(trunk, to); w.trunk != nil || trunk == "" || r.a.peers.trunk(trunk) != nil {
-		return w
-	}
-	// The trunk of a call in progress is no more: what there is serves it on.
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for other := range r.live {
-		if other.transport == transport && other.to == w.to && other.trunk != nil && other.trunk.Name == trunk {
-			return other
-		}
-	}
-	w.trunk = &r.gone
-	return w
-}
-
 // dialing is a connection that is being made.
 type dialing struct {
 	done   chan struct{}
@@ -233,20 +199,6 @@ func (r *streams) forgetBack(s *stream) {
 	if b, ok := pool.Get(key).(*back); ok && b.s == s {
 		pool.Delete(key)
 	}
-}
-
-// find returns the connection that requests go by, nil if there is none. r.mu
-// is held. One that was accepted has shown no certificate: it takes requests
-// that are to go to whoever has made it, such as a phone, and none to a
-// trunk's own address.
-func (r *streams) find(w way) *stream {
-	if s := r.live[w]; s != nil {
-		return s
-	}
-	if w.trunk == nil || w.trunk.secure == nil || w.trunk.at(w.to) {
-		return nil
-	}
-	return r.live[way{transport: w.transport, to: w.to}]
 }
 
 // get returns the connection to an address, making one if there is none. ctx

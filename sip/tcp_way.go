@@ -9,6 +9,54 @@ import (
 	sipmsg "github.com/emiago/sipgo/sip"
 )
 
+// way is what a request goes by, so that two of the same may share a connection.
+type way struct {
+	transport string // tcp or tls
+	to        netip.AddrPort
+	// trunk is whose certificate a connection over TLS that we make has to show;
+	// nil: nobody's. What was accepted has shown none. One that is configured
+	// anew is another.
+	trunk *trunk
+}
+
+func (w way) String() string { return w.to.String() + " over " + w.transport }
+
+// by is the way to an address. trunk is whose the request is, empty if it is
+// nobody's or not known.
+func (r *streams) by(transport, trunk string, to netip.AddrPort) way {
+	w := way{transport: transport, to: r.a.detour(transport, to)}
+	if transport != transportTLS {
+		return w
+	}
+	if w.trunk = r.a.peers.prover(trunk, to); w.trunk != nil || trunk == "" || r.a.peers.trunk(trunk) != nil {
+		return w
+	}
+	// The trunk of a call in progress is no more: what there is serves it on.
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for other := range r.live {
+		if other.transport == transport && other.to == w.to && other.trunk != nil && other.trunk.Name == trunk {
+			return other
+		}
+	}
+	w.trunk = &r.gone
+	return w
+}
+
+// find returns the connection that requests go by, nil if there is none. r.mu
+// is held. One that was accepted has shown no certificate: it takes requests
+// that are to go to whoever has made it, such as a phone, and none to a
+// trunk's own address.
+func (r *streams) find(w way) *stream {
+	if s := r.live[w]; s != nil {
+		return s
+	}
+	if w.trunk == nil || w.trunk.secure == nil || w.trunk.at(w.to) {
+		return nil
+	}
+	return r.live[way{transport: w.transport, to: w.to}]
+}
+
 // forward is a stream as the transport has it for requests of ours. It is
 // found by its laddr only, which no two streams share: a request never goes to
 // whoever connected last.

@@ -362,16 +362,37 @@ func TestCloseBreaksOffHandshakes(t *testing.T) {
 	})
 }
 
+// tapped keeps what was read last.
+type tapped struct {
+	net.Conn
+	last []byte
+}
+
+func (c *tapped) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.last = append([]byte(nil), b[:n]...)
+	}
+	return n, err
+}
+
 func TestFarSideIsToldWhenAConnectionOverTLSEnds(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b, p := streamBed(t, transportTLS, nil)
-		p.dial()
+		tap := &tapped{Conn: connect(t, b, "10.0.0.20:0")}
+		c := tls.Client(tap, &tls.Config{RootCAs: authority().Pool(), ServerName: agentName, MaxVersion: tls.VersionTLS12}) // its alerts can be told by their first byte
+		if err := c.Handshake(); err != nil {
+			t.Fatal(err)
+		}
+		p.wire.use(c)
 		p.send(options(p, "o"))
 		p.expect("200")
 		go func() { _ = b.agent.Close(t.Context()) }()
-		_ = p.wire.conn.SetReadDeadline(time.Now().Add(time.Minute))
-		if n, err := p.wire.conn.Read(make([]byte, 1)); err != io.EOF { //nolint:errorlint // exactly it
-			t.Errorf("%d bytes, %v", n, err)
+		_ = c.SetReadDeadline(time.Now().Add(time.Minute))
+		_, _ = io.Copy(io.Discard, c)
+		const alert = 21 // RFC 5246 6.2.1
+		if len(tap.last) == 0 || tap.last[0] != alert {
+			t.Errorf("the last that came is no alert: % x", tap.last)
 		}
 	})
 }
