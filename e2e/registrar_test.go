@@ -1,0 +1,144 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"perezvon/internal/api"
+	"perezvon/internal/store"
+)
+
+const phonePassword = "a password of 101"
+
+// A real phone registers with a password, is rung, and is rung again right
+// after the server was killed and started: it has not registered anew by then.
+func TestAPhoneRegistersIsRungAndSurvivesARestart(t *testing.T) {
+	t.Parallel()
+	customer := newBaresip(t, "+79160000011", "PCMA", customerHz)
+	s := newServer(t, setup{
+		trunk: customer.addr, manager: "127.0.0.1:9", // nobody is at 101's fixed contact
+		extensions: fmt.Sprintf("  - {number: \"102\", name: Boris, password: %q}\n", phonePassword),
+		lines:      "  - {id: desk, number: \"+74950000002\", trunks: [carrier], route: [{extension: {number: \"102\"}}]}\n",
+	})
+	s.start()
+	manager := newBaresipWith(t, "102", "PCMA", managerHz, registeredAt(s, "udp", phonePassword))
+	wantRegistered(t, s, "102", "udp")
+
+	callDesk(t, s)
+	s.signal(syscall.SIGKILL)
+	s.exit(10 * time.Second)
+	before := registrations(manager)
+	s.start()
+	phones := wantRegistered(t, s, "102", "udp")
+	if !phones[0].Reachable {
+		t.Error("the phone is not reachable after the restart")
+	}
+	callDesk(t, s)
+	if n := registrations(manager); n != before {
+		t.Errorf("the phone registered %d times more", n-before)
+	}
+
+	manager.quit(t) // takes its registration back
+	eventually(t, 10*time.Second, "extension 102 is not registered", func() bool { return len(phonesOf(t, s, "102")) == 0 })
+	wantEvents(t, s, store.EventExtensionRegistered, store.EventExtensionUnregistered)
+	s.stop()
+	customer.quit(t)
+}
+
+func TestAPhoneWithAWrongPasswordDoesNotRegister(t *testing.T) {
+	t.Parallel()
+	s := newServer(t, setup{trunk: "127.0.0.1:9", manager: "127.0.0.1:9", extensions: fmt.Sprintf("  - {number: \"102\", password: %q}\n", phonePassword)})
+	s.start()
+	phone := newBaresipWith(t, "102", "PCMA", managerHz, registeredAt(s, "udp", "guessed"))
+	eventually(t, 15*time.Second, "the phone is refused", func() bool { return strings.Contains(phone.out.String(), "401") })
+	if all := phonesOf(t, s, "102"); len(all) != 0 {
+		t.Errorf("registered: %+v", all)
+	}
+	phone.quit(t)
+	s.stop()
+}
+
+// callDesk has a callback answered by the phone of the line desk.
+func callDesk(t *testing.T, s *server) {
+	t.Helper()
+	c := s.place(api.CallbackBody{Line: "desk", Number: "+79160000011"})
+	s.until(c.ID, store.StateTalking, 30*time.Second)
+	if _, err := s.Hangup(within(t, 10*time.Second), c.ID); err != nil {
+		t.Fatal(err)
+	}
+	c = s.ended(c.ID, 10*time.Second)
+	wantResult(t, c, store.ResultCompleted, "200")
+	s.clean()
+}
+
+// registeredAt are the account's parameters of a phone that registers.
+func registeredAt(s *server, transport, password string) string {
+	return fmt.Sprintf("@127.0.0.1:%d;transport=%s>;auth_pass=%s;regint=600", s.sip, transport, password)
+}
+
+// registrations counts how often a phone was told that it is registered.
+func registrations(b *baresip) int { return strings.Count(b.out.String(), "200 OK") }
+
+func phonesOf(t *testing.T, s *server, extension string) []api.Phone {
+	t.Helper()
+	list, err := s.Extensions(within(t, 10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range list.Extensions {
+		if e.Number == extension {
+			return e.Phones
+		}
+	}
+	t.Fatalf("there is no extension %s", extension)
+	return nil
+}
+
+func wantRegistered(t *testing.T, s *server, extension, transport string) []api.Phone {
+	t.Helper()
+	var all []api.Phone
+	eventually(t, 15*time.Second, "extension "+extension+" is registered", func() bool {
+		all = phonesOf(t, s, extension)
+		return len(all) == 1
+	})
+	if p := all[0]; p.Transport != transport || !strings.Contains(p.UserAgent, "baresip") || time.Until(p.ExpiresAt) < time.Minute {
+		t.Errorf("%+v", p)
+	}
+	return all
+}
+
+// wantEvents checks that events of these types were told of, in that order.
+func wantEvents(t *testing.T, s *server, want ...string) {
+	t.Helper()
+	eventually(t, 10*time.Second, fmt.Sprint("events ", want), func() bool {
+		return strings.Contains(strings.Join(typesOf(t, s), " "), strings.Join(want, " "))
+	})
+}
+
+// typesOf are the types of the events of phones.
+func typesOf(t *testing.T, s *server) []string {
+	t.Helper()
+	var out []string
+	after := ""
+	for {
+		page, err := s.Events(within(t, 10*time.Second), "", after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(page) == 0 {
+			return out
+		}
+		for _, e := range page {
+			if strings.HasPrefix(e.Type, "extension.") {
+				out = append(out, e.Type)
+			}
+		}
+		after = page[len(page)-1].ID
+	}
+}
+
+var _ = context.Background
