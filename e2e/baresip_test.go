@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -48,7 +49,10 @@ func newBaresip(t *testing.T, user, codec string, tone float64, more ...string) 
 		"module_app account.so",
 		"snd_path " + b.snd,
 	}
-	account := fmt.Sprintf("<sip:%s@127.0.0.1>;regint=0;answermode=auto;audio_codecs=%s", user, codec)
+	account := fmt.Sprintf("<sip:%s@127.0.0.1>;answermode=auto;audio_codecs=%s", user, codec)
+	if !slices.ContainsFunc(more, func(m string) bool { return strings.HasPrefix(m, "regint=") }) {
+		more = append(more, "regint=0")
+	}
 	for _, m := range more {
 		switch {
 		case strings.HasPrefix(m, "<"):
