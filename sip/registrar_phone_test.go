@@ -12,36 +12,45 @@ import (
 
 // A phone behind a NAT registers an address that means nothing here.
 func TestAPhoneBehindANATIsCalledWhereItCameFrom(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		d := desking(t, func(c *Config) { c.PublicIP = netip.MustParseAddr("203.0.113.5") })
-		nat := newDesktop(t, d.net, "198.51.100.7:41022")
-		nat.contact = "<sip:201@192.168.1.20:5060;ob>"
-		raw := nat.registration()
-		raw = strings.Replace(raw, "UDP 198.51.100.7:41022", "UDP 192.168.1.20:5060", 1)
-		nat.send(raw)
-		res := nat.awaits("401")
-		if via := res.get("Via"); !strings.Contains(via, "received=198.51.100.7") || !strings.Contains(via, "rport=41022") {
-			t.Errorf("via %s", via)
-		}
-		nat.challenged(res, "WWW-Authenticate")
-		nat.tries("200")
-		out := d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})
-		req := nat.awaits("INVITE")
-		if req.uri() != "sip:201@192.168.1.20:5060;ob" || !strings.Contains(req.get("Contact"), "@203.0.113.5:5060") {
-			t.Errorf("called at %s by %s", req.uri(), req.get("Contact"))
-		}
-		nat.reply(req, "200 OK", "body:"+testSDP, "Contact: "+nat.contact)
-		if ack := nat.awaits("ACK"); ack.uri() != "sip:201@192.168.1.20:5060;ob" {
-			t.Errorf("ACK to %s", ack.uri())
-		}
-		o := <-out
-		if o.err != nil {
-			t.Fatal(o.err)
-		}
-		go func() { _ = o.d.Bye(context.Background()) }()
-		nat.reply(nat.awaits("BYE"), "200 OK")
-		<-o.d.Done()
-	})
+	for at, seen := range map[string]string{
+		"198.51.100.7:41022": "203.0.113.5", // out there
+		"10.0.7.3:41022":     "10.0.0.1",    // in another network of the office
+	} {
+		t.Run(at, func(t *testing.T) { inBubble(t, func(t *testing.T) { calledBehindNAT(t, at, seen) }) })
+	}
+}
+
+func calledBehindNAT(t *testing.T, at, seen string) {
+	t.Helper()
+	from := netip.MustParseAddrPort(at)
+	d := desking(t, func(c *Config) { c.PublicIP = netip.MustParseAddr("203.0.113.5") })
+	nat := newDesktop(t, d.net, at)
+	nat.contact = "<sip:201@192.168.1.20:5060;ob>"
+	raw := nat.registration()
+	raw = strings.Replace(raw, "UDP "+at, "UDP 192.168.1.20:5060", 1)
+	nat.send(raw)
+	res := nat.awaits("401")
+	if via := res.get("Via"); !strings.Contains(via, "received="+from.Addr().String()) || !strings.Contains(via, "rport=41022") {
+		t.Errorf("via %s", via)
+	}
+	nat.challenged(res, "WWW-Authenticate")
+	nat.tries("200")
+	out := d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})
+	req := nat.awaits("INVITE")
+	if req.uri() != "sip:201@192.168.1.20:5060;ob" || !strings.Contains(req.get("Contact"), "@"+seen+":5060") {
+		t.Errorf("called at %s by %s", req.uri(), req.get("Contact"))
+	}
+	nat.reply(req, "200 OK", "body:"+testSDP, "Contact: "+nat.contact)
+	if ack := nat.awaits("ACK"); ack.uri() != "sip:201@192.168.1.20:5060;ob" {
+		t.Errorf("ACK to %s", ack.uri())
+	}
+	o := <-out
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	go func() { _ = o.d.Bye(context.Background()) }()
+	nat.reply(nat.awaits("BYE"), "200 OK")
+	<-o.d.Done()
 }
 
 // A phone without rport that sends from another port than it listens at.

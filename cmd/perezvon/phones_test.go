@@ -1,0 +1,89 @@
+package main
+
+import (
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/internal/api"
+	"perezvon/internal/store"
+	"perezvon/internal/store/sqlite"
+	"perezvon/sip"
+)
+
+func TestBindingsAreKeptInTheStore(t *testing.T) {
+	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "perezvon.db"), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rtt := time.Millisecond
+	s, at := bindingStore{db}, time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC)
+	b := sip.Binding{
+		ID: "a", Extension: "101", Contact: "sip:101@192.168.1.20", Address: netip.MustParseAddrPort("198.51.100.7:41022"), Listener: "10.0.0.1:5060",
+		Transport: "udp", Expires: at.Add(time.Hour), Since: at, UserAgent: "Desk", Instance: "<urn:uuid:1>", CallID: "c", CSeq: 7,
+	}
+	shown := b
+	shown.RoundTrip, shown.Reachable, shown.Connected = &rtt, true, true
+	if err := s.SaveBinding(shown)(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.SaveBinding(store.Binding{ID: "broken", Data: []byte(`{"id": 1}`)}).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Bindings(t.Context())
+	if err != nil || len(got) != 1 || !reflect.DeepEqual(got[0], b) {
+		t.Errorf("%v\n%+v\n%+v", err, got, b)
+	}
+	if err := s.DeleteBinding("a")(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ = s.Bindings(t.Context()); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestPhonesThatComeAndGoAreEvents(t *testing.T) {
+	at := time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC)
+	e := sip.BindingEvent{Binding: sip.Binding{Extension: "101", Contact: "sip:101@h", Address: netip.MustParseAddrPort("192.0.2.1:5060"), Transport: "udp"}, Registered: true, At: at}
+	for want, one := range map[string]sip.BindingEvent{
+		`extension.registered {"extension":"101","contact":"sip:101@h","address":"192.0.2.1:5060","transport":"udp"}`:                      e,
+		`extension.unregistered {"extension":"101","contact":"sip:101@h","address":"192.0.2.1:5060","transport":"udp","reason":"expired"}`: {Binding: e.Binding, Reason: sip.ReasonExpired, At: at},
+	} {
+		if got := bindingEvent(&one); got.Type+" "+string(got.Data) != want || !got.At.Equal(at) {
+			t.Errorf("%s %s", got.Type, got.Data)
+		}
+	}
+}
+
+func TestSignallingSeesNoPassword(t *testing.T) {
+	got := sipExtension(&configs.Extension{Number: "101", Password: configs.NewSecret("secret"), Digest: "both"})
+	if got.HA1 != sip.MakeHA1("101", "perezvon", "secret") || got.Digest != sip.DigestBoth {
+		t.Errorf("%+v", got)
+	}
+	if fixed := sipExtension(&configs.Extension{Number: "102", Contact: "sip:102@192.0.2.1:5060", Digest: "md5"}); !fixed.HA1.IsZero() {
+		t.Errorf("%+v", fixed)
+	}
+}
+
+func TestExtensionsAreShownPhoneByPhone(t *testing.T) {
+	now, rtt := time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC), 12.4
+	got := extensionRows(&api.Extension{Number: "101", Name: "Anna", Mobile: "+79160000001", Registers: true, Phones: []api.Phone{
+		{Address: "198.51.100.7:41022", Transport: "udp", UserAgent: "Desk", ExpiresAt: now.Add(90 * time.Second), RoundTripMS: &rtt, Reachable: true},
+		{Address: "198.51.100.7:41023", Transport: "tcp", ExpiresAt: now.Add(-time.Second)},
+	}}, now)
+	got = append(got, extensionRows(&api.Extension{Number: "102", Registers: true}, now)...)
+	got = append(got, extensionRows(&api.Extension{Number: "103", Contact: "sip:103@192.0.2.1:5060"}, now)...)
+	want := [][]string{
+		{"101", "Anna", "registered", "198.51.100.7:41022", "udp", "for 1 min 30 s", "in 12 ms", "Desk", "+79160000001"},
+		{"101", "Anna", "unreachable", "198.51.100.7:41023", "tcp", "for 0.0 s", "", "", "+79160000001"},
+		{"102", "", "not registered", "", "", "", "", "", ""},
+		{"103", "", "fixed", "sip:103@192.0.2.1:5060", "", "", "", "", ""},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("%q", got)
+	}
+}
