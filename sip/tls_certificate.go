@@ -10,8 +10,14 @@ import (
 	"time"
 )
 
-// lookEvery is how often the files of a certificate are looked at, at most.
-const lookEvery = 5 * time.Second
+const (
+	// lookEvery is how often the files of a certificate are looked at, at most.
+	lookEvery = 5 * time.Second
+	// remindBefore is how long before the end of a certificate the log reminds
+	// of it, once a day.
+	remindBefore = 14 * 24 * time.Hour
+	remindEvery  = 24 * time.Hour
+)
 
 // Certificate is a certificate in two files that may change while it is used:
 // what is renewed, by whatever program, is taken without a restart. Its
@@ -25,6 +31,7 @@ type Certificate struct {
 	read   [2]stamp         // guarded by mu; the files as they were tried last
 	looked time.Time        // guarded by mu
 	broken bool             // guarded by mu; what was tried last was not usable
+	told   time.Time        // guarded by mu; when the log reminded last
 }
 
 // stamp tells one state of a file from another.
@@ -36,7 +43,8 @@ type stamp struct {
 // LoadCertificate reads a certificate, with those between it and its authority
 // behind it, and its private key, both in PEM.
 func LoadCertificate(cert, key string, log *slog.Logger) (*Certificate, error) {
-	c := &Certificate{cert: cert, key: key, log: log, looked: time.Now()}
+	now := time.Now()
+	c := &Certificate{cert: cert, key: key, log: log, looked: now, told: now} // who starts has told himself
 	var err error
 	if c.read, err = c.stamps(); err == nil {
 		c.pair, err = c.load()
@@ -56,8 +64,20 @@ func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
 		c.looked = now
 		c.renew()
+		c.remind(now)
 	}
 	return c.pair, nil
+}
+
+// remind says that nobody has renewed the certificate. c.mu is held.
+func (c *Certificate) remind(now time.Time) {
+	until := c.pair.Leaf.NotAfter
+	if now.Add(remindBefore).Before(until) || now.Sub(c.told) < remindEvery {
+		return
+	}
+	c.told = now
+	c.log.Warn("sip: the TLS certificate is at its end and was not renewed: who verifies it will not connect; put a new one there, which is taken by itself",
+		"cert", c.cert, "valid_until", until)
 }
 
 // renew takes changed files. Those that could not be used are tried again as

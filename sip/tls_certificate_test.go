@@ -137,6 +137,19 @@ func TestHalfWrittenCertificateIsTriedAgain(t *testing.T) {
 	})
 }
 
+func TestCertificateThatNobodyRenewsIsRemindedOfDaily(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newServed(t, authority().IssueFor(time.Now(), time.Now().Add(remindBefore+36*time.Hour), "old"))
+		for range 72 {
+			time.Sleep(time.Hour)
+			s.want("old")
+		}
+		if log := s.log.String(); strings.Count(log, "was not renewed") != 2 {
+			t.Errorf("log:\n%s", log)
+		}
+	})
+}
+
 func TestCertificateIsRenewedWhileCallsGoOn(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newServed(t, authority().Issue(agentName))
