@@ -120,7 +120,7 @@ func TestTrunkIsNeverBanned(t *testing.T) {
 			a.guard.admits(from, []byte("garbage"))
 		}
 		ok, _ := a.guard.admits(from, bare("INVITE", "1"))
-		if bans := a.Bans(); len(bans) != 0 || !ok {
+		if bans := a.Bans(); len(bans) != 0 || a.guard.inForce() != 0 || a.guard.barred(from.Addr(), "101") || !ok {
 			t.Errorf("the trunk is banned: %+v", bans)
 		}
 	}
