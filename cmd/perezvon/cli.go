@@ -35,6 +35,7 @@ type CLI struct {
 	Trunk      TrunkCmd      `cmd:"" help:"Try one trunk: trunk test NAME."`
 	Lines      LinesCmd      `cmd:"" help:"List the lines."`
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
+	Reload     ReloadCmd     `cmd:"" help:"Have the running server apply its configuration file, as SIGHUP does."`
 	Bans       BansCmd       `cmd:"" help:"List who is banned from SIP; bans rm ADDRESS lifts a ban."`
 	Voices     VoicesCmd     `cmd:"" help:"List the voices that texts can be spoken in."`
 	Say        SayCmd        `cmd:"" help:"Render a text as speech into a WAV file."`

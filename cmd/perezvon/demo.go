@@ -94,7 +94,7 @@ func openTheatre(ctx context.Context, dir string, once bool) (_ *theatre, err er
 	st.phone.Number(demoManager, lab.Manager(2*time.Second))
 	st.carrier.Number(demoCustomer, append(lab.Customer(3*time.Second), lab.Talk(demoTalk), lab.Bye()))
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	st.server, err = startServer(ctx, st.config(dir, once), log)
+	st.server, err = startServer(ctx, "", st.config(dir, once), log)
 	return st, err
 }
 
@@ -157,7 +157,7 @@ func (st *theatre) show(ctx context.Context, out *console, quiet bool) (worked b
 		out.line(t, "%s %s", mark, c.Text)
 	}
 	if call.Recording != nil {
-		out.line(plain, "Recording: %s", filepath.Join(st.server.cfg.Recordings.Dir, call.Recording.File))
+		out.line(plain, "Recording: %s", filepath.Join(st.server.cfg.Load().Recordings.Dir, call.Recording.File))
 	}
 	return checks.passed(), nil
 }
@@ -212,7 +212,7 @@ func (st *theatre) judgeRecording(call api.Call) check {
 	if call.Recording == nil {
 		return check{"there is a recording", false}
 	}
-	left, right, err := channels(filepath.Join(st.server.cfg.Recordings.Dir, call.Recording.File))
+	left, right, err := channels(filepath.Join(st.server.cfg.Load().Recordings.Dir, call.Recording.File))
 	if err != nil {
 		return check{"the recording can be read: " + err.Error(), false}
 	}

@@ -140,7 +140,7 @@ func canSpeak(ctx context.Context) bool {
 type played struct{ *server }
 
 func startForSelftest(ctx context.Context, cfg *configs.Config, log *slog.Logger) (selftest.Server, error) {
-	s, err := startServer(ctx, cfg, log)
+	s, err := startServer(ctx, "", cfg, log)
 	if err != nil {
 		return nil, err
 	}

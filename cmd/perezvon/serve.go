@@ -21,7 +21,7 @@ type ServeCmd struct {
 
 // Run serves. A second signal ends the program at once.
 func (cmd *ServeCmd) Run(c *CLI) error {
-	cfg, note, err := loadConfig(c.Config)
+	path, cfg, note, err := findConfig(c.Config)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func (cmd *ServeCmd) Run(c *CLI) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next signal ends the program at once
-	s, err := startServer(ctx, cfg, log)
+	s, err := startServer(ctx, path, cfg, log)
 	if err != nil {
 		return err
 	}
@@ -46,14 +46,20 @@ const defaultConfig = "perezvon.yaml"
 // loadConfig reads the named file; without a name perezvon.yaml, else the
 // built-in defaults, of which the note tells.
 func loadConfig(path string) (cfg *configs.Config, note string, err error) {
+	_, cfg, note, err = findConfig(path)
+	return cfg, note, err
+}
+
+// findConfig is loadConfig, and says which file it was; empty: none.
+func findConfig(path string) (found string, cfg *configs.Config, note string, err error) {
 	if path == "" {
 		path = defaultConfig
 		if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-			return configs.Default(), noConfig(), nil
+			return "", configs.Default(), noConfig(), nil
 		}
 	}
 	cfg, err = configs.Load(path)
-	return cfg, "", err
+	return path, cfg, "", err
 }
 
 // noConfig says where no configuration was found and what follows from it.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"perezvon/configs"
@@ -22,7 +24,8 @@ import (
 
 // server is a whole Perezvon in this process.
 type server struct {
-	cfg     *configs.Config
+	path    string // of the configuration; empty: there is no file
+	cfg     atomic.Pointer[configs.Config]
 	log     *slog.Logger
 	started time.Time
 
@@ -32,15 +35,19 @@ type server struct {
 	phones *sip.Agent
 	calls  *call.Service
 	traces *trace.Collector // nil: none are kept
+	api    *api.API
 	http   *api.Server
+
+	reloading sync.Mutex // held while the configuration is replaced
 
 	closers []func(context.Context) error // in the order of opening
 }
 
 // startServer opens everything in the order of need: what fails says which
 // part it was and leaves nothing open.
-func startServer(ctx context.Context, cfg *configs.Config, log *slog.Logger) (_ *server, err error) {
-	s := &server{cfg: cfg, log: log, started: time.Now()}
+func startServer(ctx context.Context, path string, cfg *configs.Config, log *slog.Logger) (_ *server, err error) {
+	s := &server{path: path, log: log, started: time.Now()}
+	s.cfg.Store(cfg)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.closeParts(context.WithoutCancel(ctx)))
@@ -61,12 +68,12 @@ const dataMode = 0o750
 
 func (s *server) openStore(ctx context.Context) error {
 	// In this order: the recordings are in the data folder unless told otherwise.
-	for _, folder := range []struct{ key, path string }{{"data_dir", s.cfg.DataDir}, {"recordings.dir", s.cfg.Recordings.Dir}} {
+	for _, folder := range []struct{ key, path string }{{"data_dir", s.cfg.Load().DataDir}, {"recordings.dir", s.cfg.Load().Recordings.Dir}} {
 		if err := os.MkdirAll(folder.path, dataMode); err != nil {
 			return fmt.Errorf("%s: the folder cannot be made; make it writable for this user or choose another: %w", folder.key, err)
 		}
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(s.cfg.DataDir, "perezvon.db"), sqlite.Options{})
+	db, err := sqlite.Open(ctx, filepath.Join(s.cfg.Load().DataDir, "perezvon.db"), sqlite.Options{})
 	if err != nil {
 		return err // says that it is the store
 	}
@@ -106,7 +113,7 @@ func (s *server) housekeep() (stop func()) {
 }
 
 func (s *server) openSpeech(ctx context.Context) error {
-	speech, err := newSpeech(s.cfg, filepath.Join(s.cfg.DataDir, "speech"), s.log)
+	speech, err := newSpeech(s.cfg.Load(), filepath.Join(s.cfg.Load().DataDir, "speech"), s.log)
 	if err != nil {
 		return fmt.Errorf("tts: %w", err)
 	}
@@ -134,8 +141,8 @@ func newSpeech(cfg *configs.Config, cacheDir string, log *slog.Logger) (*tts.Ser
 }
 
 func (s *server) openMedia(context.Context) error {
-	codecs := make([]media.Codec, 0, len(s.cfg.Media.Codecs))
-	for _, name := range s.cfg.Media.Codecs {
+	codecs := make([]media.Codec, 0, len(s.cfg.Load().Media.Codecs))
+	for _, name := range s.cfg.Load().Media.Codecs {
 		c, ok := media.ParseCodec(name)
 		if !ok {
 			return fmt.Errorf("media.codecs: unknown codec %q", name)
@@ -143,10 +150,10 @@ func (s *server) openMedia(context.Context) error {
 		codecs = append(codecs, c)
 	}
 	// Sound comes in where calls over UDP do; one such address there always is.
-	at := slices.IndexFunc(s.cfg.SIP.Listen, func(l configs.Listen) bool { return l.Transport == "udp" })
-	cfg := media.Config{BindIP: s.cfg.SIP.Listen[at].Addr.Addr(), Codecs: codecs, Logger: s.log}
-	cfg.Ports.First, cfg.Ports.Last = s.cfg.Media.Ports.First, s.cfg.Media.Ports.Last
-	for _, l := range s.cfg.SIP.Listen {
+	at := slices.IndexFunc(s.cfg.Load().SIP.Listen, func(l configs.Listen) bool { return l.Transport == "udp" })
+	cfg := media.Config{BindIP: s.cfg.Load().SIP.Listen[at].Addr.Addr(), Codecs: codecs, Logger: s.log}
+	cfg.Ports.First, cfg.Ports.Last = s.cfg.Load().Media.Ports.First, s.cfg.Load().Media.Ports.Last
+	for _, l := range s.cfg.Load().SIP.Listen {
 		cfg.Reserved = append(cfg.Reserved, l.Addr.Port())
 	}
 	if s.traces != nil {
@@ -167,14 +174,15 @@ func (s *server) openAPI(ctx context.Context) error {
 		traces = s.traces
 	}
 	a, err := api.New(api.Options{
-		Config: s.cfg, Calls: s.calls, Controls: s.calls, Office: s.calls, Records: s.db, Health: s, Recordings: s.cfg.Recordings.Dir, Traces: traces,
+		Config: s.cfg.Load(), Calls: s.calls, Controls: s.calls, Office: s.calls, Records: s.db, Health: s, Reload: s, Recordings: s.cfg.Load().Recordings.Dir, Traces: traces,
 		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Bans: bansView{s.phones},
 		Speech: speaker{s.speech}, Version: version(), Registry: s.metrics(), Logger: s.log,
 	})
 	if err != nil {
 		return err
 	}
-	srv, err := a.Listen(ctx, s.cfg.HTTP.Listen)
+	s.api = a
+	srv, err := a.Listen(ctx, s.cfg.Load().HTTP.Listen)
 	if err != nil {
 		return err
 	}
@@ -191,6 +199,9 @@ func (s *server) run(ctx context.Context) error {
 		defer close(served)
 		served <- s.http.Serve()
 	}()
+	listening, deaf := context.WithCancel(ctx)
+	var hangups sync.WaitGroup
+	hangups.Go(func() { s.reloadOnHangup(listening) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -199,9 +210,11 @@ func (s *server) run(ctx context.Context) error {
 	case err = <-served:
 		err = fmt.Errorf("http: %w", err)
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Drain)
+	deaf()
+	hangups.Wait()
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Load().Drain)
 	defer cancel()
-	s.log.Info("draining: calls in progress may finish", "limit", s.cfg.Drain)
+	s.log.Info("draining: calls in progress may finish", "limit", s.cfg.Load().Drain)
 	err = errors.Join(err, s.calls.Close(drain))
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelStop()

@@ -15,7 +15,7 @@ import (
 
 // openSIP listens, settles what the last run left and begins to take calls.
 func (s *server) openSIP(ctx context.Context) error {
-	cfg := sipConfig(s.cfg, s.log)
+	cfg := sipConfig(s.cfg.Load(), s.log)
 	cfg.Journal = call.NewJournal(s.db)
 	cfg.Handle = func(ctx context.Context, in *sip.Incoming) { s.calls.Incoming(ctx, in) }
 	cfg.Bindings = bindingStore{s.db}
@@ -25,11 +25,11 @@ func (s *server) openSIP(ctx context.Context) error {
 	}
 	cfg.OnTrunk = func(t sip.TrunkState) { s.db.SaveEvents(trunkEvent(t)) }
 	cfg.OnBan = func(b sip.Ban) { s.db.SaveEvents(banEvent(b, time.Now())) }
-	if err := secureSIP(s.cfg, &cfg, s.log); err != nil {
+	if err := secureSIP(s.cfg.Load(), &cfg, s.log); err != nil {
 		return err
 	}
-	tellCertificates(s.cfg, s.log)
-	if err := listenSIP(ctx, s.cfg.SIP.Listen, &cfg); err != nil {
+	tellCertificates(s.cfg.Load(), s.log)
+	if err := listenSIP(ctx, s.cfg.Load().SIP.Listen, &cfg); err != nil {
 		return err
 	}
 	agent, err := sip.New(cfg)
@@ -39,8 +39,8 @@ func (s *server) openSIP(ctx context.Context) error {
 	s.phones = agent
 	s.opened(agent.Close)
 	s.calls = call.New(call.Config{
-		Settings: s.cfg, Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.records(),
-		RecordingsDir: s.cfg.Recordings.Dir, Logger: s.log,
+		Settings: s.cfg.Load(), Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.records(),
+		RecordingsDir: s.cfg.Load().Recordings.Dir, Logger: s.log,
 	})
 	if err := agent.Start(ctx); err != nil {
 		return fmt.Errorf("sip: %w", err)

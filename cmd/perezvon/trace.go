@@ -13,7 +13,7 @@ import (
 // openTrace begins to keep what goes over the wire in calls, unless that is
 // off.
 func (s *server) openTrace(context.Context) error {
-	if s.cfg.Trace.Keep <= 0 {
+	if s.cfg.Load().Trace.Keep <= 0 {
 		return nil
 	}
 	s.traces = trace.New(trace.Config{Store: s.db, Logger: s.log})
@@ -51,7 +51,7 @@ func (r tracedRecords) SaveCall(c store.Call, evs ...store.Event) *store.Commit 
 
 // pruneTraces forgets traces that have been kept long enough.
 func (s *server) pruneTraces(ctx context.Context) {
-	if err := s.db.PruneTraces(ctx, time.Now().Add(-s.cfg.Trace.Keep)); err != nil {
+	if err := s.db.PruneTraces(ctx, time.Now().Add(-s.cfg.Load().Trace.Keep)); err != nil {
 		s.log.Warn("old traces could not be cleared", "err", err)
 	}
 }

@@ -22,7 +22,8 @@ func TestTraceFollowsTheRecordOfItsCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s := &server{cfg: configs.Default(), db: db}
+	s := &server{db: db}
+	s.cfg.Store(configs.Default())
 	if err := s.openTrace(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +58,7 @@ func TestTraceFollowsTheRecordOfItsCall(t *testing.T) {
 	if stored("ended") != 1 {
 		t.Error("a new trace was cleared")
 	}
-	s.cfg.Trace.Keep = 0
+	s.cfg.Load().Trace.Keep = 0
 	s.pruneTraces(t.Context())
 	if _, err := s.traces.Trace(t.Context(), "ended"); !errors.Is(err, trace.ErrNone) {
 		t.Errorf("after trace.keep: %v", err)
@@ -65,8 +66,9 @@ func TestTraceFollowsTheRecordOfItsCall(t *testing.T) {
 }
 
 func TestTracesCanBeOff(t *testing.T) {
-	s := &server{cfg: configs.Default()}
-	s.cfg.Trace.Keep = 0
+	s := new(server)
+	s.cfg.Store(configs.Default())
+	s.cfg.Load().Trace.Keep = 0
 	if err := s.openTrace(t.Context()); err != nil || s.traces != nil || len(s.closers) != 0 {
 		t.Errorf("%v, %v", s.traces, err)
 	}

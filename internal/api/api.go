@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -106,6 +107,7 @@ type Options struct {
 	Trunks     Trunks               // nil: nothing is known of them
 	Phones     Phones               // nil: none is registered
 	Bans       Bans                 // nil: nobody is banned
+	Reload     Reload               // nil: it cannot be asked for
 	Speech     Speech               // nil: there is none
 	Traces     Traces               // nil: they are off
 	Recordings string               // directory of the recordings
@@ -120,7 +122,7 @@ type Options struct {
 type API struct {
 	Options
 
-	keys     []apiKey
+	now      atomic.Pointer[settings]
 	mux      *http.ServeMux
 	tail     *tail
 	streams  *streams
@@ -146,8 +148,9 @@ func New(o Options) (*API, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	a := &API{Options: o, keys: hashKeys(o.Config.HTTP.Keys), mux: http.NewServeMux()}
-	if len(a.keys) == 0 && o.Config.HTTP.PublicURL != "" {
+	a := &API{Options: o, mux: http.NewServeMux()}
+	a.Reconfigure(o.Config)
+	if len(o.Config.HTTP.Keys) == 0 && o.Config.HTTP.PublicURL != "" {
 		return nil, errors.New("api: http.public_url is set but http.keys is empty: anybody could place calls; add a key or remove public_url")
 	}
 	a.tail = newTail(o.Records, a.view().frame)
@@ -180,6 +183,7 @@ func (a *API) routes() {
 	a.routeDirectory(h)
 	a.routeTrunks(h)
 	a.routeBans(h)
+	a.routeReload(h)
 	a.routeSpeech(h)
 	a.routeHealth(h)
 

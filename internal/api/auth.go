@@ -112,7 +112,7 @@ func (a *API) authorize(r *http.Request, scopes ...string) (*client, *Problem) {
 // identify finds the key of a request. Without configured keys the guard has
 // already seen that the client is local, and it may do everything.
 func (a *API) identify(r *http.Request) (*client, *Problem) {
-	if len(a.keys) == 0 {
+	if len(a.keys()) == 0 {
 		return &client{name: "local client", scopes: []string{ScopeAdmin}}, nil
 	}
 	values := r.Header.Values("Authorization")
@@ -140,9 +140,10 @@ func (a *API) find(token string) *client {
 		hash  = sha256.Sum256([]byte(token))
 		found *client
 	)
-	for i := range a.keys {
-		if subtle.ConstantTimeCompare(hash[:], a.keys[i].hash[:]) == 1 {
-			found = &a.keys[i].client
+	keys := a.keys()
+	for i := range keys {
+		if subtle.ConstantTimeCompare(hash[:], keys[i].hash[:]) == 1 {
+			found = &keys[i].client
 		}
 	}
 	return found

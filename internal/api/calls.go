@@ -144,7 +144,7 @@ func plus(number string) string {
 func (a *API) callsOf(ctx context.Context, f store.Filter) ([]store.Call, string, error) {
 	given := f.Number
 	if given != "" {
-		if e164, err := route.NewNumbers(a.Config.Region, a.Config.Limits.Destinations).Parse(given); err == nil {
+		if e164, err := route.NewNumbers(a.cfg().Region, a.cfg().Limits.Destinations).Parse(given); err == nil {
 			f.Number = e164
 		}
 	}

@@ -38,6 +38,9 @@ const (
 	CodeTooManyStreams    = "too_many_streams"
 	CodeTooManySpeeches   = "too_many_speeches"
 	CodeInternal          = "internal"
+
+	CodeInvalidConfiguration = "invalid_configuration"
+	CodeRestartNeeded        = "restart_needed"
 )
 
 // codeInfo says what a code means.
@@ -68,6 +71,8 @@ func codes() []codeInfo {
 		{CodeMethodNotAllowed, 405, "the path has other methods; Allow lists them"},
 		{CodeTimeout, 408, "the body came too slowly"},
 		{call.CodeAlreadyEnded, 409, "the call is over"},
+		{CodeInvalidConfiguration, 409, "the configuration file has mistakes; errors names them"},
+		{CodeRestartNeeded, 409, "a change of the configuration needs a restart of the server"},
 		{call.CodeNotTalking, 409, "the two sides of the call are not connected"},
 		{call.CodeNotTransferred, 409, "nobody took the call; the detail says why"},
 		{CodeBodyTooLarge, 413, "the body is larger than 64 KiB"},

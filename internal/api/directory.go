@@ -100,7 +100,7 @@ func directory(tag, id, path, summary, description string, alsoFor ...string) hu
 func (a *API) listLines(ctx context.Context, _ *noInput) (*linesOutput, error) {
 	who := clientOf(ctx)
 	out, now := LineList{Lines: []Line{}}, time.Now()
-	for _, l := range a.Config.Lines {
+	for _, l := range a.cfg().Lines {
 		if who.sees(l.ID) {
 			out.Lines = append(out.Lines, a.line(&l, now))
 		}
@@ -125,17 +125,18 @@ func (a *API) line(l *configs.Line, now time.Time) Line {
 
 func (a *API) listExtensions(context.Context, *noInput) (*extensionsOutput, error) {
 	out := ExtensionList{Extensions: []Extension{}}
-	for i := range a.Config.Extensions {
-		out.Extensions = append(out.Extensions, a.extension(&a.Config.Extensions[i]))
+	cfg := a.cfg()
+	for i := range cfg.Extensions {
+		out.Extensions = append(out.Extensions, a.extension(&cfg.Extensions[i]))
 	}
 	return &extensionsOutput{out}, nil
 }
 
 func (a *API) listVoices(context.Context, *noInput) (*voicesOutput, error) {
 	out := VoiceList{Voices: []Voice{}}
-	for id, v := range a.Config.TTS.Voices {
+	for id, v := range a.cfg().TTS.Voices {
 		out.Voices = append(out.Voices, Voice{
-			ID: id, Name: v.Name, Language: v.Language, Engine: v.Engine, Default: id == a.Config.TTS.Voice,
+			ID: id, Name: v.Name, Language: v.Language, Engine: v.Engine, Default: id == a.cfg().TTS.Voice,
 		})
 	}
 	slices.SortFunc(out.Voices, func(x, y Voice) int { return cmp.Compare(x.ID, y.ID) })

@@ -33,7 +33,7 @@ func (a *API) routeDND(h huma.API) {
 }
 
 func (a *API) setDND(ctx context.Context, in *dndInput) (*extensionOutput, error) {
-	e := a.Config.Extension(in.Number)
+	e := a.cfg().Extension(in.Number)
 	err := store.ErrNotFound
 	if e != nil {
 		err = a.Office.SetDND(ctx, e.Number, in.Body.On)

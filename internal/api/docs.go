@@ -53,7 +53,7 @@ func (a *API) routeDocs(doc *huma.OpenAPI) {
 
 // mayReadDocs refuses those who are neither on this machine nor have a key.
 func (a *API) mayReadDocs(r *http.Request) *Problem {
-	if len(a.keys) == 0 || local(r) == nil { // without keys the guard has looked
+	if len(a.keys()) == 0 || local(r) == nil { // without keys the guard has looked
 		return nil
 	}
 	if _, password, ok := r.BasicAuth(); ok && a.find(strings.TrimSpace(password)) != nil {

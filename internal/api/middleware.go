@@ -84,7 +84,7 @@ func (a *API) guard(m *meter, next http.Handler) http.Handler {
 			m.seconds.WithLabelValues(route).Observe(time.Since(start).Seconds())
 		}()
 		defer a.rescue(o, r)
-		if len(a.keys) == 0 && !probe(r.URL.Path) {
+		if len(a.keys()) == 0 && !probe(r.URL.Path) {
 			if p := local(r); p != nil {
 				p.write(o, a.Logger)
 				return

@@ -89,7 +89,7 @@ func (a *API) openRecording(c store.Call) (*os.File, fs.FileInfo, error) {
 
 // whyUnrecorded says why a call has no recording, as far as its record tells.
 func (a *API) whyUnrecorded(c store.Call) string {
-	line := a.Config.Line(c.Line)
+	line := a.cfg().Line(c.Line)
 	switch {
 	case line != nil && !line.Record:
 		return "the line " + c.Line + " does not record its calls (record: true in the configuration changes that)"

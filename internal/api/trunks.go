@@ -73,8 +73,9 @@ func (a *API) listTrunks(ctx context.Context, _ *noInput) (*trunksOutput, error)
 	}
 	who := clientOf(ctx)
 	out := TrunkList{Trunks: []Trunk{}}
-	for i := range a.Config.Trunks {
-		t := &a.Config.Trunks[i]
+	cfg := a.cfg()
+	for i := range cfg.Trunks {
+		t := &cfg.Trunks[i]
 		lines := a.linesOf(t.Name, who)
 		if len(who.lines) > 0 && len(lines) == 0 {
 			continue
@@ -87,8 +88,9 @@ func (a *API) listTrunks(ctx context.Context, _ *noInput) (*trunksOutput, error)
 // linesOf names the lines that use a trunk, as far as the client may know.
 func (a *API) linesOf(trunk string, who *client) []string {
 	lines := []string{}
-	for i := range a.Config.Lines {
-		if l := &a.Config.Lines[i]; slices.Contains(l.Trunks, trunk) && who.sees(l.ID) {
+	cfg := a.cfg()
+	for i := range cfg.Lines {
+		if l := &cfg.Lines[i]; slices.Contains(l.Trunks, trunk) && who.sees(l.ID) {
 			lines = append(lines, l.ID)
 		}
 	}

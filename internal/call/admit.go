@@ -52,7 +52,7 @@ func (s *Service) Callback(ctx context.Context, req CallbackRequest) (store.Call
 // newCallback is the record of a callback that is due at once, or scheduled
 // for the time it was ordered for and the line's next opening.
 func (s *Service) newCallback(line *configs.Line, number string, req CallbackRequest, now time.Time) store.Call {
-	cfg := s.set.CallbackOf(line)
+	cfg := s.set().CallbackOf(line)
 	rec := store.Call{
 		ID: newID(), Kind: store.KindCallback, State: store.StateQueued, Line: line.ID, Number: number, CreatedAt: now,
 		Request: store.Request{Text: req.Text, Voice: req.Voice, Manager: req.Manager, Key: req.KeyName, Mode: req.Mode},
@@ -75,12 +75,12 @@ func (s *Service) newCallback(line *configs.Line, number string, req CallbackReq
 // admission holds limits.per_number. Who repeats a request gets his call,
 // whatever the limit says.
 func (s *Service) admission(key *store.Key, now time.Time) store.Admission {
-	limit := s.set.Limits.PerNumber
+	limit := s.set().Limits.PerNumber
 	return store.Admission{Key: key, PerNumber: store.Limit{Count: limit.Count, Since: now.Add(-limit.Per)}}
 }
 
 func (s *Service) tooMany() error {
-	limit := s.set.Limits.PerNumber
+	limit := s.set().Limits.PerNumber
 	return &RefusedError{Status: 429, Code: CodeTooMany, RetryAfter: limit.Per / time.Duration(limit.Count), Problems: []Problem{{
 		Field:  "number",
 		Detail: fmt.Sprintf("limits.per_number allows %d calls to one number in %s", limit.Count, limit.Per),
@@ -109,15 +109,15 @@ func (s *Service) Check(_ context.Context, req CallbackRequest) []Problem {
 func (s *Service) validate(req CallbackRequest) (*configs.Line, string, error) {
 	refused := &RefusedError{Status: 422}
 	var number string
-	line := s.set.Line(req.Line)
+	line := s.set().Line(req.Line)
 	if line == nil {
 		refused.add(CodeUnknownLine, "line", s.unknownLine(req.Line))
 	} else {
 		var err error
-		number, err = s.numbers.Dialable(s.set, line, req.Number)
+		number, err = s.numbers().Dialable(s.set(), line, req.Number)
 		refused.add(numberCode(err), "number", err)
 		if req.Manager != "" {
-			_, err = route.ManagerPlan(s.set, line, req.Manager)
+			_, err = route.ManagerPlan(s.set(), line, req.Manager)
 			refused.add(CodeInvalidManager, "manager", err)
 		}
 		refused.add(CodeLineClosed, "line", neverOpen(line, req.NotBefore))
@@ -167,9 +167,10 @@ func numberCode(err error) string {
 }
 
 func (s *Service) unknownLine(id string) error {
-	known := make([]string, 0, len(s.set.Lines))
-	for i := range s.set.Lines {
-		known = append(known, s.set.Lines[i].ID)
+	set := s.set()
+	known := make([]string, 0, len(set.Lines))
+	for i := range set.Lines {
+		known = append(known, set.Lines[i].ID)
 	}
 	if len(known) > 10 {
 		known = append(known[:10], "…")

@@ -72,7 +72,7 @@ func (s *Service) spoken(ctx context.Context, step route.Step) *g711.Clip {
 // warm prepares all that calls say by themselves, so that none waits for it.
 func (s *Service) warm(ctx context.Context) {
 	s.prompts.warm(ctx)
-	_ = eachStep(s.set, func(_ string, step *configs.Step) error {
+	_ = eachStep(s.set(), func(_ string, step *configs.Step) error {
 		switch {
 		case step.Announce != nil && step.Announce.Text != "":
 			_, _ = s.speech.Render(ctx, step.Announce.Text, step.Announce.Voice) // a call that needs it tells

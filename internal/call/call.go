@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"perezvon/configs"
@@ -15,9 +16,9 @@ import (
 // Call is a call in progress: its record, its context and the legs it still
 // owns.
 type Call struct {
-	svc  *Service
-	line *configs.Line
-	log  *slog.Logger
+	svc *Service
+	log *slog.Logger
+	at  atomic.Pointer[configs.Line] // never nil but for a call that only ends
 
 	ctx    context.Context // ends with an *EndReason as its cause
 	cancel context.CancelCauseFunc
@@ -44,12 +45,17 @@ type save struct {
 
 func newCall(s *Service, line *configs.Line, rec store.Call) *Call {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	return &Call{
-		svc: s, line: line, rec: rec,
+	c := &Call{
+		svc: s, rec: rec,
 		log: s.log.With("call", rec.ID, "line", rec.Line),
 		ctx: ctx, cancel: cancel, ended: make(chan struct{}), stuck: make(chan struct{}), hurry: make(chan struct{}, 1),
 	}
+	c.at.Store(line)
+	return c
 }
+
+// line is whose rules the call follows.
+func (c *Call) line() *configs.Line { return c.at.Load() }
 
 // Record returns a copy of the call as it is now.
 func (c *Call) Record() store.Call {

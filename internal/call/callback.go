@@ -18,6 +18,10 @@ import (
 func (s *Service) runCallback(c *Call) {
 	defer s.callsIn.expect(c.Record().Number, c)()
 	for c.waitUntilDue() {
+		if !c.followLine() {
+			c.finish(noLine(c.Record()))
+			return
+		}
 		if opening := c.closedUntil(time.Now()); opening != nil {
 			c.schedule(*opening)
 			continue
@@ -224,7 +228,7 @@ func (c *Call) reachCustomer(ctx context.Context, prefer media.Codec, progress f
 	}
 	number := c.Record().Number
 	customer, _, err := c.dialTrunks(ctx, route.Target{
-		Number: route.Dialled(c.svc.set, c.line.Trunks[0], number), Display: number, Trunks: c.line.Trunks,
+		Number: route.Dialled(c.svc.set(), c.line().Trunks[0], number), Display: number, Trunks: c.line().Trunks,
 	}, c.settings().CustomerRing, ringing{
 		role: store.RoleCustomer, life: c.ctx, prefer: prefer, progress: progress, takeCrossed: true,
 	})

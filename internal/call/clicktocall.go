@@ -77,16 +77,16 @@ func keyReused() error {
 func (s *Service) validateDial(req DialRequest) (*configs.Line, string, error) {
 	refused := &RefusedError{Status: 422}
 	var number string
-	line := s.set.Line(req.Line)
+	line := s.set().Line(req.Line)
 	if line == nil {
 		refused.add(CodeUnknownLine, "line", s.unknownLine(req.Line))
 	}
-	if s.set.Extension(req.Extension) == nil {
+	if s.set().Extension(req.Extension) == nil {
 		refused.add(CodeUnknownExtension, "extension", s.unknownExtension(req.Extension))
 	}
 	if line != nil {
 		var err error
-		number, err = s.numbers.Dialable(s.set, line, req.Number)
+		number, err = s.numbers().Dialable(s.set(), line, req.Number)
 		refused.add(numberCode(err), "number", err)
 	}
 	if len(refused.Problems) > 0 {
@@ -97,9 +97,10 @@ func (s *Service) validateDial(req DialRequest) (*configs.Line, string, error) {
 
 // unknownExtension says which extensions there are.
 func (s *Service) unknownExtension(number string) error {
-	known := make([]string, 0, len(s.set.Extensions))
-	for i := range s.set.Extensions {
-		known = append(known, s.set.Extensions[i].Number)
+	set := s.set()
+	known := make([]string, 0, len(set.Extensions))
+	for i := range set.Extensions {
+		known = append(known, set.Extensions[i].Number)
 	}
 	if len(known) > 10 {
 		known = append(known[:10], "…")
@@ -114,7 +115,7 @@ func (s *Service) runDial(c *Call) outcome {
 		Targets: []route.Target{{Extension: c.Record().Request.Manager, Display: c.Record().Request.Manager}},
 	}}}
 	// Nobody is rung for a call that cannot be placed.
-	if why := s.trunksDown(c.line.Trunks); why != "" {
+	if why := s.trunksDown(c.line().Trunks); why != "" {
 		return outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why}
 	}
 	free, problem := s.holdPorts(c, plan)
@@ -161,7 +162,7 @@ func (c *Call) ringWhoClicked(plan route.Plan) (*leg, outcome) {
 	}
 	c.change("", nil, func(r *store.Call) {
 		r.Manager = endpointOf(r, l.id)
-		if e := c.svc.set.Extension(r.Manager.Extension); e != nil {
+		if e := c.svc.set().Extension(r.Manager.Extension); e != nil {
 			r.Manager.Name = e.Name
 		}
 	})

@@ -40,7 +40,7 @@ func (s *Service) DND(extension string) bool {
 	if said {
 		return on
 	}
-	e := s.set.Extension(extension)
+	e := s.set().Extension(extension)
 	return e != nil && e.DND
 }
 
@@ -49,7 +49,7 @@ func (s *Service) DND(extension string) bool {
 // What rings at the moment rings on. The error is store.ErrNotFound where there
 // is no such extension, a *RefusedError where the store does not take it.
 func (s *Service) SetDND(ctx context.Context, extension string, on bool) error {
-	if s.set.Extension(extension) == nil {
+	if s.set().Extension(extension) == nil {
 		return fmt.Errorf("extension %q: %w", extension, store.ErrNotFound)
 	}
 	s.quiet.mu.Lock()

@@ -80,12 +80,12 @@ func (c *Call) waitFor(o *obstacle) bool {
 
 // obstacle returns what stands in the way now, nil if nothing does.
 func (c *Call) obstacle(plan route.Plan) *obstacle {
-	if why := c.svc.trunksDown(c.line.Trunks); why != "" {
+	if why := c.svc.trunksDown(c.line().Trunks); why != "" {
 		return &obstacle{why: why, final: outcome{
 			result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why,
 		}}
 	}
-	if why := c.svc.trunksFull(c.line.Trunks); why != "" {
+	if why := c.svc.trunksFull(c.line().Trunks); why != "" {
 		return &obstacle{why: why, final: outcome{
 			result: store.ResultExpired, code: codeMissed, owner: store.PartyUs, reason: why,
 		}}
@@ -170,10 +170,10 @@ func (s *Service) working(names []string) []string {
 
 // closedUntil returns the line's next opening when it is closed at a time.
 func (c *Call) closedUntil(at time.Time) *time.Time {
-	if c.line.Hours == nil || route.Open(c.line.Hours, at) {
+	if c.line().Hours == nil || route.Open(c.line().Hours, at) {
 		return nil
 	}
-	opening, ok := route.NextOpening(c.line.Hours, at)
+	opening, ok := route.NextOpening(c.line().Hours, at)
 	if !ok { // the configuration has changed since the request came
 		opening = at.Add(MaxAhead)
 	}
@@ -200,7 +200,7 @@ const setup = time.Hour
 func (s *Service) holdCustomer(c *Call) (release func(), problem *outcome) {
 	name := customerLease(c.Record().Number)
 	for told := false; ; told = true {
-		lease, err := s.records.AcquireLease(c.ctx, name, leaseOwner, s.set.Limits.MaxCall+setup)
+		lease, err := s.records.AcquireLease(c.ctx, name, leaseOwner, s.set().Limits.MaxCall+setup)
 		if err == nil {
 			return func() { s.giveBack(lease) }, nil
 		}

@@ -36,9 +36,9 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		return
 	}
 	open := route.Open(line.Hours, time.Now())
-	plan := route.PlanFor(s.set, line, dialled)
+	plan := route.PlanFor(s.set(), line, dialled)
 	if !open {
-		plan = route.OtherwisePlan(s.set, line, dialled)
+		plan = route.OtherwisePlan(s.set(), line, dialled)
 	}
 	c := s.admitInbound(line, in)
 	if c == nil {
@@ -69,7 +69,7 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 // dialled in To; an account without any other number has one line.
 func (s *Service) lineOf(in *sip.Incoming) (line *configs.Line, trunk, dialled string, ok bool) {
 	account := slices.IndexFunc(in.Trunks, func(name string) bool {
-		t := s.set.Trunk(name)
+		t := s.set().Trunk(name)
 		return t != nil && t.Register && t.Username == in.Called
 	})
 	numbers := in.Numbers()
@@ -77,7 +77,7 @@ func (s *Service) lineOf(in *sip.Incoming) (line *configs.Line, trunk, dialled s
 		numbers = append([]string{in.ToUser}, numbers...)
 	}
 	for _, dialled = range numbers {
-		if line, trunk, ok = route.MatchLine(s.set.Lines, in.Trunks, dialled); ok {
+		if line, trunk, ok = route.MatchLine(s.set().Lines, in.Trunks, dialled); ok {
 			return line, trunk, dialled, true
 		}
 	}
@@ -85,8 +85,9 @@ func (s *Service) lineOf(in *sip.Incoming) (line *configs.Line, trunk, dialled s
 		return nil, "", "", false
 	}
 	trunk = in.Trunks[account]
-	for i := range s.set.Lines {
-		if l := &s.set.Lines[i]; slices.Contains(l.Trunks, trunk) {
+	set := s.set()
+	for i := range set.Lines {
+		if l := &set.Lines[i]; slices.Contains(l.Trunks, trunk) {
 			if line != nil {
 				return nil, "", "", false
 			}
@@ -129,8 +130,8 @@ func (s *Service) refuse(in *sip.Incoming, status int, why string) {
 // storeInbound makes the record. Rule: journal before effect.
 func (s *Service) storeInbound(line *configs.Line, in *sip.Incoming) (store.Call, error) {
 	number := in.From
-	if !s.set.AllRaw(line) {
-		if e164, err := s.numbers.Parse(in.From); err == nil {
+	if !s.set().AllRaw(line) {
+		if e164, err := s.numbers().Parse(in.From); err == nil {
 			number = e164
 		}
 	}

@@ -86,7 +86,7 @@ func (c *Call) dial(ctx context.Context, t target, d dialling) (*leg, error) {
 	}
 	dialog, err := c.svc.phones.Invite(ctx, sip.Invite{
 		Target: t.at, User: t.user,
-		FromUser: t.fromUser, FromDisplay: t.fromDisplay, PassedOn: d.passedOn && t.fromUser != d.original, Original: route.Dialled(c.svc.set, t.at.Trunk, d.original),
+		FromUser: t.fromUser, FromDisplay: t.fromDisplay, PassedOn: d.passedOn && t.fromUser != d.original, Original: route.Dialled(c.svc.set(), t.at.Trunk, d.original),
 		Turn:  d.turn,
 		Ref:   sip.DialogRef{Call: c.rec.ID, Leg: l.id},
 		Media: l.media, Ring: d.ring, MaxForwards: d.hops, TakeCrossed: d.takeCrossed,
@@ -133,9 +133,9 @@ func (c *Call) newLeg(ctx context.Context, t target, d dialling) (*leg, error) {
 // security says whether the sound of a trunk or an extension is encrypted.
 func (s *Service) security(at sip.Target) media.Security {
 	name := ""
-	if e := s.set.Extension(at.Extension); e != nil {
+	if e := s.set().Extension(at.Extension); e != nil {
 		name = e.SRTP
-	} else if t := s.set.Trunk(at.Trunk); t != nil {
+	} else if t := s.set().Trunk(at.Trunk); t != nil {
 		name = t.SRTP
 	}
 	mode, _ := media.ParseSecurity(name)

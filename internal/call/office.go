@@ -26,7 +26,7 @@ const patience = 3 * time.Minute
 // fromPhone takes one INVITE of a phone of the office and returns when its call
 // is over. ctx ends when the phone cancels.
 func (s *Service) fromPhone(ctx context.Context, in *sip.Incoming) {
-	from := s.set.Extension(in.Extension)
+	from := s.set().Extension(in.Extension)
 	if from == nil {
 		s.refuse(in, 403, "extension "+in.Extension+" is not in the configuration")
 		return
@@ -58,13 +58,13 @@ func (s *Service) dialledAt(from *configs.Extension, number string) (to wanted, 
 	if number == from.Number {
 		return to, 486, errItself
 	}
-	if s.set.Extension(number) != nil {
+	if s.set().Extension(number) != nil {
 		return wanted{
-			kind: store.KindInternal, line: &configs.Line{}, ring: s.set.Callback.Ring,
+			kind: store.KindInternal, line: &configs.Line{}, ring: s.set().Callback.Ring,
 			target: route.Target{Extension: number, Display: number},
 		}, 0, nil
 	}
-	out, err := route.OutsideFor(s.set, from, number)
+	out, err := route.OutsideFor(s.set(), from, number)
 	if err != nil {
 		status = 404
 		if ne, ok := errors.AsType[*route.NumberError](err); ok {
@@ -144,7 +144,7 @@ func (s *Service) serveDialled(ctx context.Context, c *Call, in *sip.Incoming, f
 // with that number, the network tells him.
 func (c *Call) claimNumber(number string) (release func()) {
 	s := c.svc
-	lease, err := s.records.AcquireLease(c.ctx, customerLease(number), leaseOwner, s.set.Limits.MaxCall+setup)
+	lease, err := s.records.AcquireLease(c.ctx, customerLease(number), leaseOwner, s.set().Limits.MaxCall+setup)
 	if err != nil {
 		return func() {}
 	}
@@ -205,7 +205,7 @@ func (c *Call) rang(role store.Role, called *leg) {
 		}
 		r.CustomerReached = true
 		r.Customer = endpointOf(r, called.id)
-		if e := c.svc.set.Extension(r.Customer.Extension); e != nil {
+		if e := c.svc.set().Extension(r.Customer.Extension); e != nil {
 			r.Customer.Name = e.Name
 		}
 	})

@@ -33,9 +33,9 @@ func (s *Service) renderText(c *Call) (*g711.Clip, *outcome) {
 func (s *Service) managerPlan(c *Call) (route.Plan, *outcome) {
 	named := c.Record().Request.Manager
 	if named == "" {
-		return c.resolved(route.PlanFor(s.set, c.line, "").ForCallback()), nil
+		return c.resolved(route.PlanFor(s.set(), c.line(), "").ForCallback()), nil
 	}
-	plan, err := route.ManagerPlan(s.set, c.line, named)
+	plan, err := route.ManagerPlan(s.set(), c.line(), named)
 	if err != nil { // the configuration has changed since the request came
 		return plan, &outcome{result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyUs, reason: err.Error()}
 	}

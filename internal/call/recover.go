@@ -24,12 +24,12 @@ const orphanLimit = 5 * time.Second
 // CANCEL or BYE, its recordings are repaired, its calls reach their terminal
 // result or go on. Then the service takes calls.
 func (s *Service) Start(ctx context.Context) error {
-	sounds, err := readSounds(s.set)
+	sounds, err := readSounds(s.set())
 	if err != nil {
 		return err
 	}
 	s.prompts.keep(sounds)
-	s.music = sounds[s.set.Music]
+	s.music = sounds[s.set().Music]
 	open, err := s.records.OpenCalls(ctx)
 	if err != nil {
 		return fmt.Errorf("load open calls: %w", err)
@@ -142,17 +142,14 @@ func (s *Service) endOrphan(d store.Dialog) (answered bool) {
 // dialled for goes on, one in progress is redialled unless the customer may
 // have been reached, everything else ends.
 func (s *Service) resume(rec store.Call, answered map[string]bool) {
-	line := s.set.Line(rec.Line)
+	line := s.set().Line(rec.Line)
 	if rec.Kind == store.KindInternal {
 		line = &configs.Line{}
 	}
 	c := newCall(s, line, rec)
 	if line == nil {
 		c.log = s.log.With("call", rec.ID)
-		c.finish(outcome{
-			result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
-			reason: fmt.Sprintf("line %q is no longer configured", rec.Line),
-		})
+		c.finish(noLine(rec))
 		return
 	}
 	interrupted := outcome{

@@ -61,7 +61,7 @@ func (c *Call) namedByCRM(ctx context.Context, step route.Step) (steps []route.S
 	case who == Assignee{}:
 		return nil, "nobody is responsible for the customer" + nobody
 	}
-	steps = route.PersonSteps(c.svc.set, c.line, who.Extension, who.Mobile, step.Ring)
+	steps = route.PersonSteps(c.svc.set(), c.line(), who.Extension, who.Mobile, step.Ring)
 	if len(steps) == 0 {
 		return nil, fmt.Sprintf("%s is responsible for the customer, but has no phone here", who) + nobody
 	}
@@ -101,7 +101,7 @@ func (c *Call) assignee(ctx context.Context, number string) (Assignee, error) {
 			}
 			answers <- a
 		}()
-		a.who, a.err = c.svc.responsible.Responsible(ctx, c.line.ID, number)
+		a.who, a.err = c.svc.responsible.Responsible(ctx, c.line().ID, number)
 	})
 	select {
 	case a := <-answers:

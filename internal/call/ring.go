@@ -350,12 +350,12 @@ func (c *Call) targets(rt route.Target, from caller) []target {
 			fromUser: from.number, fromDisplay: from.name,
 		})
 	}
-	line := cmp.Or(from.line, c.line)
+	line := cmp.Or(from.line, c.line())
 	candidates := make([]target, 0, len(rt.Trunks))
 	for _, trunk := range c.svc.working(rt.Trunks) {
 		number := rt.Number
 		if trunk != rt.Trunks[0] {
-			number = route.Dialled(c.svc.set, trunk, rt.Display)
+			number = route.Dialled(c.svc.set(), trunk, rt.Display)
 		}
 		candidates = append(candidates, target{
 			at: sip.Target{Trunk: trunk}, user: number, number: rt.Display, confirm: rt.Confirm,
@@ -371,5 +371,5 @@ func (c *Call) lineNumber(line *configs.Line, trunk string, from caller) string 
 	if n := len(line.Number); n == 0 || line.Number[n-1] == '*' {
 		return from.number
 	}
-	return route.Dialled(c.svc.set, trunk, line.Number)
+	return route.Dialled(c.svc.set(), trunk, line.Number)
 }

@@ -121,12 +121,12 @@ func (c *Call) used(o outcome) int {
 	return max(used+max(0, asked-c.settings().Attempts), 1)
 }
 
-func (c *Call) settings() configs.Callback { return c.svc.set.CallbackOf(c.line) }
+func (c *Call) settings() configs.Callback { return c.svc.set().CallbackOf(c.line()) }
 
 // lineName is what people call the line.
 func (c *Call) lineName() string {
-	if c.line.Name != "" {
-		return c.line.Name
+	if c.line().Name != "" {
+		return c.line().Name
 	}
-	return c.line.ID
+	return c.line().ID
 }

@@ -11,12 +11,12 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
 
 	"perezvon/configs"
-	"perezvon/internal/route"
 	"perezvon/internal/store"
 	"perezvon/media"
 	"perezvon/media/g711"
@@ -85,8 +85,7 @@ const leaseOwner = "perezvon"
 
 // Service carries out calls.
 type Service struct {
-	set     *configs.Config
-	numbers *route.Numbers
+	now     atomic.Pointer[rules] // what holds for what begins now
 	phones  Phones
 	sound   Sound
 	speech  Speech
@@ -124,7 +123,6 @@ type Service struct {
 // New returns a Service that does nothing until Start.
 func New(cfg Config) *Service {
 	s := &Service{
-		set: cfg.Settings, numbers: route.NewNumbers(cfg.Settings.Region, cfg.Settings.Limits.Destinations),
 		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
 		records: cfg.Records, dir: cfg.RecordingsDir, log: cfg.Logger,
 		silence:  g711.NewClip(make([]int16, g711.SampleRate)),
@@ -132,6 +130,7 @@ func New(cfg Config) *Service {
 		responsible: cfg.Responsible, responsibleLimit: cfg.ResponsibleLimit,
 		refusals: newThrottle(), live: make(map[string]*Call), ended: make(map[store.Result]int),
 	}
+	s.now.Store(newRules(cfg.Settings))
 	if s.responsibleLimit <= 0 {
 		s.responsibleLimit = responsibleLimit
 	}

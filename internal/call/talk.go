@@ -17,7 +17,7 @@ func (c *Call) talk(manager, customer *leg) outcome {
 	c.change(store.EventCallState, func(r store.Call) any {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &b.began })
-	over := b.last(c.svc.set.Limits.MaxCall)
+	over := b.last(c.svc.set().Limits.MaxCall)
 	talked := b.talked()
 	b.close()
 	c.change("", nil, func(r *store.Call) { r.TalkMS += talked.Milliseconds() })
@@ -77,7 +77,7 @@ func talkOutcome(why *EndReason) outcome {
 // startRecording opens the call's recording where its line asks for one. A
 // recording that cannot be written never stops the call.
 func (c *Call) startRecording() *media.Recorder {
-	if !c.line.Record {
+	if !c.line().Record {
 		return nil
 	}
 	r, err := media.NewRecorder(filepath.Join(c.svc.dir, recordingFile(c.Record())))

@@ -77,7 +77,7 @@ func (b *bridge) endTransfer() {
 func (b *bridge) transferBlind(t *transferring, number string) {
 	defer b.endTransfer()
 	c := b.call
-	from := c.svc.set.Extension(t.asker.to.extension)
+	from := c.svc.set().Extension(t.asker.to.extension)
 	if from == nil {
 		t.tell(403)
 		return
@@ -137,7 +137,7 @@ func (b *bridge) ringFor(t *transferring, to wanted) (*leg, refusal) {
 
 // shown is the name that a phone shows for a leg.
 func (c *Call) shown(l *leg) string {
-	if e := c.svc.set.Extension(l.to.extension); e != nil {
+	if e := c.svc.set().Extension(l.to.extension); e != nil {
 		return e.Name
 	}
 	return c.lineName()
@@ -174,7 +174,7 @@ func (b *bridge) giveBack(t *transferring) {
 	}
 	c.decide(fmt.Sprintf("%s has hung up already and is called back", t.asker.to))
 	back := wanted{
-		kind: store.KindInternal, line: c.line, ring: c.svc.set.Callback.Ring,
+		kind: store.KindInternal, line: c.line(), ring: c.svc.set().Callback.Ring,
 		target: route.Target{Extension: t.asker.to.extension, Display: t.asker.to.number},
 	}
 	t.rings = true // nobody is told of this any more
@@ -226,7 +226,7 @@ func (b *bridge) note(gone, taker *leg) {
 	if who == nil {
 		return
 	}
-	if e := b.call.svc.set.Extension(who.Extension); e != nil {
+	if e := b.call.svc.set().Extension(who.Extension); e != nil {
 		who.Name = e.Name
 	}
 	b.mu.Lock()

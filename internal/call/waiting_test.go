@@ -2,6 +2,7 @@ package call_test
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -216,6 +217,52 @@ func TestRouteWithNobodyToRingEndsAtOnce(t *testing.T) {
 		w.expect(rec, store.ResultManagerUnavailable, "304", store.PartyManager)
 		if took := rec.EndedAt.Sub(rec.CreatedAt); took > time.Second {
 			t.Errorf("it took %v", took)
+		}
+	})
+}
+
+func TestWaitingCallbackFollowsItsLineAsItIsConfiguredNow(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Callback.Attempts = 3 }, func(w *world) {
+		w.phone("101", lab.Ring(0), lab.Reject(603, "Decline"))
+		w.phone("102", answering(managerTone)...)
+		w.number(customer, hangingUpAfter(customerTone, 5*time.Second)...)
+		id := w.callback().ID
+		w.until(id, store.StateWaitingRetry)
+		next := *w.cfg
+		next.Lines = slices.Clone(w.cfg.Lines)
+		next.Lines[0].Route = []configs.Step{{Extension: &configs.ExtensionStep{Number: "102", Ring: 25 * time.Second}}}
+		follow, err := w.svc.Prepare(&next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		follow()
+		w.expect(w.end(id), store.ResultCompleted, "200", "")
+	})
+}
+
+func TestWaitingCallbackOfALineThatIsGoneEnds(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Callback.Attempts = 3 }, func(w *world) {
+		w.phone("101", lab.Ring(0), lab.Reject(603, "Decline"))
+		id := w.callback().ID
+		w.until(id, store.StateWaitingRetry)
+		next := *w.cfg
+		next.Lines = nil
+		follow, err := w.svc.Prepare(&next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		follow()
+		w.expect(w.end(id), store.ResultInterrupted, "OTHER", store.PartyUs)
+	})
+}
+
+func TestConfigurationWhoseSoundCannotBeReadIsNotFollowed(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		next := *w.cfg
+		next.Lines = slices.Clone(w.cfg.Lines)
+		next.Lines[0].Route = []configs.Step{{Announce: &configs.AnnounceStep{Sound: "/nowhere/at/all.wav"}}}
+		if _, err := w.svc.Prepare(&next); err == nil {
+			t.Error("no error")
 		}
 	})
 }

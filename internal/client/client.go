@@ -147,6 +147,11 @@ func (c *Client) Unban(ctx context.Context, address string) (api.BanList, error)
 	return ask[api.BanList](ctx, c, http.MethodDelete, "/api/v1/bans/"+url.PathEscape(address), nil)
 }
 
+// Reload has the server apply its configuration file.
+func (c *Client) Reload(ctx context.Context) (api.Reloaded, error) {
+	return ask[api.Reloaded](ctx, c, http.MethodPost, "/api/v1/reload", nil)
+}
+
 // Status returns how the server is.
 func (c *Client) Status(ctx context.Context) (api.Status, error) {
 	return ask[api.Status](ctx, c, http.MethodGet, "/api/v1/status", nil)

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"perezvon/configs"
+	"perezvon/internal/api"
+)
+
+// Reload implements api.Reload: it reads the configuration file again and takes
+// up what has changed.
+func (s *server) Reload(context.Context) ([]string, error) {
+	s.reloading.Lock()
+	defer s.reloading.Unlock()
+	if s.path == "" {
+		return nil, errors.New("the server was started without a configuration file; write one and restart it with --config")
+	}
+	next, err := configs.Load(s.path)
+	if err != nil {
+		return nil, err
+	}
+	changed, restart := configs.Changes(s.cfg.Load(), next)
+	if len(restart) > 0 {
+		return nil, &api.RestartError{Sections: restart}
+	}
+	follow, err := s.calls.Prepare(next)
+	if err != nil {
+		return nil, err
+	}
+	peers := sipConfig(next, s.log)
+	if err := secureTrunks(next, peers.Trunks); err != nil {
+		return nil, err
+	}
+	if err := s.phones.Reconfigure(peers.Trunks, peers.Extensions); err != nil {
+		return nil, err
+	}
+	follow()
+	s.api.Reconfigure(next)
+	s.cfg.Store(next)
+	if len(changed) > 0 {
+		s.log.Info("the configuration was reloaded", "changed", strings.Join(changed, ", "))
+	}
+	return changed, nil
+}
+
+// reloadOnHangup reloads at every SIGHUP until ctx ends.
+func (s *server) reloadOnHangup(ctx context.Context) {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGHUP)
+	defer signal.Stop(asked)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-asked:
+		}
+		changed, err := s.Reload(ctx)
+		switch {
+		case err != nil:
+			s.log.Error("the configuration was not reloaded, the running one stays", "why", err)
+		case len(changed) == 0:
+			s.log.Info("the configuration was read again: nothing has changed")
+		}
+	}
+}
+
+// ReloadCmd has a running server apply its configuration file.
+type ReloadCmd struct{ remote }
+
+// Run says what has changed.
+func (cmd *ReloadCmd) Run(c *CLI) error {
+	client, err := cmd.client(c)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	done, err := client.Reload(context.Background())
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(done)
+	}
+	out := newConsole(os.Stdout)
+	if len(done.Changed) == 0 {
+		out.line(plain, "Nothing has changed.")
+		return nil
+	}
+	out.line(plain, "Applied: %s.", strings.Join(done.Changed, ", "))
+	return nil
+}
