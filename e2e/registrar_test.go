@@ -134,3 +134,18 @@ func wantEvents(t *testing.T, s *server, want ...string) {
 		t.Errorf("events %q, want %q", got, want)
 	}
 }
+
+// A foreign stack goes through the registrations of RFC 3665 section 2, as an
+// extension that there is and one that there is not.
+func TestForeignPhoneRegisters(t *testing.T) {
+	t.Parallel()
+	s := serve(t, setup{trunk: "127.0.0.1:9", manager: "127.0.0.1:9", extensions: fmt.Sprintf("  - {number: \"102\", password: %q}\n", phonePassword)})
+	newSIPp(t, "phone-registers", s.sipAddr(), "ext", "102", "password", phonePassword).passed(t, 20*time.Second)
+	if left := phonesOf(t, s, "102"); len(left) != 0 {
+		t.Errorf("phones are registered that have left: %+v", left)
+	}
+	newSIPp(t, "phone-guesses", s.sipAddr(), "ext", "102", "password", "guessed").passed(t, 20*time.Second)
+	newSIPp(t, "phone-guesses", s.sipAddr(), "ext", "999", "password", phonePassword).passed(t, 20*time.Second)
+	s.clean()
+	s.stop()
+}
