@@ -16,48 +16,53 @@ import (
 const phonePassword = "password-of-102"
 
 // A real phone registers with a password, is rung, and is rung again right
-// after the server was killed and started: it has not registered anew by then.
+// after the server was killed and started. Over UDP it does not even notice;
+// over TCP it is called at its Contact.
 func TestAPhoneRegistersIsRungAndSurvivesARestart(t *testing.T) {
-	t.Parallel()
-	customer := newBaresip(t, "+79160000011", "PCMA", customerHz)
-	s := newServer(t, setup{
-		trunk: customer.addr, manager: "127.0.0.1:9", // nobody is at 101's fixed contact
-		extensions: fmt.Sprintf("  - {number: \"102\", name: Boris, password: %q}\n", phonePassword),
-		lines:      "  - {id: desk, number: \"+74950000002\", trunks: [carrier], route: [{extension: {number: \"102\"}}]}\n",
-	})
-	s.start()
-	manager := newBaresip(t, "102", "PCMA", managerHz, registersAt(s, phonePassword)...)
-	wantRegistered(t, s, "102", "udp")
+	for _, over := range []string{"udp", "tcp"} {
+		t.Run(over, func(t *testing.T) {
+			t.Parallel()
+			customer := newBaresip(t, "+79160000011", "PCMA", customerHz)
+			s := newServer(t, setup{
+				trunk: customer.addr, manager: "127.0.0.1:9", tcp: true, // nobody is at 101's fixed contact
+				extensions: fmt.Sprintf("  - {number: \"102\", name: Boris, password: %q}\n", phonePassword),
+				lines:      "  - {id: desk, number: \"+74950000002\", trunks: [carrier], route: [{extension: {number: \"102\"}}]}\n",
+			})
+			s.start()
+			manager := newBaresip(t, "102", "PCMA", managerHz, registersAt(s, over, phonePassword)...)
+			wantRegistered(t, s, "102", over)
 
-	callDesk(t, s)
-	s.signal(syscall.SIGKILL)
-	s.exit(10 * time.Second)
-	before := registrations(manager)
-	if before == 0 {
-		t.Error("the phone does not know that it is registered")
-	}
-	s.start()
-	phones := wantRegistered(t, s, "102", "udp")
-	if !phones[0].Reachable {
-		t.Error("the phone is not reachable after the restart")
-	}
-	callDesk(t, s)
-	if n := registrations(manager); n != before {
-		t.Errorf("the phone registered %d times more", n-before)
-	}
+			callDesk(t, s)
+			s.signal(syscall.SIGKILL)
+			s.exit(10 * time.Second)
+			before := registrations(manager)
+			if before == 0 {
+				t.Error("the phone does not know that it is registered")
+			}
+			s.start()
+			phones := wantRegistered(t, s, "102", over)
+			if !phones[0].Reachable {
+				t.Error("the phone is not reachable after the restart")
+			}
+			callDesk(t, s)
+			if n := registrations(manager); n != before && over == "udp" {
+				t.Errorf("the phone registered %d times more", n-before)
+			}
 
-	manager.quit(t) // takes its registration back
-	eventually(t, 10*time.Second, "extension 102 is not registered", func() bool { return len(phonesOf(t, s, "102")) == 0 })
-	wantEvents(t, s, store.EventExtensionRegistered, store.EventExtensionUnregistered)
-	s.stop()
-	customer.quit(t)
+			manager.quit(t) // takes its registration back
+			eventually(t, 10*time.Second, "extension 102 is not registered", func() bool { return len(phonesOf(t, s, "102")) == 0 })
+			wantEvents(t, s, store.EventExtensionRegistered, store.EventExtensionUnregistered)
+			s.stop()
+			customer.quit(t)
+		})
+	}
 }
 
 func TestAPhoneWithAWrongPasswordDoesNotRegister(t *testing.T) {
 	t.Parallel()
 	s := newServer(t, setup{trunk: "127.0.0.1:9", manager: "127.0.0.1:9", extensions: fmt.Sprintf("  - {number: \"102\", password: %q}\n", phonePassword)})
 	s.start()
-	phone := newBaresip(t, "102", "PCMA", managerHz, registersAt(s, "guessed")...)
+	phone := newBaresip(t, "102", "PCMA", managerHz, registersAt(s, "udp", "guessed")...)
 	eventually(t, 15*time.Second, "the phone is refused", func() bool { return strings.Contains(phone.out.String(), "401") })
 	if all := phonesOf(t, s, "102"); len(all) != 0 {
 		t.Errorf("registered: %+v", all)
@@ -80,8 +85,8 @@ func callDesk(t *testing.T, s *server) {
 }
 
 // registersAt has a phone register with the server.
-func registersAt(s *server, password string) []string {
-	return []string{"auth_pass=" + password, "regint=600", fmt.Sprintf("outbound=\"sip:127.0.0.1:%d\"", s.sip)}
+func registersAt(s *server, over, password string) []string {
+	return []string{"auth_pass=" + password, "regint=600", fmt.Sprintf("outbound=\"sip:127.0.0.1:%d;transport=%s\"", s.sip, over)}
 }
 
 // registrations counts how often a phone was told that it is registered.

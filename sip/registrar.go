@@ -81,8 +81,7 @@ func (a *Agent) authenticate(req *sipmsg.Request, how demand) (ext string, refus
 // whose password it knows, or the one at whose fixed contact it is. Where it is
 // false the INVITE has been answered.
 func (a *Agent) authenticCaller(req *sipmsg.Request, tx *sipmsg.ServerTx, ext string) (string, bool) {
-	e := a.peers.extension(ext)
-	if e.hop != nil && e.hop.on(sourceOf(req).Addr()) || !e.registers() {
+	if e := a.peers.extension(ext); e != nil && e.hop != nil && e.hop.on(sourceOf(req).Addr()) {
 		return ext, true
 	}
 	ext, refusal := a.authenticate(req, toCall())
