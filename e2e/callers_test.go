@@ -72,9 +72,15 @@ func TestForeignCaller(t *testing.T) {
 // inbound are the calls that came in.
 func (s *server) inbound() []api.Call {
 	s.t.Helper()
-	list, err := s.Calls(within(s.t, 10*time.Second), map[string]string{"kind": string(store.KindInbound)})
+	return s.list(store.KindInbound)
+}
+
+// list returns the calls of a kind, the newest first.
+func (s *server) list(kind store.Kind) []api.Call {
+	s.t.Helper()
+	list, err := s.Calls(within(s.t, 10*time.Second), map[string]string{"kind": string(kind)})
 	if err != nil {
-		s.t.Fatalf("list the inbound calls: %v", err)
+		s.t.Fatalf("list the %s calls: %v", kind, err)
 	}
 	return list.Calls
 }

@@ -22,8 +22,9 @@ type linphone struct {
 	in *os.File // what it shall do
 }
 
-// newLinphone starts the phone of an extension and registers it.
-func newLinphone(t *testing.T, s *server, ext, password string) *linphone {
+// newLinphone starts the phone of an extension and registers it, over udp or
+// tcp. It takes no connections.
+func newLinphone(t *testing.T, s *server, ext, password, transport string) *linphone {
 	t.Helper()
 	need(t, "linphone-daemon")
 	dir := t.TempDir()
@@ -43,19 +44,8 @@ func newLinphone(t *testing.T, s *server, ext, password string) *linphone {
 	l := &linphone{in: in}
 	l.process = launchFed(t, out, "linphone "+ext, dir, append(os.Environ(), "HOME="+dir), "linphone-daemon", "--config", rc, "--disable-stats-events")
 	_ = out.Close() // it has a copy
-	l.do(fmt.Sprintf("register sip:%s@127.0.0.1 sip:%s %s", ext, s.sipAddr(), password))
-	eventually(t, 20*time.Second, "linphone "+ext+" is registered", func() bool {
-		list, err := s.Extensions(within(t, 5*time.Second))
-		if err != nil {
-			return false
-		}
-		for _, e := range list.Extensions {
-			if e.Number == ext && len(e.Phones) > 0 {
-				return true
-			}
-		}
-		return false
-	})
+	l.do(fmt.Sprintf("register sip:%s@127.0.0.1 sip:%s;transport=%s %s", ext, s.sipAddr(), transport, password))
+	s.registered(ext, 1)
 	return l
 }
 
@@ -71,6 +61,18 @@ func (l *linphone) do(command string) {
 func (l *linphone) says(what string, n int) {
 	l.t.Helper()
 	eventually(l.t, 15*time.Second, l.name+" says "+what, func() bool { return strings.Count(l.out.String(), what) >= n })
+}
+
+// plays sends a tone in a call.
+func (l *linphone) plays(t *testing.T, hz float64) {
+	t.Helper()
+	l.do("incall-player-start " + sound(t, hz))
+}
+
+// rings waits until the phone has been called n times.
+func (l *linphone) rings(n int) {
+	l.t.Helper()
+	l.says("LinphoneCallIncomingReceived", n)
 }
 
 // sound writes a tone for a phone to send.
@@ -95,7 +97,7 @@ func TestSoftphoneTransfersACallAfterAskingAColleague(t *testing.T) {
 			password, colleague, colleague, colleagues.Addr()),
 		lines: "  - {id: vera, number: \"+74950000104\", trunks: [carrier], route: [{extension: {number: \"104\"}}]}\n",
 	})
-	vera := newLinphone(t, s, "104", password)
+	vera := newLinphone(t, s, "104", password, "udp")
 	customer, err := customers.Call(within(t, 10*time.Second), lab.CallOptions{
 		To: netip.MustParseAddrPort(s.sipAddr()), User: "+74950000104", From: "+79160000042", Script: lab.Script{lab.Tone(customerHz)},
 	})

@@ -2,7 +2,6 @@ package e2e
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"net"
 	"regexp"
@@ -72,12 +71,10 @@ func TestEncryptedPhonesAreCalledBackAndHearTheOther(t *testing.T) {
 // A real phone calls in and offers keys.
 func TestEncryptedCallerIsHeard(t *testing.T) {
 	t.Parallel()
-	control := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	manager := newBaresip(t, managerPort, "PCMA", managerHz)
-	customer := newBaresip(t, "+79160000110", "PCMU", customerHz,
-		append(encrypts("srtp-mand"), "module_app ctrl_tcp.so", "module_app menu.so", "ctrl_tcp_listen "+control)...)
+	customer := newBaresip(t, "+79160000110", "PCMU", customerHz, encrypts("srtp-mand")...)
 	s := serve(t, setup{trunk: customer.addr, trunkMore: ", srtp: preferred", manager: manager.addr})
-	command(t, control, "dial", "sip:"+lineNumber+"@"+s.sipAddr())
+	customer.do(t, "dial", "sip:"+lineNumber+"@"+s.sipAddr())
 	var calls []api.Call
 	eventually(t, 20*time.Second, "the caller talks", func() bool {
 		calls = s.inbound()
@@ -130,28 +127,6 @@ func wantNoKeys(t *testing.T, s *server) {
 	t.Helper()
 	if log := s.out.String(); strings.Contains(log, "inline:") {
 		t.Error("there is a key in the server's log")
-	}
-}
-
-// command gives a phone with ctrl_tcp an order.
-func command(t *testing.T, control, name, params string) {
-	t.Helper()
-	c, err := net.Dial("tcp4", control)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	order, err := json.Marshal(map[string]string{"command": name, "params": params})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fprintf(c, "%d:%s,", len(order), order); err != nil {
-		t.Fatal(err)
-	}
-	buf := make([]byte, 4096)
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
-	if _, err := c.Read(buf); err != nil {
-		t.Fatalf("the phone does not answer %s: %v", name, err)
 	}
 }
 
