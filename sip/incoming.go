@@ -3,6 +3,7 @@ package sip
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -38,6 +39,7 @@ type Incoming struct {
 	From        string
 	FromDisplay string
 	CallID      string
+	Source      netip.AddrPort // where it was sent from
 
 	a    *Agent
 	d    *Dialog
@@ -120,6 +122,7 @@ func (in *Incoming) refuseFull() {
 
 func (a *Agent) newIncoming(req *sipmsg.Request, tx *sipmsg.ServerTx) *Incoming {
 	in := &Incoming{
+		Source:      sourceOf(req),
 		RequestUser: uriUser(&req.Recipient), ToUser: uriUser(&req.To().Address), CallID: callID(req),
 		a: a, req: req, tx: tx,
 	}

@@ -3,6 +3,8 @@ package call
 import (
 	"context"
 	"errors"
+	"net/netip"
+	"slices"
 	"time"
 
 	"perezvon/configs"
@@ -215,7 +217,7 @@ func (c *Call) rang(role store.Role, called *leg) {
 func (c *Call) phoneLeg(ctx context.Context, in *sip.Incoming, from *configs.Extension, to wanted) (*leg, error) {
 	role, _ := to.roles()
 	l, err := c.newLeg(ctx, target{
-		at: sip.Target{Extension: from.Number}, number: from.Number, extension: from.Number,
+		at: c.svc.phoneAt(from.Number, in.Source), number: from.Number, extension: from.Number,
 	}, dialling{role: role, life: c.ctx})
 	if err != nil {
 		return nil, err
@@ -227,6 +229,21 @@ func (c *Call) phoneLeg(ctx context.Context, in *sip.Incoming, from *configs.Ext
 		}
 	}
 	return l, nil
+}
+
+// phoneAt is the phone of an extension that is at an address, as far as it is
+// registered: each may be reached in another way.
+func (s *Service) phoneAt(extension string, at netip.AddrPort) sip.Target {
+	t := sip.Target{Extension: extension}
+	bindings := s.phones.Registered(extension)
+	i := slices.IndexFunc(bindings, func(b sip.Binding) bool { return b.Address == at })
+	if i < 0 { // over a stream it may call from another port than it registered from
+		i = slices.IndexFunc(bindings, func(b sip.Binding) bool { return b.Address.Addr() == at.Addr() })
+	}
+	if i >= 0 {
+		t.Binding = bindings[i].ID
+	}
+	return t
 }
 
 // hungUpEarly is the outcome when who dialled gave up before the answer.

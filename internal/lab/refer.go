@@ -49,8 +49,19 @@ func (p *Party) Refer(ctx context.Context, number string, replaces *Party) (stat
 	}
 }
 
+// replaced names the party's call in a Refer-To; empty for no party.
+func (p *Party) replaced() string {
+	if p == nil {
+		return ""
+	}
+	p.c.mu.Lock()
+	defer p.c.mu.Unlock()
+	return fmt.Sprintf("?Replaces=%s%%3Bto-tag%%3D%s%%3Bfrom-tag%%3D%s", strings.ReplaceAll(p.callID, "@", "%40"), p.remoteTag, p.localTag)
+}
+
 // refer sends the REFER and waits until it is accepted.
 func (p *Party) refer(ctx context.Context, number string, replaces *Party) error {
+	query := replaces.replaced() // of another carrier, maybe
 	p.c.mu.Lock()
 	if p.stage != confirmed {
 		p.c.mu.Unlock()
@@ -58,10 +69,7 @@ func (p *Party) refer(ctx context.Context, number string, replaces *Party) error
 	}
 	m, to := p.compose("REFER")
 	m.add("Contact", "<"+p.contact()+">")
-	uri := fmt.Sprintf("sip:%s@%s", number, p.peer)
-	if r := replaces; r != nil {
-		uri += fmt.Sprintf("?Replaces=%s%%3Bto-tag%%3D%s%%3Bfrom-tag%%3D%s", strings.ReplaceAll(r.callID, "@", "%40"), r.remoteTag, r.localTag)
-	}
+	uri := fmt.Sprintf("sip:%s@%s", number, p.peer) + query
 	m.add("Refer-To", "<"+uri+">")
 	m.add("Referred-By", "<"+p.contact()+">")
 	p.referring = true

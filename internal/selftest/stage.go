@@ -228,7 +228,7 @@ func (s *stage) extensions() []configs.Extension {
 	var all []configs.Extension
 	for _, who := range []string{anna, boris, vera} {
 		n := s.number(who)
-		all = append(all, configs.Extension{Number: n, Name: who, Contact: "sip:" + n + "@" + s.office.Addr().String()})
+		all = append(all, configs.Extension{Number: n, Name: who, Contact: "sip:" + n + "@" + s.office.Addr().String(), Line: s.line().ID})
 	}
 	return all
 }
