@@ -178,8 +178,8 @@ func TestInfoAndOptionsInsideTheDialog(t *testing.T) {
 func TestRequestThatWasOvertakenIsServedFirst(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)
-		var got []string
-		d, req := b.answered(Invite{OnInfo: func(_ string, body []byte) { got = append(got, string(body)) }})
+		told := make(chan string, 2)
+		d, req := b.answered(Invite{OnInfo: func(_ string, body []byte) { told <- string(body) }})
 		b.carrier.send(b.carrier.inside(req, "INFO", 5, "body:first"))
 		b.carrier.expect("200")
 		b.carrier.send(b.carrier.inside(req, "BYE", 7))
@@ -189,8 +189,8 @@ func TestRequestThatWasOvertakenIsServedFirst(t *testing.T) {
 			b.carrier.expect("200")
 		}
 		<-d.Done()
-		if len(got) != 2 || got[1] != "second" {
-			t.Errorf("INFO: %q", got)
+		if first, second := <-told, <-told; first != "first" || second != "second" {
+			t.Errorf("INFO: %q, %q", first, second)
 		}
 	})
 }
