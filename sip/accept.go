@@ -36,7 +36,7 @@ func (o *outgoing) accept(ctx context.Context, res *sipmsg.Response) (*Dialog, *
 	o.d.mu.Lock()
 	o.d.offering = false
 	o.d.mu.Unlock()
-	if err == nil {
+	if err == nil || isDone(o.d) { // who hangs up at once has answered all the same
 		o.d.endEarly()
 		return o.d, nil
 	}
@@ -45,6 +45,16 @@ func (o *outgoing) accept(ctx context.Context, res *sipmsg.Response) (*Dialog, *
 	f := o.failure(BadMedia, res)
 	f.Err = err
 	return nil, f
+}
+
+// isDone reports whether a dialog is over.
+func isDone(d *Dialog) bool {
+	select {
+	case <-d.Done():
+		return true
+	default:
+		return false
+	}
 }
 
 // media takes the session description of the 2xx. Where it has none, that of

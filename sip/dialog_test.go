@@ -336,6 +336,32 @@ func TestByeRightBehindThe200EndsTheCall(t *testing.T) {
 	})
 }
 
+func TestByeBeforeTheAnswersDescriptionIsReadIsStillAnAnswer(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := testAgent(t, nil)
+		var req message
+		b.journal.saved = func(rec DialogRecord) {
+			if rec.State == StateConfirmed {
+				b.carrier.expect("ACK")
+				b.carrier.send(b.carrier.inside(req, "BYE", 1))
+				b.carrier.expect("200")
+			}
+		}
+		out := b.invite(t.Context(), Invite{})
+		req = b.carrier.expect("INVITE")
+		b.carrier.reply(req, "200 OK", "body:"+testSDP)
+		o := <-out
+		if o.err != nil {
+			t.Fatalf("a call that was answered and hung up at once: %v", o.err)
+		}
+		<-o.d.Done()
+		if by := o.d.Ended().By; by != ByRemote {
+			t.Errorf("ended by %s", by)
+		}
+		b.carrier.silent(time.Minute) // no BYE of ours
+	})
+}
+
 func TestLooseRouteSetIsReversedForTheCaller(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)

@@ -367,9 +367,13 @@ type testJournal struct {
 	log   []string                // guarded by mu
 	block chan struct{}
 	fail  error
+	saved func(DialogRecord) // called first; may be nil
 }
 
 func (j *testJournal) SaveDialog(rec DialogRecord) func(context.Context) error {
+	if j.saved != nil {
+		j.saved(rec)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.recs[rec.ID] = rec
