@@ -85,6 +85,16 @@ func (c *Call) change(event string, data any, mutate func(*store.Call)) *store.C
 	return c.store(newEvent(c.rec.ID, event, data))
 }
 
+// note changes the record without telling the store: the next change takes it
+// along, which follows at once.
+func (c *Call) note(mutate func(*store.Call)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.rec.State != store.StateEnded {
+		mutate(&c.rec)
+	}
+}
+
 // store hands the record and events to the store, together with the events
 // that it refused before. c.mu is held: the order of events is the order of
 // changes.

@@ -192,7 +192,7 @@ func (c *Call) connectInbound(ctx context.Context, in *sip.Incoming, trunk strin
 		return nil, nil, failed
 	}
 	c.svc.callsIn.answered(c.Record().Number)
-	c.change("", nil, func(r *store.Call) {
+	c.note(func(r *store.Call) {
 		r.Manager, r.Customer = endpointOf(r, callee.id), endpointOf(r, callerLeg.id)
 		r.RingMS = time.Since(r.CreatedAt).Milliseconds()
 	})

@@ -19,8 +19,8 @@ func (c *Call) talk(manager, customer *leg) outcome {
 	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &b.began })
 	over := b.last(c.svc.set().Limits.MaxCall)
 	talked := b.talked()
+	c.note(func(r *store.Call) { r.TalkMS += talked.Milliseconds() })
 	b.close()
-	c.change("", nil, func(r *store.Call) { r.TalkMS += talked.Milliseconds() })
 	c.publish(b.recorder)
 	return talkOutcome(over)
 }

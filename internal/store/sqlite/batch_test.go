@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -299,6 +300,7 @@ func TestALostConnectionIsReplaced(t *testing.T) {
 // file a scan or a sort would be felt.
 func TestSearchesUseAnIndex(t *testing.T) {
 	d := openIn(t, t.TempDir())
+	defer d.Close()
 	defer closeDB(t, d)
 	cursor := callCursor{1, "1"}.String()
 	queries := map[string][]any{
@@ -357,5 +359,66 @@ func noDetour(t *testing.T, d *DB, queries map[string][]any, detours ...string) 
 		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func TestEventsOfOneBatchKeepTheirOrderHoweverMany(t *testing.T) {
+	d := openIn(t, t.TempDir())
+	defer d.Close()
+	release := hold(t, d)
+	var last *store.Commit
+	want := 0
+	for _, n := range []int{1, 3, 4, 5, 15, 16, 17, 40} {
+		evs := make([]store.Event, n)
+		for i := range evs {
+			evs[i] = store.Event{Type: fmt.Sprint("t", want)}
+			want++
+		}
+		last = d.SaveEvents(evs...)
+	}
+	release()
+	if err := last.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	evs, _, err := d.Events(t.Context(), store.EventFilter{Limit: 1000})
+	if err != nil || len(evs) != want {
+		t.Fatalf("%d events of %d are stored (%v)", len(evs), want, err)
+	}
+	for i, e := range evs {
+		if e.Type != fmt.Sprint("t", i) {
+			t.Fatalf("event %d is %s", i, e.Type)
+		}
+	}
+}
+
+func TestDialogsOfOneBatchAreWrittenAsTheyAreAtItsEnd(t *testing.T) {
+	d := openIn(t, t.TempDir())
+	defer d.Close()
+	save := func(id, state string) { d.SaveDialog(store.Dialog{ID: id, Data: []byte(`"` + state + `"`)}) }
+	save("before", "early")
+	release := hold(t, d)
+	save("twice", "early")
+	save("gone", "early")
+	save("before", "confirmed")
+	save("again", "early")
+	d.DeleteDialog("again")
+	save("twice", "confirmed")
+	save("again", "confirmed")
+	d.DeleteDialog("before")
+	last := d.DeleteDialog("gone")
+	release()
+	if err := last.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	all, err := d.Dialogs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, dl := range all {
+		got[dl.ID] = string(dl.Data)
+	}
+	if want := map[string]string{"twice": `"confirmed"`, "again": `"confirmed"`}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -19,6 +19,7 @@ type conn struct {
 	stmts   map[string]*sql.Stmt // by their text
 	lastID  int64                // of the newest event, also of one that was rolled back
 	events  int                  // in the open transaction
+	rows    []any                // of those events, their values one after the other
 	json    bytes.Buffer         // of encode
 	failing bool                 // the last transaction failed
 }
@@ -76,6 +77,8 @@ func (c *conn) begin() error {
 		}
 	}
 	c.events = 0
+	clear(c.rows)
+	c.rows = c.rows[:0]
 	_, err := c.exec(`BEGIN IMMEDIATE`)
 	if err != nil && primaryCode(err) != codes.SQLITE_BUSY {
 		return errors.Join(err, c.close())

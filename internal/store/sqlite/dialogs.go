@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,14 +11,14 @@ import (
 
 // SaveDialog queues a dialog's journal entry, replacing an older one of the
 // same id. It keeps the order of all writes and blocks only while the queue is
-// full.
+// full. The data must not change any more.
 func (d *DB) SaveDialog(dl store.Dialog) *store.Commit {
 	if dl.ID == "" {
 		commit, settle := store.NewCommit()
 		settle(errors.New("save dialog: dialog without an id"))
 		return commit
 	}
-	o := &saveDialogOp{pending: newPending(), dialog: dl, data: bytes.Clone(dl.Data)}
+	o := &saveDialogOp{pending: newPending(), dialog: dl}
 	return d.writer.post(o, o.commit)
 }
 
@@ -56,14 +55,17 @@ func (d *DB) Dialogs(ctx context.Context) ([]store.Dialog, error) {
 
 type saveDialogOp struct {
 	pending
-	dialog store.Dialog
-	data   []byte // of the dialog, taken when it was queued
+	dialog     store.Dialog
+	superseded bool // the same transaction saves it again, or deletes it
 }
 
 func (o *saveDialogOp) apply(t *conn) error {
+	if o.superseded {
+		return nil
+	}
 	_, err := t.exec(`INSERT INTO dialogs (id, call_id, leg_id, data) VALUES (?, ?, ?, CAST(? AS TEXT))
 		ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id, leg_id = excluded.leg_id, data = excluded.data`,
-		o.dialog.ID, o.dialog.CallID, o.dialog.LegID, o.data)
+		o.dialog.ID, o.dialog.CallID, o.dialog.LegID, []byte(o.dialog.Data))
 	if err != nil {
 		return fmt.Errorf("save dialog %s: %w", o.dialog.ID, err)
 	}

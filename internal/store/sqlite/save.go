@@ -42,7 +42,8 @@ func (o *saveOp) apply(t *conn) error {
 			return err
 		}
 	}
-	return insertEvents(t, o.row.ID, o.events)
+	t.addEvents(o.row.ID, o.events)
+	return nil
 }
 
 // SaveEvents queues events that belong to no call, or to the one that each of
@@ -65,23 +66,52 @@ func (o *saveEventsOp) settle(err error) {
 	o.settled(err)
 }
 
-func (o *saveEventsOp) apply(t *conn) error { return insertEvents(t, "", o.events) }
+func (o *saveEventsOp) apply(t *conn) error {
+	t.addEvents("", o.events)
+	return nil
+}
 
-// insertEvents appends to the event log, in order. Events that name no call are
-// those of callID.
-func insertEvents(t *conn, callID string, evs []store.Event) error {
+// addEvents appends to the event log, in order; flushEvents writes. Events that
+// name no call are those of callID.
+func (c *conn) addEvents(callID string, evs []store.Event) {
 	for i := range evs {
 		e := &evs[i]
 		id := e.CallID
 		if id == "" {
 			id = callID
 		}
-		t.lastID++
-		if _, err := t.exec(`INSERT INTO events (id, call_id, type, at, data) VALUES (?, ?, ?, ?, CAST(? AS TEXT))`,
-			t.lastID, id, e.Type, nanos(e.At), []byte(e.Data)); err != nil {
+		c.lastID++
+		c.events++
+		c.rows = append(c.rows, c.lastID, id, e.Type, nanos(e.At), []byte(e.Data))
+	}
+}
+
+// eventColumns is how many values a row of events has.
+const eventColumns = 5
+
+// A statement costs more than a row, so that several rows share one.
+const (
+	eventRow   = `(?, ?, ?, ?, CAST(? AS TEXT))`
+	fourRows   = eventRow + `, ` + eventRow + `, ` + eventRow + `, ` + eventRow
+	insertOne  = `INSERT INTO events (id, call_id, type, at, data) VALUES ` + eventRow
+	insertFour = `INSERT INTO events (id, call_id, type, at, data) VALUES ` + fourRows
+	insertMany = insertFour + `, ` + fourRows + `, ` + fourRows + `, ` + fourRows
+)
+
+// flushEvents writes the events of a transaction.
+func (c *conn) flushEvents() error {
+	for rows := c.rows; len(rows) > 0; {
+		query, n := insertOne, 1
+		switch left := len(rows) / eventColumns; {
+		case left >= 16:
+			query, n = insertMany, 16
+		case left >= 4:
+			query, n = insertFour, 4
+		}
+		if _, err := c.exec(query, rows[:n*eventColumns]...); err != nil {
 			return err
 		}
-		t.events++
+		rows = rows[n*eventColumns:]
 	}
 	return nil
 }

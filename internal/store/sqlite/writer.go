@@ -54,6 +54,8 @@ type writer struct {
 
 	pace pace  // used by the goroutine of run
 	conn *conn // used by the goroutine of run, then by close
+
+	calls, dialogs map[string]bool // of supersede: what is written later
 }
 
 func newWriter(ctx context.Context, path string, log *slog.Logger) (*writer, error) {
@@ -68,6 +70,7 @@ func newWriter(ctx context.Context, path string, log *slog.Logger) (*writer, err
 		queue:   make(chan op, queueLen),
 		done:    make(chan struct{}),
 		conn:    c,
+		calls:   make(map[string]bool), dialogs: make(map[string]bool),
 	}
 	go w.run()
 	return w, nil
@@ -215,11 +218,14 @@ func (w *writer) transact(batch []op) error {
 	if err := w.conn.begin(); err != nil {
 		return err
 	}
-	supersede(batch)
+	w.supersede(batch)
 	for _, o := range batch {
 		if err := o.apply(w.conn); err != nil {
 			return errors.Join(err, w.conn.rollback())
 		}
+	}
+	if err := w.conn.flushEvents(); err != nil {
+		return errors.Join(err, w.conn.rollback())
 	}
 	events := w.conn.events
 	if err := w.conn.commit(); err != nil {
@@ -231,20 +237,23 @@ func (w *writer) transact(batch []op) error {
 	return nil
 }
 
-// supersede marks the saves whose row a later save of the same batch writes
-// anyway. A create looks at other calls, so nothing is left out across it.
-func supersede(batch []op) {
-	var later map[string]bool
-	for i, o := range slices.Backward(batch) {
+// supersede marks the saves whose row a later write of the same batch replaces
+// anyway. A create looks at other calls, so no call's is left out across it.
+func (w *writer) supersede(batch []op) {
+	clear(w.calls)
+	clear(w.dialogs)
+	for _, o := range slices.Backward(batch) {
 		switch o := o.(type) {
 		case *createOp:
-			clear(later)
+			clear(w.calls)
 		case *saveOp:
-			o.superseded = later[o.row.ID]
-			if later == nil {
-				later = make(map[string]bool, i+1)
-			}
-			later[o.row.ID] = true
+			o.superseded = w.calls[o.row.ID]
+			w.calls[o.row.ID] = true
+		case *saveDialogOp:
+			o.superseded = w.dialogs[o.dialog.ID]
+			w.dialogs[o.dialog.ID] = true
+		case *deleteDialogOp:
+			w.dialogs[o.id] = true
 		}
 	}
 }

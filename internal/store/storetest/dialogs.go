@@ -43,14 +43,6 @@ func runDialogs(t *testing.T, open Opener) {
 		wait(t, s.DeleteDialog("last"))
 		same(t, "dialogs", dialogs(t, s), []store.Dialog{dialog(7, "confirmed")})
 	})
-	t.Run("the data is taken when it is saved", func(t *testing.T) {
-		s := opened(t, open)
-		d := dialog(1, "early")
-		commit := s.SaveDialog(d)
-		clear(d.Data)
-		wait(t, commit)
-		same(t, "dialogs", dialogs(t, s), []store.Dialog{dialog(1, "early")})
-	})
 	t.Run("a dialog needs an id", func(t *testing.T) {
 		s := opened(t, open)
 		if err := s.SaveDialog(store.Dialog{}).Wait(t.Context()); err == nil {
