@@ -261,7 +261,7 @@ func (d Digest) algorithms() []string {
 // ours returns the first credentials of a request for our realm, empty without
 // any: a request may carry those for others on its way.
 func ours(req *sipmsg.Request, name string) string {
-	for _, h := range req.GetHeaders(name) {
+	for _, h := range headersOf(req, name) {
 		value := h.Value()
 		if len(value) > maxCredentials || !digest.IsDigest(value) {
 			continue

@@ -105,7 +105,7 @@ func (l *login) answerable(res *sipmsg.Response) bool {
 // to be answered.
 func (l *login) oversized(res *sipmsg.Response) bool {
 	_, name := l.challenger(res)
-	for _, h := range res.GetHeaders(name) {
+	for _, h := range headersOf(res, name) {
 		if len(h.Value()) > maxChallenge {
 			return choose(res, name) == nil
 		}
@@ -147,7 +147,7 @@ func (l *login) sign(req *sipmsg.Request) error {
 // choose returns the first challenge we can answer: servers name the one they
 // like best first.
 func choose(res *sipmsg.Response, name string) *digest.Challenge {
-	for _, h := range res.GetHeaders(name) {
+	for _, h := range headersOf(res, name) {
 		for _, value := range challenges(h.Value()) {
 			if len(value) > maxChallenge {
 				continue

@@ -35,7 +35,7 @@ type person struct {
 // personsIn reads all values of a header, those without a URI left out.
 func personsIn(m sipmsg.Message, name string) []person {
 	var all []person
-	for _, h := range m.GetHeaders(name) {
+	for _, h := range headersOf(m, name) {
 		for _, value := range splitQuoted(h.Value(), ',') {
 			if one, ok := parsePerson(value); ok {
 				all = append(all, one)
@@ -134,7 +134,7 @@ func (one person) withheld() bool {
 // private reports whether the caller asks that nobody be told who calls: by
 // Privacy (RFC 3323 4.2, RFC 3325 9.3).
 func private(m sipmsg.Message) bool {
-	for _, h := range m.GetHeaders("privacy") {
+	for _, h := range headersOf(m, "privacy") {
 		for value := range strings.FieldsFuncSeq(h.Value(), func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
 			if strings.EqualFold(value, "id") || strings.EqualFold(value, "user") {
 				return true

@@ -107,7 +107,7 @@ func parseURI(s string) (sipmsg.Uri, error) {
 // recordRoutes returns the Record-Route headers in the order of the message.
 func recordRoutes(m sipmsg.Message) []string {
 	var routes []string
-	for _, h := range m.GetHeaders("record-route") {
+	for _, h := range headersOf(m, "record-route") {
 		routes = append(routes, h.Value())
 	}
 	return routes

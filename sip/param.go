@@ -10,7 +10,6 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"slices"
 	"strings"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -116,11 +115,39 @@ func header(m sipmsg.Message, name string) string {
 		if n == "" {
 			continue
 		}
-		if hs := m.GetHeaders(n); len(hs) > 0 {
-			return hs[0].Value()
+		for _, h := range allHeaders(m) {
+			if isNamed(h, n) {
+				return h.Value()
+			}
 		}
 	}
 	return ""
+}
+
+// allHeaders are the headers of a message, in its order.
+func allHeaders(m sipmsg.Message) []sipmsg.Header {
+	if held, ok := m.(interface{ Headers() []sipmsg.Header }); ok {
+		return held.Headers()
+	}
+	return nil
+}
+
+// isNamed reports whether a header has a name, in any case.
+func isNamed(h sipmsg.Header, name string) bool {
+	n := h.Name()
+	return len(n) == len(name) && strings.EqualFold(n, name)
+}
+
+// headersOf returns the headers of a name, in the order of the message. The
+// library's own look-up copies every name that it compares.
+func headersOf(m sipmsg.Message, name string) []sipmsg.Header {
+	var found []sipmsg.Header
+	for _, h := range allHeaders(m) {
+		if isNamed(h, name) {
+			found = append(found, h)
+		}
+	}
+	return found
 }
 
 // compactName is the short form of the headers whose short form the parser
@@ -148,9 +175,9 @@ func compactName(name string) string {
 // optionTags reads a list of option tags, as in Require, by the header's long
 // name and by its compact one.
 func optionTags(m sipmsg.Message, name string) []string {
-	hs := m.GetHeaders(name)
+	hs := headersOf(m, name)
 	if short := compactName(name); short != "" {
-		hs = append(slices.Clone(hs), m.GetHeaders(short)...)
+		hs = append(hs, headersOf(m, short)...)
 	}
 	var tags []string
 	for _, h := range hs {

@@ -54,7 +54,7 @@ func addReasons(m sipmsg.Message, reasons []Reason) {
 // messageReasons reads the Reason headers of a message.
 func messageReasons(m sipmsg.Message) []Reason {
 	var all []Reason
-	for _, h := range m.GetHeaders("reason") {
+	for _, h := range headersOf(m, "reason") {
 		all = append(all, parseReasons(h.Value())...)
 	}
 	return all[:min(len(all), maxReasons)]

@@ -148,7 +148,7 @@ func (d *Dialog) serveRefer(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 
 // readRefer understands a REFER, or says with which status to refuse it.
 func (d *Dialog) readRefer(req *sipmsg.Request) (*Refer, int) {
-	if len(req.GetHeaders("refer-to"))+len(req.GetHeaders("r")) != 1 { // RFC 3515 2.4.2
+	if len(headersOf(req, "refer-to"))+len(headersOf(req, "r")) != 1 { // RFC 3515 2.4.2
 		return nil, sipmsg.StatusBadRequest
 	}
 	user, replaces, ok := readReferTo(header(req, "refer-to"))

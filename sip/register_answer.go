@@ -39,7 +39,7 @@ func granted(res *sipmsg.Response, own ownership, asked time.Duration) (time.Dur
 		fallback = d
 	}
 	for _, name := range []string{"contact", "m"} {
-		for _, h := range res.GetHeaders(name) {
+		for _, h := range headersOf(res, name) {
 			for _, value := range splitQuoted(h.Value(), ',') {
 				uri, expires := contactParts(value)
 				if !own.of(uri) {

@@ -182,7 +182,7 @@ func orderOf(req *sipmsg.Request, ext string) (regOrder, error) {
 	if len(o.callID) > maxContact {
 		return o, errors.New("its Call-ID is too long")
 	}
-	contacts := req.GetHeaders("contact")
+	contacts := headersOf(req, "contact")
 	given, said := seconds(header(req, "expires"))
 	for _, h := range contacts {
 		c, ok := h.(*sipmsg.ContactHeader)

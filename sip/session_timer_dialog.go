@@ -70,7 +70,7 @@ func (d *Dialog) allow(least time.Duration) {
 // learn notes whether the peer takes UPDATE. A message that does not say so
 // changes nothing. d.mu is held.
 func (d *Dialog) learn(m sipmsg.Message) {
-	if len(m.GetHeaders("allow")) > 0 {
+	if len(headersOf(m, "allow")) > 0 {
 		d.updates = lists(m, "allow", string(sipmsg.UPDATE))
 	}
 }

@@ -281,7 +281,7 @@ func (x *trial) address(dest netip.AddrPort) {
 func contactsOf(res *sipmsg.Response) []string {
 	var all []string
 	for _, name := range []string{"contact", "m"} {
-		for _, h := range res.GetHeaders(name) {
+		for _, h := range headersOf(res, name) {
 			for _, value := range splitQuoted(h.Value(), ',') {
 				uri, _ := contactParts(value)
 				all = append(all, uri)

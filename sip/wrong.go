@@ -23,8 +23,10 @@ func wrong(req *sipmsg.Request) (status int, phrase string) {
 	}
 	for _, names := range single {
 		n := 0
-		for _, name := range names {
-			n += len(req.GetHeaders(name))
+		for _, h := range req.Headers() {
+			if slices.ContainsFunc(names, func(name string) bool { return isNamed(h, name) }) {
+				n++
+			}
 		}
 		if n > 1 { // which of them is meant cannot be known
 			return sipmsg.StatusBadRequest, "Bad Request: several " + names[0]
@@ -42,7 +44,7 @@ func wrong(req *sipmsg.Request) (status int, phrase string) {
 // acceptsSDP reports whether an INVITE's sender reads session descriptions:
 // also one that does not say (RFC 3261 20.1).
 func acceptsSDP(req *sipmsg.Request) bool {
-	hs := req.GetHeaders("accept")
+	hs := headersOf(req, "accept")
 	if len(hs) == 0 {
 		return true
 	}

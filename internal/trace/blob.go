@@ -28,6 +28,8 @@ type packer struct {
 	out  bytes.Buffer
 	zip  *flate.Writer
 	line bytes.Buffer
+
+	plain []byte // messages without their secrets
 }
 
 func newPacker() *packer {

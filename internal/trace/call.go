@@ -56,6 +56,9 @@ func newEntry(m *sip.Message) entry {
 	}
 }
 
+// usualMessages is how many a call has that is connected, talks and ends.
+const usualMessages = 16
+
 // begin says that the call goes on: it is not stored before it rests again.
 func (k *call) begin() {
 	if !k.over {
@@ -69,6 +72,9 @@ func (k *call) add(e entry) (bytes int) {
 	k.last = e.at
 	n := len(e.data)
 	if len(k.tail) == 0 && k.leftOut == 0 && len(k.head) < MaxMessages/2 && k.headBytes+n <= MaxBytes/2 {
+		if k.head == nil {
+			k.head = make([]entry, 0, usualMessages)
+		}
 		k.head = append(k.head, e)
 		k.headBytes += n
 		return n

@@ -216,7 +216,7 @@ func (c *Collector) Trace(ctx context.Context, callID string) (Trace, error) {
 	}
 	c.mu.Unlock()
 	for i := range parts {
-		c.clean(&parts[i])
+		c.clean(&parts[i], nil)
 	}
 	stored, err := c.cfg.Store.Traces(ctx, callID)
 	if err != nil {

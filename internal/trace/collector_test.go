@@ -551,7 +551,7 @@ func BenchmarkCall(b *testing.B) {
 		p := c.part(k)
 		c.drop(k)
 		c.mu.Unlock()
-		c.clean(&p)
+		c.clean(&p, nil)
 		data, err := packer.pack(&p)
 		if err != nil {
 			b.Fatal(err)

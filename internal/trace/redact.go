@@ -12,10 +12,15 @@ const removed = "removed"
 // have sent: what is not understood is rather taken out. Of a message that was
 // cut off the last line goes, for it may be half of something.
 func redact(data []byte, isCut bool) []byte {
+	return appendRedacted(make([]byte, 0, len(data)+len(data)/8), data, isCut)
+}
+
+// appendRedacted is redact into a buffer behind what is in it.
+func appendRedacted(to, data []byte, isCut bool) []byte {
 	if isCut {
 		data = data[:bytes.LastIndexByte(data, '\n')+1]
 	}
-	r := redactor{out: make([]byte, 0, len(data)+len(data)/8), kind: bodyOther}
+	r := redactor{out: to, kind: bodyOther}
 	rest, secret := data, false
 	for len(rest) > 0 {
 		line, end, after := cutLine(rest)
@@ -130,7 +135,14 @@ func isDigest(key []byte) bool {
 
 // secretHeader reports whether nothing of a header's value is kept. y is the
 // short form of Identity (RFC 8224).
-func secretHeader(key []byte) bool { return is(key, "identity", "y") || telling(key) }
+func secretHeader(key []byte) bool {
+	switch string(key) { // what nearly every message has takes no look at its name
+	case "via", "from", "to", "call-id", "cseq", "contact", "max-forwards", "content-length", "content-type",
+		"user-agent", "server", "allow", "supported", "route", "record-route", "session-expires", "min-se":
+		return false
+	}
+	return is(key, "identity", "y") || telling(key)
+}
 
 // harmless reports whether a parameter of Digest is no secret. It helps to find
 // out why credentials are refused.

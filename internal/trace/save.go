@@ -75,7 +75,7 @@ func (c *Collector) save(p *packer) {
 	}
 	commits := make([]*store.Commit, 0, len(parts))
 	for id, one := range parts {
-		c.clean(&one)
+		p.plain = c.clean(&one, p.plain[:0])
 		data, err := p.pack(&one)
 		if err != nil {
 			c.cfg.Logger.Error("a trace cannot be written down; please report this", "call", id, "err", err)
@@ -141,11 +141,14 @@ func (c *Collector) part(k *call) part {
 	c.lastID = max(c.lastID+1, time.Now().UnixNano())
 	p := part{ID: c.lastID, Trace: Trace{LeftOut: k.leftOut, Gap: k.gap}}
 	p.Messages = make([]Message, 0, len(k.head)+len(k.tail))
-	for _, e := range slices.Concat(k.head, k.tail) {
-		p.Messages = append(p.Messages, Message{
-			At: e.at, Sent: e.sent, Transport: e.transport, Local: e.local, Remote: e.remote,
-			Leg: e.dialog.leg, Size: e.size, Data: e.data,
-		})
+	for _, entries := range [][]entry{k.head, k.tail} {
+		for i := range entries {
+			e := &entries[i]
+			p.Messages = append(p.Messages, Message{
+				At: e.at, Sent: e.sent, Transport: e.transport, Local: e.local, Remote: e.remote,
+				Leg: e.dialog.leg, Size: e.size, Data: e.data,
+			})
+		}
 	}
 	for _, m := range k.milestones {
 		p.Milestones = append(p.Milestones, newMilestone(m))
@@ -154,13 +157,16 @@ func (c *Collector) part(k *call) part {
 }
 
 // clean takes the secrets out of a part that is still to be written down, and
-// names the addresses of sockets that are bound to all of them.
-func (c *Collector) clean(p *part) {
+// names the addresses of sockets that are bound to all of them. The messages
+// are put into room, which is returned with them.
+func (c *Collector) clean(p *part, room []byte) []byte {
 	p.Messages = slices.Clone(p.Messages) // others read it
 	known := make(map[netip.Addr]netip.Addr)
 	for i := range p.Messages {
 		m := &p.Messages[i]
-		m.Data = redact(m.Data, m.Cut())
+		start := len(room)
+		room = appendRedacted(room, m.Data, m.Cut())
+		m.Data = room[start:len(room):len(room)]
 		if !m.Local.Addr().IsUnspecified() {
 			continue
 		}
@@ -173,6 +179,7 @@ func (c *Collector) clean(p *part) {
 			m.Local = netip.AddrPortFrom(ours, m.Local.Port())
 		}
 	}
+	return room
 }
 
 // newMilestone is one as it is written down.
