@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"net/netip"
 	"testing"
 	"time"
 
@@ -26,7 +25,7 @@ func TestDeskPhonesCallOutAndAreCalledThroughTheProvider(t *testing.T) {
 			lin.do("call sip:" + number + "@" + o.sipAddr())
 			continue
 		}
-		phones[ext].calls(t, number)
+		phones[ext].do(t, "dial", number)
 	}
 	lin.says("LinphoneCallStreamsRunning", 1)
 	lin.plays(t, deskHz[soft])
@@ -68,15 +67,9 @@ func (o *desks) fromOutside(t *testing.T, lin *linphone, exts ...string) {
 	t.Helper()
 	callers := map[string]*lab.Party{}
 	for _, ext := range exts {
-		caller, err := o.network.Call(within(t, 10*time.Second), lab.CallOptions{
-			To: netip.MustParseAddrPort(o.sipAddr()), User: lineOf(ext), From: "+79160000300", Script: lab.Script{lab.Tone(customerHz)},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		callers[ext] = caller
+		callers[ext] = o.callIn(t, ext)
 		if ext == soft {
-			lin.rings(1)
+			lin.rings()
 			lin.do("answer")
 		}
 	}
@@ -175,12 +168,7 @@ func TestCustomerAndDeskPhoneHoldEachOtherInSilence(t *testing.T) {
 	t.Parallel()
 	o := newDesks(t)
 	phone := o.desk(t, overTLS)
-	customer, err := o.network.Call(within(t, 10*time.Second), lab.CallOptions{
-		To: netip.MustParseAddrPort(o.sipAddr()), User: lineOf(overTLS), From: "+79160000301", Script: lab.Script{lab.Tone(customerHz)},
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	customer := o.callIn(t, overTLS)
 	call := o.only(store.KindInbound, store.StateTalking, nil)
 	eventually(t, 10*time.Second, "the customer hears the phone", func() bool { return customer.Heard(deskHz[overTLS], time.Second) })
 

@@ -82,7 +82,7 @@ func (o *desks) desk(t *testing.T, ext string, more ...string) *desk {
 func (o *desks) deskBy(t *testing.T, ext, transport, answer string, more ...string) *desk {
 	t.Helper()
 	at := o.contactAddr(transport) + ";transport=" + transport
-	account := fmt.Sprintf("<sip:%s@%s>;outbound=\"sip:%s\";auth_user=%s;auth_pass=%s;regint=60;answermode=%s;audio_codecs=PCMA",
+	account := fmt.Sprintf("<sip:%s@%s>;outbound=\"sip:%s\";auth_user=%s;auth_pass=%s;regint=120;answermode=%s;audio_codecs=PCMA",
 		ext, at, at, ext, secretOf(ext), answer)
 	more = append([]string{account}, more...)
 	d := &desk{ext: ext}
@@ -93,12 +93,6 @@ func (o *desks) deskBy(t *testing.T, ext, transport, answer string, more ...stri
 	}
 	eventually(t, 15*time.Second, d.name+" is registered", func() bool { return registrations(d.baresip) > 0 })
 	return d
-}
-
-// calls dials a number.
-func (d *desk) calls(t *testing.T, number string) {
-	t.Helper()
-	d.do(t, "dial", number)
 }
 
 // registered waits until an extension has n phones that can be called.
@@ -173,7 +167,7 @@ func TestDeskPhonesCallEachOther(t *testing.T) {
 	seen := map[string]bool{}
 	for _, pair := range [][2]string{{overUDP, overTCP}, {overTCP, overTLS}, {overTLS, overUDP}} {
 		caller := phones[pair[0]]
-		caller.calls(t, pair[1])
+		caller.do(t, "dial", pair[1])
 		call := o.only(store.KindInternal, store.StateTalking, seen)
 		lasts(t, 2*time.Second)
 		caller.do(t, "hangup", "")
