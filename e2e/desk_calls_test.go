@@ -207,3 +207,38 @@ func TestCustomerAndDeskPhoneHoldEachOtherInSilence(t *testing.T) {
 	phone.quit(t)
 	o.stop()
 }
+
+// One phone calls the softphone, which calls another one and takes both into a
+// conference of its own: what it hears of either, the other hears.
+func TestSoftphoneJoinsTwoCallsByItself(t *testing.T) {
+	t.Parallel()
+	o := newDesks(t)
+	first, second := o.desk(t, overTLS), o.desk(t, overTCP)
+	lin := newLinphone(t, o.server, soft, secretOf(soft), "tcp")
+	seen := map[string]bool{}
+	first.do(t, "dial", soft)
+	lin.rings()
+	lin.do("answer 1")
+	calls := []string{o.only(store.KindInternal, store.StateTalking, seen).ID}
+	lin.says("LinphoneCallStreamsRunning", 1)
+	lin.do("call-pause 1")
+	o.until(calls[0], store.StateHeld, 10*time.Second)
+	lin.do("call sip:" + overTCP + "@" + o.sipAddr())
+	calls = append(calls, o.only(store.KindInternal, store.StateTalking, seen).ID)
+	lin.says("LinphoneCallStreamsRunning", 2)
+	lin.do("conference add 1")
+	lin.do("conference add 2")
+	o.until(calls[0], store.StateTalking, 10*time.Second)
+	lasts(t, 3*time.Second)
+	first.do(t, "hangup", "")
+	second.do(t, "hangup", "")
+	for _, id := range calls {
+		wantResult(t, o.ended(id, 10*time.Second), store.ResultCompleted, "200")
+	}
+	o.clean()
+	first.quit(t)
+	second.quit(t)
+	wantTone(t, overTLS, first.heard(t), deskHz[overTCP], time.Second)
+	wantTone(t, overTCP, second.heard(t), deskHz[overTLS], time.Second)
+	o.stop()
+}

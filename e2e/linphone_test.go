@@ -16,7 +16,8 @@ import (
 )
 
 // linphone is a softphone that does what it is told, line by line. It registers
-// and sends what a file holds; what it hears nobody keeps.
+// and sends what a file holds; what it hears nobody keeps, but it
+// can pass it on: see TestSoftphoneJoinsTwoCallsByItself.
 type linphone struct {
 	*process
 	in   *os.File // what it shall do

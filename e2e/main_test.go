@@ -1,8 +1,8 @@
 // Package e2e tests the program as its users have it: the built binary with a
-// configuration file, real sockets on loopback, real phones (baresip), a
-// foreign SIP stack (SIPp), a provider's registrar and proxy (Kamailio), and the
-// simulated carrier of internal/lab. The server is killed, starved and
-// misconfigured on purpose.
+// configuration file, real sockets on loopback, real phones (baresip and
+// linphone), a foreign SIP stack (SIPp), a provider's registrar and proxy
+// (Kamailio), and the simulated carrier of internal/lab. The server is killed,
+// starved and misconfigured on purpose.
 //
 // What is random comes from a seed that the test prints; E2E_SEED gives it
 // again. Two tests may be made longer than CI has time for:
@@ -61,7 +61,7 @@ func run(m *testing.M) int {
 }
 
 // packages are Debian's, by the program that they bring.
-var packages = map[string]string{"baresip": "baresip-core", "kamailio": "kamailio", "sipp": "sip-tester", "svmap": "sipvicious", "svwar": "sipvicious", "svcrack": "sipvicious", "espeak-ng": "espeak-ng", "tshark": "tshark"}
+var packages = map[string]string{"baresip": "baresip-core", "kamailio": "kamailio", "linphone-daemon": "linphone-cli", "sipp": "sip-tester", "svmap": "sipvicious", "svwar": "sipvicious", "svcrack": "sipvicious", "espeak-ng": "espeak-ng", "tshark": "tshark"}
 
 // need fails the test when a program that it runs is not there.
 func need(t *testing.T, programs ...string) {
