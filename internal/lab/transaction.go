@@ -189,7 +189,11 @@ func (c *Carrier) requestWith(p *Party, m *Message, to netip.AddrPort, branch st
 			delete(c.client, key)
 		}
 	}
-	m.fields = append([]field{{"Via", fmt.Sprintf("SIP/2.0/%s %s;branch=%s;rport", c.transport(), c.addr, branch)}, {"Max-Forwards", "70"}}, m.fields...)
+	first := []field{{"Via", fmt.Sprintf("SIP/2.0/%s %s;branch=%s;rport", c.transport(), c.addr, branch)}}
+	if m.Get("Max-Forwards") == "" {
+		first = append(first, field{"Max-Forwards", "70"})
+	}
+	m.fields = append(first, m.fields...)
 	tx := &clientTx{
 		req: m, to: to, party: p, takes: takes, born: now, acks: make(map[string]datagram),
 		quiet: make(chan struct{}), first: make(chan struct{}), final: make(chan *Message, 1), expired: make(chan struct{}),

@@ -72,6 +72,7 @@ func spokenScenarios() []scenario {
 		},
 		{
 			branch: "in19", what: "the far network's sound before a phone answers", cast: func(s *stage) {
+				s.callback.Ring = 10 * time.Second
 				s.person(anna, lab.Script{lab.EarlyMedia(0, networkTone), lab.Answer(2 * time.Second)})
 			},
 			play: rangIn(lab.Script{lab.Talk(talk), lab.Bye()}),
