@@ -27,20 +27,28 @@ func secureSIP(cfg *configs.Config, c *sip.Config, log *slog.Logger) error {
 // of the configuration, in its order.
 func secureTrunks(cfg *configs.Config, trunks []sip.Trunk) error {
 	for i := range cfg.Trunks {
-		t := &cfg.Trunks[i]
-		if t.Transport != "tls" {
-			continue
-		}
-		roots, err := t.TLS.Roots()
+		verified, err := trunkTLS(&cfg.Trunks[i])
 		if err != nil {
 			return fmt.Errorf("trunks[%d].tls.ca: %w", i, err)
 		}
-		trunks[i].TLS = &tls.Config{
-			RootCAs: roots, ServerName: t.TLS.ServerName, MinVersion: tls.VersionTLS12,
-			InsecureSkipVerify: !t.TLS.Verified(), //nolint:gosec // who writes verify: false is warned
-		}
+		trunks[i].TLS = verified
 	}
 	return nil
+}
+
+// trunkTLS is what a trunk over TLS is verified with, nil over anything else.
+func trunkTLS(t *configs.Trunk) (*tls.Config, error) {
+	if t.Transport != "tls" {
+		return nil, nil
+	}
+	roots, err := t.TLS.Roots()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		RootCAs: roots, ServerName: t.TLS.ServerName, MinVersion: tls.VersionTLS12,
+		InsecureSkipVerify: !t.TLS.Verified(), //nolint:gosec // who writes verify: false is warned
+	}, nil
 }
 
 // tellCertificates logs certificates that are over, or soon will be.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"perezvon/configs"
 	"perezvon/internal/certtest"
 	"perezvon/internal/lab"
+	"perezvon/sip"
 )
 
 func TestTrunksOverTLSAreTriedWithTheirCertificates(t *testing.T) {
@@ -48,6 +50,14 @@ func TestTrunksOverTLSAreTriedWithTheirCertificates(t *testing.T) {
 		{true, "takes connections"},
 	}
 	for i, got := range tryTrunks(t.Context(), cfg) {
+		steps, err := tryTrunk(t.Context(), cfg, &cfg.Trunks[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		failed := slices.ContainsFunc(steps, func(s trunkStep) bool { return s.Result == sip.TrialFailed })
+		if failed == want[i].ok {
+			t.Errorf("trunk test %s: %+v", cfg.Trunks[i].Name, steps)
+		}
 		if got.OK != want[i].ok || !strings.Contains(got.Detail, want[i].detail) {
 			t.Errorf("%s: %t, %s\nwant %t, %s", got.Part, got.OK, got.Detail, want[i].ok, want[i].detail)
 		}

@@ -122,7 +122,12 @@ func tellSteps(out *console, steps []trunkStep) {
 func tryTrunk(ctx context.Context, cfg *configs.Config, t *configs.Trunk) ([]trunkStep, error) {
 	c := sipConfig(cfg, slog.New(slog.DiscardHandler))
 	c.STUN, c.Extensions = "", nil
-	c.Trunks = []sip.Trunk{sipTrunk(t)}
+	tried := sipTrunk(t)
+	var err error
+	if tried.TLS, err = trunkTLS(t); err != nil {
+		return nil, fmt.Errorf("trunk %s: tls.ca: %w", t.Name, err)
+	}
+	c.Trunks = []sip.Trunk{tried}
 	c.Trunks[0].Register, c.Trunks[0].Options = false, 0 // not by itself
 	c.Handle = func(_ context.Context, in *sip.Incoming) {
 		_ = in.RejectRetry(503, "", mostTrying) // the caller has gone, or goes on trying
