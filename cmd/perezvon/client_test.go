@@ -118,7 +118,7 @@ func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 		Config: &configs.Config{
 			Region: "RU",
 			HTTP:   configs.HTTP{Keys: keys},
-			Trunks: []configs.Trunk{{Name: "a", Host: "sip.example.net", Transport: "udp", Register: true}, {Name: "b", Host: "192.0.2.1", Transport: "tcp"}, {Name: "c", Host: "192.0.2.2"}},
+			Trunks: []configs.Trunk{{Name: "a", Host: "127.0.0.1:9", Transport: "udp", Register: true}, {Name: "b", Host: "192.0.2.1", Transport: "tcp"}, {Name: "c", Host: "192.0.2.2"}},
 			Lines: []configs.Line{
 				{ID: "main", Number: "+74950000000", Name: "Main office", Trunks: []string{"a", "b"}, Record: true},
 				{ID: "night", Number: "+74950000009", Hours: &configs.Hours{Zone: "UTC", Open: []string{"Mon-Sun 00:00-24:00"}, Holidays: []string{"2021-01-01", "2021-01-02"}}},

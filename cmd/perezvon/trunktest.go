@@ -74,7 +74,7 @@ func (cmd *TrunkTestCmd) Run(c *CLI) error {
 	if test.Steps, err = tryTrunk(ctx, cfg, t); err != nil {
 		return err
 	}
-	test.Steps = append(test.Steps, askServer(ctx, server, t.Name))
+	test.Steps = append(test.Steps, askServer(ctx, server, t))
 	test.OK = !slices.ContainsFunc(test.Steps, func(s trunkStep) bool { return s.Result == sip.TrialFailed })
 	if c.JSON {
 		err = printJSON(test)
@@ -200,7 +200,7 @@ func judgeCodecs(body []byte, own []string) (trunkStep, bool) {
 }
 
 // askServer shows what the running server says of the trunk.
-func askServer(ctx context.Context, server *client.Client, name string) trunkStep {
+func askServer(ctx context.Context, server *client.Client, tried *configs.Trunk) trunkStep {
 	const patience = 3 * time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -215,13 +215,25 @@ func askServer(ctx context.Context, server *client.Client, name string) trunkSte
 		step.Detail = "there is no running server to ask: " + err.Error()
 		return step
 	}
-	i := slices.IndexFunc(list.Trunks, func(t api.Trunk) bool { return t.Name == name })
+	i := slices.IndexFunc(list.Trunks, func(t api.Trunk) bool { return t.Name == tried.Name })
 	if i < 0 {
 		step.Detail = "the running server has no trunk of that name, or the key does not see it; it may have another configuration"
 		return step
 	}
+	if theirs := &list.Trunks[i]; !sameTrunk(theirs, tried) {
+		step.Detail = fmt.Sprintf("the running server's trunk of that name is another one, at %s over %s, and was not tried; it has another configuration, or has not reloaded it",
+			theirs.Host, theirs.Transport)
+		return step
+	}
 	step.Result, step.Detail = judgeServer(&list.Trunks[i], time.Now())
 	return step
+}
+
+// sameTrunk reports whether the running server's trunk is where the tried one is.
+func sameTrunk(theirs *api.Trunk, tried *configs.Trunk) bool {
+	host, port := configs.HostPort(theirs.Host, theirs.Transport)
+	wanted, at := configs.HostPort(tried.Host, tried.Transport)
+	return theirs.Transport == tried.Transport && host == wanted && port == at
 }
 
 // judgeServer says how the trunk is for the running server.
