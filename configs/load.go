@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,14 +32,16 @@ func Load(path string) (*Config, error) { return load(path, Sources{}) }
 
 // LoadWithoutSecrets is Load for those who may not or need not see secrets:
 // none is looked up, something else stands in their place.
-func LoadWithoutSecrets(path string) (*Config, error) {
+func LoadWithoutSecrets(path string) (*Config, error) { return load(path, withoutSecrets()) }
+
+func withoutSecrets() Sources {
 	const standIn = "stand-in for "
-	return load(path, Sources{
+	return Sources{
 		Env:  func(name string) (string, bool) { return standIn + name, true },
 		File: func(path string) ([]byte, error) { return []byte(standIn + path), nil },
 
 		blind: true,
-	})
+	}
 }
 
 func load(path string, src Sources) (*Config, error) {
@@ -52,20 +55,29 @@ func load(path string, src Sources) (*Config, error) {
 	return Parse(path, data, src)
 }
 
+// Address returns where the API of a file listens, whatever else is wrong with
+// the file; false where the file does not say, or cannot be read.
+func Address(path string) (at netip.AddrPort, ok bool) {
+	data, err := readLimited(path, maxFile+1)
+	if err != nil {
+		return netip.AddrPort{}, false
+	}
+	d := newDecoder(path, withoutSecrets())
+	root, wrong := d.document(data)
+	if wrong != nil || root == nil {
+		return netip.AddrPort{}, false
+	}
+	cfg := Default()
+	d.decode(root, cfg)
+	const key = "http.listen"
+	return cfg.HTTP.Listen, d.has(key) && d.ok(key)
+}
+
 // Parse validates a configuration. The name is the file's, for error messages
 // and because file: secrets are relative to its folder. Every error is of type
 // Errors. An empty configuration is valid and gives Default.
 func Parse(name string, data []byte, src Sources) (*Config, error) {
-	if src.Env == nil {
-		src.Env = os.LookupEnv
-	}
-	if src.File == nil {
-		src.File = func(path string) ([]byte, error) { return readLimited(path, maxCertificates) }
-	}
-	d := &decoder{
-		file: name, dir: filepath.Dir(name), src: src,
-		places: make(map[string]place), failed: make(map[string]bool),
-	}
+	d := newDecoder(name, src)
 	root, err := d.document(data)
 	if err != nil {
 		return nil, Errors{*err}
@@ -82,6 +94,19 @@ func Parse(name string, data []byte, src Sources) (*Config, error) {
 		return nil, d.errs
 	}
 	return cfg, nil
+}
+
+func newDecoder(name string, src Sources) *decoder {
+	if src.Env == nil {
+		src.Env = os.LookupEnv
+	}
+	if src.File == nil {
+		src.File = func(path string) ([]byte, error) { return readLimited(path, maxCertificates) }
+	}
+	return &decoder{
+		file: name, dir: filepath.Dir(name), src: src,
+		places: make(map[string]place), failed: make(map[string]bool),
+	}
 }
 
 // document returns the top node of the file, nil where there is none.

@@ -118,3 +118,27 @@ trunks:
 		t.Errorf("a trunk that says nothing is asked every %s", every)
 	}
 }
+
+func TestAddressOfTheAPIIsFoundInAFileWithMistakes(t *testing.T) {
+	for text, want := range map[string]string{
+		"http: {listen: 127.0.0.1:8099, keys: 5}\nhtp: {}\n":       "127.0.0.1:8099",
+		"http: {listen: 0.0.0.0:80}\n":                             "0.0.0.0:80", // without keys
+		"http: {listen: here}\n":                                   "",
+		"http: {}\nhtp: {}\n":                                      "",
+		"http: {listen: 127.0.0.1:8099}\nlines: [\n":               "",
+		"http: {listen: 127.0.0.1:8099, listen: 127.0.0.1:8098}\n": "",
+		"": "",
+	} {
+		path := filepath.Join(t.TempDir(), "perezvon.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at, ok := Address(path)
+		if ok != (want != "") || ok && at.String() != want {
+			t.Errorf("%q: %v, %t", text, at, ok)
+		}
+	}
+	if _, ok := Address(filepath.Join(t.TempDir(), "none.yaml")); ok {
+		t.Error("there is no file")
+	}
+}

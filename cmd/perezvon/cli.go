@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 
@@ -52,9 +53,12 @@ type remote struct {
 // client returns a client of the server that is asked for. A wrong address is
 // wrong usage.
 func (r *remote) client(c *CLI) (*client.Client, error) {
-	configured, err := c.server()
+	configured, note, err := c.server()
 	if err != nil {
 		return nil, err
+	}
+	if note != "" && r.Server == "" {
+		fmt.Fprintln(os.Stderr, note)
 	}
 	server, err := client.New(cmp.Or(r.Server, configured), r.Key)
 	if err != nil {
@@ -69,22 +73,34 @@ func (r *remote) client(c *CLI) (*client.Client, error) {
 	return server, nil
 }
 
-// server is where the server of the configuration is asked. A file that is
-// named must be right; perezvon.yaml in this folder may be anything.
-func (c *CLI) server() (string, error) {
-	cfg, err := configs.LoadWithoutSecrets(cmp.Or(c.Config, defaultConfig))
-	switch {
-	case err == nil:
-	case c.Config != "":
-		return "", err
-	default:
-		cfg = configs.Default()
+// server is where the server of the configuration is asked. A file with mistakes
+// is asked for that alone. One that is named must say it; perezvon.yaml in this
+// folder may be anything, and the note tells what is done instead.
+func (c *CLI) server() (address, note string, err error) {
+	path := cmp.Or(c.Config, defaultConfig)
+	cfg, err := configs.LoadWithoutSecrets(path)
+	if err == nil {
+		return serverAt(cfg.HTTP.Listen), "", nil
 	}
-	at := cfg.HTTP.Listen
+	if at, ok := configs.Address(path); ok {
+		return serverAt(at), "", nil
+	}
+	if c.Config != "" {
+		return "", "", err
+	}
+	address = serverAt(configs.Default().HTTP.Listen)
+	if !errors.Is(err, fs.ErrNotExist) {
+		note = fmt.Sprintf("%s cannot be read or has mistakes, and does not say where the server is; trying %s instead (see: %s check)", path, address, program())
+	}
+	return address, note, nil
+}
+
+// serverAt is the address of a server on this machine that listens there.
+func serverAt(at netip.AddrPort) string {
 	if at.Addr().IsUnspecified() {
 		at = netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port())
 	}
-	return "http://" + at.String(), nil
+	return "http://" + at.String()
 }
 
 // usageError is wrong usage of the command line: exit status 2.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"os"
@@ -72,8 +73,18 @@ func (s *server) reloadOnHangup(ctx context.Context) {
 // ReloadCmd has a running server apply its configuration file.
 type ReloadCmd struct{ remote }
 
-// Run says what has changed.
+// Run says what has changed. Mistakes in the file are told as check does: before
+// the server is asked where the file is the one that names the server.
 func (cmd *ReloadCmd) Run(c *CLI) error {
+	if cmd.Server == "" {
+		path := cmp.Or(c.Config, defaultConfig)
+		_, err := configs.LoadWithoutSecrets(path)
+		if _, wrong := errors.AsType[configs.Errors](err); wrong && c.JSON {
+			return printChecked(path, nil, "", err, nil)
+		} else if wrong {
+			return err
+		}
+	}
 	client, err := cmd.client(c)
 	if err != nil {
 		return err
