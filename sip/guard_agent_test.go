@@ -1,6 +1,7 @@
 package sip
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/netip"
@@ -136,6 +137,31 @@ func TestConnectionsOfWhoIsBannedAreClosed(t *testing.T) {
 		p.expect("200")
 		synctest.Wait()
 		if s := b.agent.Stats(); s.Streams != 1 || s.Bans != 1 {
+			t.Errorf("%+v", s)
+		}
+	})
+}
+
+func TestAHandshakeDoesNotOutlastABan(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b, _ := streamBed(t, transportTLS, func(c *Config) {
+			c.Extensions = append(c.Extensions, Extension{Number: "201", HA1: MakeHA1("201", Realm, "s3cret")})
+		})
+		slow := connect(t, b, "203.0.113.5:0")
+		synctest.Wait() // it is taken
+		far := newStreamPeer(t, b.net, transportTLS, stranger.String())
+		far.dial()
+		guesser(far, "201").guess()
+		synctest.Wait()
+		secured := tls.Client(slow, &tls.Config{RootCAs: authority().Pool(), ServerName: agentName})
+		_ = slow.SetDeadline(time.Now().Add(time.Second))
+		_ = secured.Handshake() // the agent may end it before or after
+		if _, err := secured.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the connection is open: %v", err)
+		}
+		_ = secured.Close()
+		synctest.Wait()
+		if s := b.agent.Stats(); s.Streams != 0 || s.Bans != 1 {
 			t.Errorf("%+v", s)
 		}
 	})

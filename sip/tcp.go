@@ -121,6 +121,9 @@ func (r *streams) add(conn net.Conn, w way, made *dialing) *stream {
 			_ = s.send(data) // nobody has ended it yet
 		}
 	}
+	if r.a.guard.shuns(w.to.Addr()) { // since it was taken: shut has not seen it
+		s.end(errBanned)
+	}
 	r.wg.Go(s.write)
 	r.wg.Add(1) // for the read loop, until intake.Close
 	r.mu.Unlock()
