@@ -42,6 +42,7 @@ type Agent struct {
 	phoneNews newsroom[change]
 
 	challenger  *challenger
+	turnedAway  doorbell   // what is told of wrong passwords
 	registering sync.Mutex // held while bindings change and that is queued to be told
 
 	base   context.Context // ends, with cause ErrClosed, when closing begins

@@ -143,6 +143,8 @@ type claim struct {
 	standing
 	nonce string
 	count uint64 // of the nonce; 0: the phone does not count
+	// otherwise says that another algorithm was used than those of the challenge.
+	otherwise bool
 }
 
 // judge reads the credentials of a request. It changes nothing: see use.
@@ -171,7 +173,8 @@ func (c *challenger) judge(req *sipmsg.Request, name string, from netip.Addr, fi
 	if algorithm == "SHA-256" {
 		key = ha1.SHA256
 	}
-	good := known && slices.Contains(accepted.algorithms(), algorithm)
+	one.otherwise = !slices.Contains(accepted.algorithms(), algorithm)
+	good := known && !one.otherwise
 	nc := digestValue(cutScheme(value), "nc") // as it was written, since that is what was hashed
 	if cred.QOP != "" {
 		var bad error

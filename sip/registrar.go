@@ -57,7 +57,8 @@ func toCall() demand {
 // authenticate returns the extension whose password the sender of a request
 // knows, or the response that asks for it.
 func (a *Agent) authenticate(req *sipmsg.Request, how demand) (ext string, refusal *sipmsg.Response) {
-	now, from := time.Now(), sourceOf(req).Addr()
+	now, src := time.Now(), sourceOf(req)
+	from := src.Addr()
 	one := a.challenger.judge(req, how.answer, from, a.peers.secretOf, now)
 	switch one.standing {
 	case credGood:
@@ -72,7 +73,7 @@ func (a *Agent) authenticate(req *sipmsg.Request, how demand) (ext string, refus
 	case credAstray:
 		return "", a.response(req, sipmsg.StatusBadRequest, "Bad Request", nil)
 	case credWrong:
-		a.guard.failed(from, one.user)
+		a.turnAway(req, src, one)
 	}
 	return "", a.challenge(req, how, one)
 }

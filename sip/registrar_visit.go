@@ -27,7 +27,7 @@ func (a *Agent) receive(p []byte, from netip.AddrPort, transport string, answer 
 	case credGood, credAstray:
 		return true
 	case credWrong:
-		a.guard.failed(from.Addr(), one.user)
+		a.turnAway(req, from, one)
 	}
 	answer([]byte(a.challenge(req, how, one).String()), responseTo(req, from))
 	return false

@@ -86,6 +86,8 @@ type extension struct {
 	Extension
 	uri sipmsg.Uri
 	hop *endpoint // nil: it has no fixed contact
+
+	lastFailure atomic.Pointer[LoginFailure] // nil: there was none
 }
 
 // registers reports whether phones may register as the extension.

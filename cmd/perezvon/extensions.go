@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"perezvon/internal/api"
@@ -31,8 +32,33 @@ func (cmd *ExtensionsCmd) Run(c *CLI) error {
 	for i := range list.Extensions {
 		rows = append(rows, extensionRows(&list.Extensions[i], now)...)
 	}
-	return table(os.Stdout, "NUMBER NAME STATE ADDRESS TRANSPORT REGISTERED ANSWERS PHONE MOBILE", rows,
+	err = table(os.Stdout, "NUMBER NAME STATE ADDRESS TRANSPORT REGISTERED ANSWERS PHONE MOBILE", rows,
 		"There are no extensions; add some to the configuration.")
+	if err != nil {
+		return err
+	}
+	for i := range list.Extensions {
+		if note := lastFailure(&list.Extensions[i], now); note != "" {
+			if _, err := fmt.Println(note); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lastFailure tells of the last phone that was not let in as an extension, empty
+// if there was none, or if a phone has registered since.
+func lastFailure(e *api.Extension, now time.Time) string {
+	f := e.LastFailure
+	if f == nil || slices.ContainsFunc(e.Phones, func(p api.Phone) bool { return p.Since.After(f.At) }) {
+		return ""
+	}
+	from := f.Address
+	if f.UserAgent != "" {
+		from += " (" + f.UserAgent + ")"
+	}
+	return printable(fmt.Sprintf("%s: %s ago a phone at %s was not let in: %s", e.Number, seconds(max(0, now.Sub(f.At).Milliseconds())), from, f.Reason))
 }
 
 // extensionRows are an extension's phones, a row for each.

@@ -91,10 +91,19 @@ func (v phonesView) Phones(extension string) []api.PhoneState {
 	for _, b := range v.agent.Registered(extension) {
 		out = append(out, api.PhoneState{
 			Contact: b.Contact, Address: b.Address, Transport: b.Transport, UserAgent: b.UserAgent,
-			Since: b.Since, Expires: b.Expires, RoundTrip: b.RoundTrip, Reachable: b.Reachable,
+			Since: b.Since, Expires: b.Expires, RoundTrip: b.RoundTrip, Reachable: b.Reachable, Connected: b.Connected,
 		})
 	}
 	return out
+}
+
+// LastFailure implements api.Phones.
+func (v phonesView) LastFailure(extension string) *api.LoginFailure {
+	f, ok := v.agent.LastFailure(extension)
+	if !ok {
+		return nil
+	}
+	return &api.LoginFailure{At: f.At, Address: f.Address.String(), UserAgent: f.UserAgent, Reason: f.Reason}
 }
 
 var descExtensionPhones = prometheus.NewDesc("perezvon_extension_phones",

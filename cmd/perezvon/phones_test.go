@@ -87,3 +87,22 @@ func TestExtensionsAreShownPhoneByPhone(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+func TestALastFailureIsShownUntilAPhoneRegisters(t *testing.T) {
+	now := time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC)
+	e := &api.Extension{
+		Number: "101", Phones: []api.Phone{{Since: now.Add(-time.Hour)}},
+		LastFailure: &api.LoginFailure{At: now.Add(-90 * time.Second), Address: "198.51.100.7:41022", UserAgent: "Desk\x1b[2J", Reason: "wrong password for extension 101"},
+	}
+	want := "101: 1 min 30 s ago a phone at 198.51.100.7:41022 (Desk?[2J) was not let in: wrong password for extension 101"
+	if got := lastFailure(e, now); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	e.Phones = append(e.Phones, api.Phone{Since: now.Add(-time.Minute)})
+	if got := lastFailure(e, now); got != "" {
+		t.Errorf("a phone has registered since: %q", got)
+	}
+	if got := lastFailure(&api.Extension{Number: "102"}, now); got != "" {
+		t.Error(got)
+	}
+}

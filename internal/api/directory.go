@@ -46,6 +46,8 @@ type Extension struct {
 
 	Registers bool    `json:"registers" doc:"Phones register as this extension: it has a password" example:"true"`
 	Phones    []Phone `json:"phones" nullable:"false" doc:"The phones that are registered now, the newest first"`
+
+	LastFailure *LoginFailure `json:"last_failure" doc:"The last phone that was not let in as this extension since the server started; null where there was none"`
 }
 
 // Voice is a voice that texts can be spoken in.

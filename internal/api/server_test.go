@@ -81,7 +81,7 @@ func TestListsOfTheConfiguration(t *testing.T) {
 	f := newFixture(t, nil)
 	for path, want := range map[string]string{
 		"lines":      `{"lines":[{"id":"main","name":"Main","number":"+74950000000","trunks":["provider"],"record":true,"open":true,"opens_at":null},{"id":"other","number":"+74950000009","trunks":[],"record":false,"open":true,"opens_at":null}]}`,
-		"extensions": `{"extensions":[{"number":"101","name":"Anna","contact":"sip:101@127.0.0.1:5091","dnd":false,"registers":false,"phones":[]}]}`,
+		"extensions": `{"extensions":[{"number":"101","name":"Anna","contact":"sip:101@127.0.0.1:5091","dnd":false,"registers":false,"phones":[],"last_failure":null}]}`,
 		"voices":     `{"voices":[{"id":"a","engine":"local","default":false},{"id":"b","name":"B","language":"ru","engine":"local","default":true}]}`,
 	} {
 		if a := f.do(t, "GET", "/api/v1/"+path, ""); strings.TrimSpace(a.body) != want {
