@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -104,8 +105,9 @@ func (cmd *CallCmd) Run(c *CLI) error {
 	if err != nil {
 		return err
 	}
-	if err := cmd.saveTrace(ctx, client, call.ID); err != nil {
-		return err
+	unsaved := cmd.saveTrace(ctx, client, call.ID)
+	if _, ok := untraced(unsaved); unsaved != nil && !(ok && cmd.Explain) {
+		return unsaved // there is a story without a trace, and nothing else
 	}
 	if (cmd.Pcap != "" || cmd.Text != "") && !cmd.Explain {
 		return nil
@@ -121,11 +123,11 @@ func (cmd *CallCmd) Run(c *CLI) error {
 		}
 	}
 	if c.JSON {
-		return printJSON(callWithEvents{call, append([]api.Event{}, events...), told.trace})
+		return cmp.Or(printJSON(callWithEvents{call, append([]api.Event{}, events...), told.trace}), unsaved)
 	}
 	if cmd.Explain {
 		told.tell()
-		return nil
+		return unsaved
 	}
 	out := told.out
 	printCall(out, call)

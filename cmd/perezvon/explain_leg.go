@@ -18,7 +18,10 @@ func (s *story) leg(l *api.Leg) {
 	d := eventData{Role: l.Role, Number: l.Number, Extension: l.Extension, Trunk: l.Trunk}
 	name := d.phone()
 	s.line(plain, 1, "%s %s", strings.ToUpper(name[:1])+name[1:], s.fate(l))
-	if s.trace == nil { // else the ladder is the true one
+	switch {
+	case !sent(l):
+		s.line(plain, 2, "nothing was sent")
+	case s.trace == nil: // else the ladder is the true one
 		for _, m := range ladder(l) {
 			s.line(faint, 2, "%8s  %s", s.at(m.at), m.arrow())
 		}
@@ -32,6 +35,15 @@ func (s *story) leg(l *api.Leg) {
 	if l.AnsweredAt != nil {
 		s.line(plain, 2, "sound: %s", soundWords(l.Quality))
 	}
+}
+
+// unsent is how the reasons begin of legs that ended before their INVITE.
+var unsent = regexp.MustCompile(`^(extension \S+ is not registered|host .*has no address|trunk .*takes no further call|cannot send|no such trunk or extension|the SIP agent is closed|.*is set to do not disturb)`)
+
+// sent reports whether a leg had any message, as far as its end tells.
+func sent(l *api.Leg) bool {
+	reason, _ := endedBy(value(l.Reason))
+	return l.RingAt != nil || l.AnsweredAt != nil || value(l.SIPCode) != 0 || !unsent.MatchString(reason)
 }
 
 // fate is how it went for a phone, in a sentence.

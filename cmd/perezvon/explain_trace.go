@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"perezvon/internal/api"
@@ -15,14 +16,22 @@ import (
 // fetchTrace asks for what went over the wire; without any, why says so.
 func fetchTrace(ctx context.Context, server *client.Client, id string) (t *api.Trace, why string, err error) {
 	found, err := server.Trace(ctx, id)
-	var refused *client.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return &found, "", nil
-	case errors.As(err, &refused) && (refused.Problem.Code == api.CodeTraceNotFound || refused.Problem.Code == api.CodeNotFound):
-		return nil, refused.Problem.Detail, nil
+	}
+	if why, ok := untraced(err); ok {
+		return nil, why, nil
 	}
 	return nil, "", err
+}
+
+// untraced says why there is no trace, where that is what the error is about.
+func untraced(err error) (why string, ok bool) {
+	refused, ok := errors.AsType[*client.Error](err)
+	if !ok || (refused.Problem.Code != api.CodeTraceNotFound && refused.Problem.Code != api.CodeNotFound) {
+		return "", false
+	}
+	return refused.Problem.Detail, true
 }
 
 // saveTrace writes what went over the wire into the files that are asked for.
@@ -51,7 +60,11 @@ func (cmd *CallCmd) saveTrace(ctx context.Context, server *client.Client, id str
 // wire tells what went over the wire, and what that means.
 func (s *story) wire() {
 	if s.trace == nil {
-		if s.noTrace != "" {
+		legs := s.call.Legs
+		if len(legs) > 0 && !slices.ContainsFunc(legs, func(l api.Leg) bool { return sent(&l) }) {
+			s.line(plain, 0, "")
+			s.line(faint, 0, "Nothing went over the wire.")
+		} else if s.noTrace != "" {
 			s.line(plain, 0, "")
 			s.line(faint, 0, "What went over the wire is not known: %s.", strings.TrimSuffix(s.noTrace, "."))
 		}

@@ -54,6 +54,34 @@ func TestCallWithoutATraceIsToldAllTheSame(t *testing.T) {
 	}
 }
 
+func TestPhoneThatWasSentNothingHasNoMessages(t *testing.T) {
+	at := time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC)
+	leg := func(reason string) api.Leg {
+		return api.Leg{Role: "manager", Number: "102", Extension: "102", State: "ended", Reason: &reason, StartedAt: at, EndedAt: &at}
+	}
+	tell := func(legs ...api.Leg) string {
+		var b strings.Builder
+		(&story{out: &console{w: &b}, call: api.Call{ID: "abc", Legs: legs}, now: at, zone: time.UTC, noTrace: "it was cleared"}).tell()
+		return b.String()
+	}
+	for _, reason := range []string{
+		"extension 102 is not registered", "host sip.example.net has no address: no such host",
+		"trunk a takes no further call: 2 of 2 calls", "cannot send to 192.0.2.1:5060: network is unreachable",
+	} {
+		got := tell(leg(reason))
+		if !strings.Contains(got, "did not ring; "+reason+".\n    nothing was sent\n") || !strings.Contains(got, "Nothing went over the wire.\n") {
+			t.Error(got)
+		}
+		if strings.Contains(got, "INVITE") || strings.Contains(got, "cleared") {
+			t.Error(got)
+		}
+	}
+	got := tell(leg("extension 102 is not registered"), leg("no answer from 192.0.2.1:5060 within 4s"))
+	if strings.Count(got, "INVITE") != 1 || !strings.Contains(got, "nothing came") || !strings.Contains(got, "cleared") {
+		t.Error(got)
+	}
+}
+
 func TestTraceIsWrittenIntoFiles(t *testing.T) {
 	dir := t.TempDir()
 	cmd := &CallCmd{Pcap: filepath.Join(dir, "a.pcap"), Text: filepath.Join(dir, "a.txt")}
