@@ -85,6 +85,11 @@ func (e *Extension) warnings(path string, add func(format string, args ...any)) 
 		add("%s.password: the password of extension %s has fewer than %d characters; phones remember it, so make it long", path, e.Number, shortPassword)
 	}
 	e.Password.warn(path+".password", add)
+	if e.SRTP != defaultSRTP && !e.Password.IsZero() {
+		add("%s.srtp: the keys of encrypted sound travel readable over udp and tcp; let the phones of extension %s register over tls", path, e.Number)
+	} else if e.SRTP != defaultSRTP {
+		add("%s.srtp: the keys of encrypted sound travel readable to the contact of extension %s; let its phone register over tls, with a password", path, e.Number)
+	}
 }
 
 // variable is what a shell, not this file, would replace.

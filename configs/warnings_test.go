@@ -46,6 +46,10 @@ trunks:
   - {name: b, host: sip.example.net, srtp: preferred}
   - {name: c, host: sip.example.net, transport: tls, srtp: mandatory}
 lines: [{id: a, number: "+74950000000", trunks: [a, b, c], route: [hangup: {code: 480}]}]
+extensions:
+  - {number: "201", password: a-long-password}
+  - {number: "202", password: a-long-password, srtp: preferred}
+  - {number: "203", contact: "sip:203@192.0.2.23:5060", srtp: mandatory}
 `
 	cfg, err := Parse("perezvon.yaml", []byte(text), Sources{})
 	if err != nil {
@@ -57,7 +61,11 @@ lines: [{id: a, number: "+74950000000", trunks: [a, b, c], route: [hangup: {code
 			got = append(got, w)
 		}
 	}
-	want := []string{"trunks[1].srtp: the keys of encrypted sound travel readable over udp; with transport: tls they do not"}
+	want := []string{
+		"trunks[1].srtp: the keys of encrypted sound travel readable over udp; with transport: tls they do not",
+		"extensions[1].srtp: the keys of encrypted sound travel readable over udp and tcp; let the phones of extension 202 register over tls",
+		"extensions[2].srtp: the keys of encrypted sound travel readable to the contact of extension 203; let its phone register over tls, with a password",
+	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
