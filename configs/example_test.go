@@ -116,7 +116,7 @@ func TestSummaryTellsWhatEachLineDoesAndNoSecret(t *testing.T) {
 	want := `data       ./data (sqlite), recordings in data/recordings
 api        http://127.0.0.1:8080, keys of site, ops
 sip        udp://0.0.0.0:5060, public address auto
-media      ports 20000-39999, enough for 5000 calls; PCMA, PCMU
+media      ports 20000-39999, 10000 pairs, enough for 5000 calls of two pairs each; PCMA, PCMU
 numbers    read as in RU; dialled: RU, !+7840, !+7940
 speech     ruinternalfemale, one of 4
 trunk      provider: sip.example.net, registers as 74950000000, numbers as plus; calls come from whatever sip.example.net resolves to
@@ -134,5 +134,17 @@ outgoing   101, 102 may dial numbers that begin with 2 through line through
 	}
 	if strings.Contains(got, "value-of") {
 		t.Error("shows a secret")
+	}
+}
+
+func TestSummaryTellsWhatIsSetForAnExtension(t *testing.T) {
+	cfg, err := Parse("perezvon.yaml", []byte(`extensions: [{number: "201", password: a-long-password, srtp: mandatory, dnd: true}, {number: "202", contact: "sip:202@192.0.2.22:5060"}]`), Sources{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"201: phones that register, srtp mandatory, do not disturb\n", "202: sip:202@192.0.2.22:5060\n"} {
+		if got := cfg.Summary(); !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
 	}
 }

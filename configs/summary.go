@@ -22,7 +22,7 @@ func (c *Config) Summary() string {
 		listen = append(listen, l.String())
 	}
 	row("sip", "%s, public address %s", strings.Join(listen, ", "), c.SIP.PublicIP)
-	row("media", "ports %s, enough for %d calls; %s", c.Media.Ports, c.Media.Ports.Calls(), strings.Join(c.Media.Codecs, ", "))
+	row("media", "ports %s, %d pairs, enough for %d calls of two pairs each; %s", c.Media.Ports, c.Media.Ports.Pairs(), c.Media.Ports.Calls(), strings.Join(c.Media.Codecs, ", "))
 	row("numbers", "read as in %s; dialled: %s", c.Region, strings.Join(c.Limits.Destinations, ", "))
 	row("speech", "%s, one of %d", c.TTS.Voice, len(c.TTS.Voices))
 	for i := range c.Trunks {
@@ -56,9 +56,12 @@ func (c *Config) whoMayAsk() string {
 	return "keys of " + strings.Join(names, ", ")
 }
 
-// Calls returns how many bridged calls have ports in the range: two ports for
-// each of two sides.
-func (p PortRange) Calls() int { return (int(p.Last) - int(p.First) + 1) / 4 }
+// Pairs returns how many sides of calls have ports in the range: two each.
+func (p PortRange) Pairs() int { return (int(p.Last) - int(p.First) + 1) / 2 }
+
+// Calls returns how many bridged calls have ports in the range: a pair for each
+// of two sides.
+func (p PortRange) Calls() int { return p.Pairs() / 2 }
 
 // inWords tells where a trunk is and whom it is taken from.
 func (t *Trunk) inWords() string {
@@ -111,7 +114,14 @@ func (e *Extension) inWords() string {
 	case !e.Password.IsZero():
 		where = "phones that register, else " + where
 	}
-	return fmt.Sprintf("%s%s: %s%s", e.Number, name, where, mobile)
+	set := ""
+	if e.SRTP != defaultSRTP {
+		set += ", srtp " + e.SRTP
+	}
+	if e.DND {
+		set += ", do not disturb"
+	}
+	return fmt.Sprintf("%s%s: %s%s%s", e.Number, name, where, mobile, set)
 }
 
 // inWords tells what a rule of outgoing does.

@@ -63,11 +63,16 @@ func lastFailure(e *api.Extension, now time.Time) string {
 
 // extensionRows are an extension's phones, a row for each.
 func extensionRows(e *api.Extension, now time.Time) [][]string {
+	disturb := ""
+	if e.DND {
+		disturb = ", do not disturb"
+	}
 	if len(e.Phones) == 0 {
 		state := "not registered"
 		if e.Contact != "" {
 			state = "fixed"
 		}
+		state += disturb
 		return [][]string{{e.Number, e.Name, state, e.Contact, "", "", "", "", e.Mobile}}
 	}
 	var rows [][]string
@@ -80,7 +85,7 @@ func extensionRows(e *api.Extension, now time.Time) [][]string {
 			answers = fmt.Sprintf("in %.0f ms", *p.RoundTripMS)
 		}
 		registered := "for " + seconds(max(0, p.ExpiresAt.Sub(now).Milliseconds()))
-		rows = append(rows, []string{e.Number, e.Name, state, p.Address, p.Transport, registered, answers, p.UserAgent, e.Mobile})
+		rows = append(rows, []string{e.Number, e.Name, state + disturb, p.Address, p.Transport, registered, answers, p.UserAgent, e.Mobile})
 	}
 	return rows
 }

@@ -41,7 +41,7 @@ func (cmd *StatusCmd) Run(c *CLI) error {
 		seconds(time.Since(s.StartedAt).Milliseconds()), date(s.StartedAt))
 	out.line(plain, "calls: %s", openCalls(s.Open))
 	out.line(plain, "calls ended since the start: %s", counts(s.Ended))
-	out.line(plain, "media ports: %d of %d pairs in use", s.Ports.InUse, s.Ports.Total)
+	out.line(plain, "media ports: %d of %d pairs in use; a call takes two pairs", s.Ports.InUse, s.Ports.Total)
 	return nil
 }
 
