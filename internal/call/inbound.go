@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -117,10 +118,18 @@ func (s *Service) admitInbound(line *configs.Line, in *sip.Incoming) *Call {
 	return c
 }
 
+// origin says for the log where an INVITE comes from: a phone, or trunks.
+func origin(in *sip.Incoming) slog.Attr {
+	if in.Extension != "" {
+		return slog.String("extension", in.Extension)
+	}
+	return slog.Any("trunks", in.Trunks)
+}
+
 // refuse answers an INVITE that makes no call.
 func (s *Service) refuse(in *sip.Incoming, status int, why string) {
 	if more, ok := s.refusals.allow(); ok {
-		s.log.Warn("inbound call refused", "status", status, "called", in.Called, "trunks", in.Trunks, "why", why, "not_logged", more)
+		s.log.Warn("inbound call refused", "status", status, "called", in.Called, origin(in), "why", why, "not_logged", more)
 	}
 	if err := in.RejectRetry(status, "", retryAfterDrain); err != nil {
 		s.log.Warn("the refusal could not be sent", "err", err)
