@@ -20,7 +20,7 @@ func (d *decoder) secret(text string) (Secret, error) {
 	case "env":
 		v, ok := d.src.Env(rest)
 		if !ok {
-			return Secret{}, fmt.Errorf("environment variable %s is not set", show(rest))
+			return Secret{}, fmt.Errorf("environment variable %s is not set; it is the server's environment that counts, which only a restart changes: file:PATH is read anew by a reload", show(rest))
 		}
 		if v == "" {
 			return Secret{}, fmt.Errorf("environment variable %s is empty", show(rest))
