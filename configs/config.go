@@ -31,7 +31,7 @@ type Config struct {
 	Perimeter  Perimeter     `yaml:"perimeter"`
 	Recordings Recordings    `yaml:"recordings"`
 	Trace      Trace         `yaml:"trace"`
-	Music      string        `yaml:"music"`                 // a WAV file for who is on hold; empty: silence
+	Music      string        `yaml:"music"`                 // a WAV file for who is on hold, with the folder of the configuration before it; empty: silence
 	Drain      time.Duration `yaml:"drain" range:"0s..24h"` // how long calls may go on after a stop was asked
 }
 

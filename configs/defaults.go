@@ -72,6 +72,9 @@ func (d *decoder) fill(cfg *Config) {
 	if !d.has("recordings.dir") {
 		cfg.Recordings.Dir = filepath.Join(cfg.DataDir, "recordings")
 	}
+	if cfg.Music != "" && !filepath.IsAbs(cfg.Music) {
+		cfg.Music = filepath.Join(d.dir, cfg.Music)
+	}
 	if !d.has("limits.destinations") {
 		cfg.Limits.Destinations = []string{cfg.Region}
 	}

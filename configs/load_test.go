@@ -142,3 +142,12 @@ func TestAddressOfTheAPIIsFoundInAFileWithMistakes(t *testing.T) {
 		t.Error("there is no file")
 	}
 }
+
+func TestMusicIsInTheFolderOfTheConfiguration(t *testing.T) {
+	for given, want := range map[string]string{"music.wav": filepath.Join("etc", "music.wav"), "/srv/music.wav": "/srv/music.wav", `""`: ""} {
+		cfg, err := Parse(filepath.Join("etc", "perezvon.yaml"), []byte("music: "+given+"\n"), Sources{})
+		if err != nil || cfg.Music != want {
+			t.Errorf("%s: %q, %v", given, cfg.Music, err)
+		}
+	}
+}
