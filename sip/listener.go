@@ -137,7 +137,7 @@ func (l *listener) accept(p []byte, from netip.AddrPort) bool {
 	if len(p) <= 4 { // CRLF keep-alive, RFC 5626 4.4.1
 		return false
 	}
-	if !looksLikeSIP(p) {
+	if !looksLikeSIP(p) || !tame(p) {
 		l.garbage.Add(1)
 		return false
 	}

@@ -254,7 +254,7 @@ func (s *stream) accept(m []byte) bool {
 	if !ok {
 		return false
 	}
-	if !s.parses(m) {
+	if !tame(m) || !s.parses(m) {
 		s.a.streams.garbage.Add(1)
 		return false
 	}
