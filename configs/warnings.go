@@ -85,10 +85,12 @@ func (e *Extension) warnings(path string, add func(format string, args ...any)) 
 		add("%s.password: the password of extension %s has fewer than %d characters; phones remember it, so make it long", path, e.Number, shortPassword)
 	}
 	e.Password.warn(path+".password", add)
-	if e.SRTP != defaultSRTP && !e.Password.IsZero() {
+	switch {
+	case e.SRTP == defaultSRTP:
+	case !e.Password.IsZero():
 		add("%s.srtp: the keys of encrypted sound travel readable over udp and tcp; let the phones of extension %s register over tls", path, e.Number)
-	} else if e.SRTP != defaultSRTP {
-		add("%s.srtp: the keys of encrypted sound travel readable to the contact of extension %s; let its phone register over tls, with a password", path, e.Number)
+	case !strings.HasSuffix(e.Contact, ";transport=tls"):
+		add("%s.srtp: the keys of encrypted sound travel readable to the contact of extension %s; where it ends in ;transport=tls they do not", path, e.Number)
 	}
 }
 

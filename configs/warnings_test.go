@@ -50,6 +50,7 @@ extensions:
   - {number: "201", password: a-long-password}
   - {number: "202", password: a-long-password, srtp: preferred}
   - {number: "203", contact: "sip:203@192.0.2.23:5060", srtp: mandatory}
+  - {number: "204", contact: "sip:204@192.0.2.24:5061;transport=tls", srtp: mandatory}
 `
 	cfg, err := Parse("perezvon.yaml", []byte(text), Sources{})
 	if err != nil {
@@ -64,7 +65,7 @@ extensions:
 	want := []string{
 		"trunks[1].srtp: the keys of encrypted sound travel readable over udp; with transport: tls they do not",
 		"extensions[1].srtp: the keys of encrypted sound travel readable over udp and tcp; let the phones of extension 202 register over tls",
-		"extensions[2].srtp: the keys of encrypted sound travel readable to the contact of extension 203; let its phone register over tls, with a password",
+		"extensions[2].srtp: the keys of encrypted sound travel readable to the contact of extension 203; where it ends in ;transport=tls they do not",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
