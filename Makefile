@@ -58,7 +58,7 @@ test: deps-test lint licences vet fuzz units e2e ## every check there is; this i
 
 .PHONY: units
 units: go-version ## the tests of the packages, under the race detector
-	CGO_ENABLED=1 scripts/race -shuffle=on -timeout 5m $(UNITS)
+	CGO_ENABLED=1 scripts/race -shuffle=on -timeout 10m $(UNITS)
 	go -C tools test ./...
 
 .PHONY: e2e
