@@ -150,6 +150,17 @@ func (b *bridge) watched() (sides [2]*leg) {
 	return sides
 }
 
+// heeded returns the sides whose holding is this bridge's business: none once
+// one has gone over to another, which must not miss it.
+func (b *bridge) heeded() (sides [2]*leg) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lent != nil {
+		return sides
+	}
+	return b.sides
+}
+
 // done is closed when a leg has gone, never for none.
 func done(l *leg) <-chan struct{} {
 	if l == nil {

@@ -19,6 +19,24 @@ func turned(l *leg) <-chan struct{} {
 	return l.turned
 }
 
+// turn says that it is looked anew whether a leg's far side holds.
+func (l *leg) turn() {
+	select {
+	case l.turned <- struct{}{}:
+	default:
+	}
+}
+
+// passOn says again that a side has turned, where that is the business of the
+// bridge it has gone over to in the same moment.
+func (b *bridge) passOn(l *leg) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.lent == l {
+		l.turn()
+	}
+}
+
 // settle brings what the two sides hear in line with who holds whom, and tells
 // it where that has changed; the commit is nil where it has not.
 func (b *bridge) settle() *store.Commit {

@@ -155,12 +155,7 @@ func (l *leg) up(dialog *sip.Dialog) {
 			})
 		},
 		Dead: func() { l.cancel(errNoAudio) },
-		Held: func(bool) {
-			select {
-			case l.turned <- struct{}{}:
-			default:
-			}
-		},
+		Held: func(bool) { l.turn() },
 	})
 	l.call.recordLeg(store.EventLegAnswered, l.id, func(r *store.Leg) {
 		now := time.Now()

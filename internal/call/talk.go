@@ -34,7 +34,7 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 	defer timer.Stop()
 	for {
 		b.settle()
-		sides := b.watched()
+		sides, heeded := b.watched(), b.heeded()
 		var gone *leg
 		select {
 		case <-done(sides[managerSide]):
@@ -43,9 +43,11 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 			gone = sides[customerSide]
 		case <-timer.C:
 			return errMaxCall
-		case <-turned(sides[managerSide]):
+		case <-turned(heeded[managerSide]):
+			b.passOn(heeded[managerSide])
 			continue
-		case <-turned(sides[customerSide]):
+		case <-turned(heeded[customerSide]):
+			b.passOn(heeded[customerSide])
 			continue
 		case <-b.changed:
 			continue

@@ -248,6 +248,42 @@ func TestTransferAfterAConsultationJoinsTheTwoOthers(t *testing.T) {
 	})
 }
 
+// joined is a call that came in for 101, who has asked 102 and joined the two.
+func (w *world) joined() (caller, boris *lab.Party) {
+	w.t.Helper()
+	w.phone("101", answering(managerTone)...)
+	w.phone("102", answering(otherTone)...)
+	caller = w.inbound(lab.Tone(customerTone))
+	time.Sleep(4 * time.Second)
+	anna := w.party(w.phones["101"], "101", 1)
+	w.hold(anna)
+	asks := w.dial("101", "102", lab.Tone(managerTone))
+	time.Sleep(4 * time.Second)
+	if status, err := anna.Refer(w.t.Context(), "102", asks); err != nil || status != 200 {
+		w.t.Fatalf("told %d, %v", status, err)
+	}
+	_ = anna.Hangup(w.t.Context())
+	_ = asks.Hangup(w.t.Context())
+	time.Sleep(time.Second)
+	return caller, w.party(w.phones["102"], "102", 1)
+}
+
+func TestWhoHasTakenOverAfterAConsultationMayHold(t *testing.T) {
+	inWorld(t, office(withMusic(t)), func(w *world) {
+		caller, boris := w.joined()
+		for range 8 { // whoever else listens for it takes it sooner or later
+			w.hold(boris)
+			from, to := during(3 * time.Second)
+			heard(t, "the caller", caller, from, to, musicTone)
+			w.resume(boris)
+			from, to = during(3 * time.Second)
+			heard(t, "the caller", caller, from, to, otherTone)
+		}
+		_ = boris.Hangup(w.t.Context())
+		<-caller.Ended()
+	})
+}
+
 func TestTransferIntoACallOfOthersIsRefused(t *testing.T) {
 	inWorld(t, office(), func(w *world) {
 		w.phone("101", answering(managerTone)...)
