@@ -108,3 +108,14 @@ func TestAPhoneThatIsAwayDoesNotEndTheOther(t *testing.T) {
 		w.expect(w.end(w.callback().ID), store.ResultCompleted, "200", "")
 	})
 }
+
+func TestWhoDialsAColleagueWhoIsNotRegisteredIsToldSo(t *testing.T) {
+	inWorld(t, registering, func(w *world) {
+		boris := w.dial("102", "101", lab.Tone(managerTone))
+		<-boris.Ended()
+		if ev, _ := boris.Event(lab.Refused); ev.Status != 480 {
+			t.Errorf("the caller got %v, want 480", ev)
+		}
+		w.expect(w.onlyCall(), store.ResultMissed, "480", store.PartyCustomer)
+	})
+}

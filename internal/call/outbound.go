@@ -79,7 +79,7 @@ func (c *Call) notReached(to wanted, why refusal) (outcome, refusing) {
 func mirrored(f *sip.Failure) int {
 	switch f.Kind {
 	case sip.Rejected:
-	case sip.RingTimeout:
+	case sip.RingTimeout, sip.NotRegistered:
 		return 480
 	case sip.BadMedia:
 		return 488
