@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,6 +170,32 @@ func TestCallThatACrashEndedIsCountedAndItsLegsSayWhy(t *testing.T) {
 		for _, l := range rec.Legs {
 			if l.Reason != "the server stopped during the call" || l.Q850 != 41 {
 				t.Errorf("the leg of the %s ended with %q, cause %d", l.Role, l.Reason, l.Q850)
+			}
+		}
+	})
+}
+
+func TestCallThatACrashEndedKeepsItsRecordingThoughItsLineIsGone(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		caller := w.inbound(lab.Tone(customerTone))
+		time.Sleep(6 * time.Second)
+		next := *w.cfg
+		next.Lines = slices.Clone(next.Lines)
+		next.Lines[0].ID = "renamed"
+		w.cfg = &next
+		w.crash()
+		<-caller.Ended()
+		rec := w.onlyCall()
+		if rec.Result != store.ResultInterrupted || rec.Reason != `line "main" is no longer configured` {
+			t.Errorf("ended with %s (%s)", rec.Result, rec.Reason)
+		}
+		if rec.Recording == nil || rec.TalkMS < 1000 {
+			t.Errorf("the recording is %+v, the talk lasted %d ms", rec.Recording, rec.TalkMS)
+		}
+		for _, l := range rec.Legs {
+			if l.State != store.LegEnded || l.Q850 != 41 || l.Reason != "the server stopped during the call" {
+				t.Errorf("the leg of the %s is %s with %q, cause %d", l.Role, l.State, l.Reason, l.Q850)
 			}
 		}
 	})

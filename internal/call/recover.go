@@ -149,12 +149,12 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 	c := newCall(s, line, rec)
 	if line == nil {
 		c.log = s.log.With("call", rec.ID)
-		c.finish(noLine(rec))
+		c.endInterrupted(noLine(rec))
 		return
 	}
 	interrupted := outcome{
 		result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
-		reason: "the server stopped during the call", hangupBy: store.PartyUs, retry: retrySoon,
+		reason: errDied, hangupBy: store.PartyUs, retry: retrySoon,
 	}
 	switch {
 	case rec.Kind != store.KindCallback:
@@ -168,7 +168,7 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 		now := time.Now()
 		c.change("", nil, func(r *store.Call) {
 			r.Interrupted++
-			closeLegs(r, now, interrupted.reason)
+			closeLegs(r, now, errDied)
 		})
 		if known := lastOutcome(rec); known != nil { // only telling the manager was cut short
 			next, again := c.nextAttempt(*known)
@@ -184,8 +184,11 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 	s.spawn(c, s.runCallback)
 }
 
-// endInterrupted ends a call that the last run left in progress. Its dialogs
-// have got their BYE already.
+// errDied is why a call ended during which the last run did.
+const errDied = "the server stopped during the call"
+
+// endInterrupted ends a call that the last run left. Its dialogs have got their
+// BYE already.
 func (c *Call) endInterrupted(o outcome) {
 	now := time.Now()
 	c.change("", nil, func(r *store.Call) {
@@ -194,7 +197,7 @@ func (c *Call) endInterrupted(o outcome) {
 				l.Q850 = causeTemporary
 			}
 		}
-		closeLegs(r, now, o.reason)
+		closeLegs(r, now, errDied)
 	})
 	c.attachRecording()
 	c.finish(o)
