@@ -33,6 +33,7 @@ const (
 	CodeRange             = "range_not_satisfiable"
 	CodeInvalidRequest    = call.CodeInvalidRequest
 	CodeKeyReused         = call.CodeKeyReused
+	CodeInProgress        = "in_progress"
 	CodeDraining          = call.CodeDraining
 	CodeNotReady          = call.CodeNotReady
 	CodeTooManyStreams    = "too_many_streams"
@@ -75,6 +76,7 @@ func codes() []codeInfo {
 		{CodeRestartNeeded, 409, "a change of the configuration needs a restart of the server"},
 		{call.CodeNotTalking, 409, "the two sides of the call are not connected"},
 		{call.CodeNotTransferred, 409, "nobody took the call; the detail says why"},
+		{CodeInProgress, 409, "the request with this idempotency key is still being carried out"},
 		{CodeBodyTooLarge, 413, "the body is larger than 64 KiB"},
 		{CodeMediaType, 415, "the body is not sent as application/json"},
 		{CodeRange, 416, "the recording has no such range"},

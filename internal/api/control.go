@@ -65,7 +65,7 @@ func (a *API) routeControls(h huma.API) {
 			Middlewares: huma.Middlewares{a.oneIdempotencyKey},
 		}, ScopeCalls)
 	}
-	common := []string{CodeCallNotFound, call.CodeAlreadyEnded, call.CodeNotTalking, CodeNotReady}
+	common := []string{CodeCallNotFound, call.CodeAlreadyEnded, call.CodeNotTalking, CodeInProgress, CodeNotReady}
 	bare := fails(append([]string{CodeBadRequest, CodeKeyReused}, common...)...)
 	with := func(codes ...string) map[string]any { return failsWithBody(append(codes, common...)...) }
 	huma.Register(h, operation("hold-call", "hold", "Put a call on hold",
@@ -116,26 +116,29 @@ type action struct {
 }
 
 // act does something to a call that the client may see, once for an
-// idempotency key: a repetition is answered with the call as it is then.
+// idempotency key: a repetition is answered with the call as it is then, and
+// refused while the first is not answered.
 func (a *API) act(ctx context.Context, in *ControlInput, op string, body any, do func(id string) (store.Call, error)) (*callOutput, error) {
 	c, err := a.findCall(ctx, in.ID)
 	if err != nil {
 		return nil, err
 	}
-	again, forget, p := a.acted.take(clientOf(ctx).name, in.Key, action{op, c.ID, body})
+	again, end, p := a.acted.take(clientOf(ctx).name, in.Key, action{op, c.ID, body})
 	switch {
 	case p != nil:
 		return nil, p
 	case again:
 		return &callOutput{a.view().call(c)}, nil
 	}
+	done := false
+	defer func() { end(done) }()
 	after, err := do(c.ID)
 	if err != nil {
-		forget()
 		if errors.Is(err, store.ErrNotFound) {
 			return nil, callNotFound(c.ID)
 		}
 		return nil, a.problemOf(ctx, op, err)
 	}
+	done = true
 	return &callOutput{a.view().call(after)}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 
 	"perezvon/internal/call"
 	"perezvon/internal/store"
@@ -107,6 +108,29 @@ func TestControlIsDoneOnceForItsKey(t *testing.T) {
 	if a := f.control(t, idOther, "hold", "", "Idempotency-Key: other"); a.status != http.StatusOK || len(f.calls.acted) != 3 {
 		t.Errorf("%d, done: %q", a.status, f.calls.acted)
 	}
+}
+
+func TestControlThatIsRepeatedBeforeItsAnswerIsRefusedAndNotDoneTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFixture(t, nil)
+		f.calls.slow = make(chan struct{})
+		first := make(chan answer, 1)
+		go func() { first <- f.control(t, idOther, "transfer", `{"to":"102"}`, "Idempotency-Key: k") }()
+		synctest.Wait()
+		wantProblem(t, f.control(t, idOther, "transfer", `{"to":"102"}`, "Idempotency-Key: k"), 409, CodeInProgress, idempotencyHeader)
+		f.calls.err = &call.RefusedError{Status: 409, Code: call.CodeNotTransferred, Problems: []call.Problem{{Detail: "busy"}}}
+		close(f.calls.slow)
+		wantProblem(t, <-first, 409, call.CodeNotTransferred)
+		f.calls.err = nil
+		for range 2 { // the first came to nothing; the second is done, and then repeated
+			if a := f.control(t, idOther, "transfer", `{"to":"102"}`, "Idempotency-Key: k"); a.status != http.StatusOK {
+				t.Errorf("%d %s", a.status, a.body)
+			}
+		}
+		if len(f.calls.acted) != 2 {
+			t.Errorf("done: %q", f.calls.acted)
+		}
+	})
 }
 
 func TestControlsOfCallsThatTheKeyMayNotSee(t *testing.T) {

@@ -33,6 +33,7 @@ type fakeCalls struct {
 	duplicate bool
 	err       error
 	boom      bool
+	slow      chan struct{} // controls take until it is closed; nil: no time
 	problems  []call.Problem
 }
 
@@ -65,8 +66,14 @@ func (f *fakeCalls) Dial(_ context.Context, req call.DialRequest) (store.Call, b
 
 func (f *fakeCalls) act(words ...string) (store.Call, error) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.acted = append(f.acted, strings.Join(words, " "))
+	slow := f.slow
+	f.mu.Unlock()
+	if slow != nil {
+		<-slow
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	return f.answer, f.err
 }
 

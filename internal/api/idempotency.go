@@ -77,39 +77,61 @@ const pureKeysKept = 10_000
 // carried out as often as one likes; all there is to find is a key that comes
 // with another request, which is a mistake of the client's.
 type pureKeys struct {
-	mu     sync.Mutex
-	hashes map[store.Key]string // by scope and value; guarded by mu
+	mu    sync.Mutex
+	known map[store.Key]pureKey // by scope and value; guarded by mu
+}
+
+// pureKey is what is known of a key.
+type pureKey struct {
+	hash string
+	runs bool // its request has not been answered yet
 }
 
 // check refuses a key that came with another request.
 func (k *pureKeys) check(client, value string, body any) *Problem {
-	_, _, p := k.take(client, value, body)
+	_, _, p := k.note(client, value, body, false)
 	return p
 }
 
-// take is check that tells also whether the request repeats one. forget takes
-// that back: the request came to nothing.
-func (k *pureKeys) take(client, value string, body any) (again bool, forget func(), p *Problem) {
+// take is check for a request that is carried out once: it tells whether this
+// one repeats it, and refuses a repetition that comes before the answer. The
+// request that is the first calls end; unless done, the request came to nothing
+// and its key is forgotten.
+func (k *pureKeys) take(client, value string, body any) (again bool, end func(done bool), p *Problem) {
+	return k.note(client, value, body, true)
+}
+
+func (k *pureKeys) note(client, value string, body any, runs bool) (again bool, end func(done bool), p *Problem) {
 	key := idempotencyKey(client, value, body)
 	if key == nil {
-		return false, func() {}, nil
+		return false, func(bool) {}, nil
 	}
 	hash := key.Hash
 	key.Hash = ""
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	known, ok := k.hashes[*key]
+	known, ok := k.known[*key]
 	switch {
-	case ok && known != hash:
+	case ok && known.hash != hash:
 		return false, nil, keyReused()
-	case k.hashes == nil || len(k.hashes) >= pureKeysKept:
-		k.hashes = make(map[store.Key]string)
+	case ok && known.runs:
+		return false, nil, newProblem(http.StatusConflict, CodeInProgress,
+			"the request that came first with this idempotency key is still being carried out; repeat it later",
+			FieldError{idempotencyHeader, "its request has not been answered yet"})
+	case ok:
+		return true, nil, nil
+	case k.known == nil || len(k.known) >= pureKeysKept:
+		k.known = make(map[store.Key]pureKey)
 	}
-	k.hashes[*key] = hash
-	return ok, func() {
+	k.known[*key] = pureKey{hash, runs}
+	return false, func(done bool) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
-		delete(k.hashes, *key)
+		if done {
+			k.known[*key] = pureKey{hash: hash}
+			return
+		}
+		delete(k.known, *key)
 	}, nil
 }
 

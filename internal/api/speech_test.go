@@ -105,7 +105,7 @@ func TestKeysOfRequestsWithoutEffectAreForgottenInTime(t *testing.T) {
 			t.Fatal(p)
 		}
 	}
-	if len(k.hashes) > pureKeysKept {
-		t.Errorf("%d keys are remembered", len(k.hashes))
+	if len(k.known) > pureKeysKept {
+		t.Errorf("%d keys are remembered", len(k.known))
 	}
 }
