@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/hmac"
 	"crypto/md5"
+	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
@@ -53,10 +54,10 @@ func (h HA1) IsZero() bool { return h == HA1{} }
 
 const (
 	nonceLife = 5 * time.Minute
-	nonceSize = 8 + sha256.Size/2
-	// maxCounts bounds the nonces whose count is remembered: only who knows a
-	// password adds one.
-	maxCounts = 4096
+	nonceHead = 8 + 6 // the time, and what makes two of one millisecond differ
+	nonceSize = nonceHead + sha256.Size/2
+	// maxNonces bounds the nonces of one extension whose count is remembered.
+	maxNonces = 64
 	// maxCredentials bounds what is parsed of a stranger's header, in bytes.
 	maxCredentials = 4 << 10
 )
@@ -64,37 +65,49 @@ const (
 // challenger asks phones for their password and judges the answers. A nonce
 // says by itself when and to whom it was given out, so that asking costs no
 // memory. What is remembered is how often a nonce was used by somebody who knew
-// the password: credentials that were overheard are good for nothing.
+// the password: credentials that were overheard are good for nothing. Every
+// extension has room of its own, so that none takes that of another.
 type challenger struct {
 	secret []byte
 	decoy  HA1 // is hashed for who does not exist, so that it takes as long
 
-	mu     sync.Mutex
-	counts map[string]use // guarded by mu; by nonce
+	mu    sync.Mutex
+	used  map[string]*uses // guarded by mu; by extension
+	swept time.Time        // guarded by mu; when uses were last looked through
+}
+
+// uses are the nonces that an extension has used.
+type uses struct {
+	all []use
+	// forgotten is when the latest of those was given out for which there was no
+	// room any more. One of before, if it is not among all, may have been used.
+	forgotten time.Time
 }
 
 // use is the last one of a nonce.
 type use struct {
+	nonce string
+	given time.Time
 	count uint64
-	until time.Time
 }
 
 func newChallenger(secret []byte) *challenger {
 	decoy := MakeHA1("", "", hex.EncodeToString(keyed(secret, "decoy")))
-	return &challenger{secret: secret, decoy: decoy, counts: make(map[string]use)}
+	return &challenger{secret: secret, decoy: decoy, used: make(map[string]*uses)}
 }
 
-// nonce is base64(time | HMAC(secret, time | address)).
+// nonce is base64(time | random | HMAC(secret, time | random | address)).
 func (c *challenger) nonce(to netip.Addr, now time.Time) string {
 	var b [nonceSize]byte
 	binary.BigEndian.PutUint64(b[:8], uint64(now.UnixMilli()))
-	copy(b[8:], c.seal(b[:8], to))
+	_, _ = rand.Read(b[8:nonceHead]) // never fails
+	copy(b[nonceHead:], c.seal(b[:nonceHead], to))
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-func (c *challenger) seal(at []byte, to netip.Addr) []byte {
+func (c *challenger) seal(head []byte, to netip.Addr) []byte {
 	ip := to.As16()
-	return keyed(c.secret, "nonce", string(at), string(ip[:]))[:nonceSize-8]
+	return keyed(c.secret, "nonce", string(head), string(ip[:]))[:nonceSize-nonceHead]
 }
 
 // keyed is an HMAC of parts whose lengths follow from their number and order.
@@ -106,20 +119,22 @@ func keyed(secret []byte, parts ...string) []byte {
 	return mac.Sum(nil)
 }
 
-// fresh reports whether a nonce was given to the address, and not too long ago.
-func (c *challenger) fresh(nonce string, from netip.Addr, now time.Time) bool {
+// fresh reports whether a nonce was given to the address, and not too long ago,
+// and when.
+func (c *challenger) fresh(nonce string, from netip.Addr, now time.Time) (given time.Time, ok bool) {
 	var b [nonceSize]byte
 	if len(nonce) != base64.RawURLEncoding.EncodedLen(nonceSize) {
-		return false
+		return given, false
 	}
 	if _, err := base64.RawURLEncoding.Decode(b[:], []byte(nonce)); err != nil {
-		return false
+		return given, false
 	}
-	if !hmac.Equal(b[8:], c.seal(b[:8], from)) {
-		return false
+	if !hmac.Equal(b[nonceHead:], c.seal(b[:nonceHead], from)) {
+		return given, false
 	}
-	age := now.Sub(time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8]))))
-	return age >= -time.Second && age < nonceLife
+	given = time.UnixMilli(int64(binary.BigEndian.Uint64(b[:8])))
+	age := now.Sub(given)
+	return given, age >= -time.Second && age < nonceLife
 }
 
 // standing is what credentials came to.
@@ -142,7 +157,8 @@ type claim struct {
 	user string // of the credentials; empty without any
 	standing
 	nonce string
-	count uint64 // of the nonce; 0: the phone does not count
+	given time.Time // when the nonce was given out
+	count uint64    // of the nonce; 0: the phone does not count
 	// otherwise says that another algorithm was used than those of the challenge.
 	otherwise bool
 }
@@ -161,7 +177,8 @@ func (c *challenger) judge(req *sipmsg.Request, name string, from netip.Addr, fi
 		return claim{}
 	}
 	one := claim{user: plainText(cred.Username), nonce: cred.Nonce, standing: credWrong}
-	if !c.fresh(cred.Nonce, from, now) {
+	var ok bool
+	if one.given, ok = c.fresh(cred.Nonce, from, now); !ok {
 		one.standing = credStale
 		return one
 	}
@@ -214,30 +231,57 @@ func answer(algorithm, ha1, method, nc string, cred *digest.Credentials) string 
 }
 
 // use takes good credentials and reports whether it was for the first time: the
-// count of a nonce has to rise, and who does not count may use it once.
+// count of a nonce has to rise, and who does not count may use it once. Where it
+// is not sure, the answer is no: the phone gets another nonce.
 func (c *challenger) use(one claim, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	last, known := c.counts[one.nonce]
-	if known && (one.count == 0 || one.count <= last.count) {
+	c.sweep(now)
+	u := c.used[one.user]
+	if u == nil {
+		u = &uses{}
+		c.used[one.user] = u
+	}
+	if i := slices.IndexFunc(u.all, func(last use) bool { return last.nonce == one.nonce }); i >= 0 {
+		if last := &u.all[i]; one.count > last.count {
+			last.count = one.count
+			return true
+		}
 		return false
 	}
-	if !known && len(c.counts) >= maxCounts {
-		for nonce, u := range c.counts {
-			if !now.Before(u.until) {
-				delete(c.counts, nonce)
+	if !one.given.After(u.forgotten) {
+		return false
+	}
+	if len(u.all) == maxNonces {
+		oldest := 0
+		for i := range u.all {
+			if u.all[i].given.Before(u.all[oldest].given) {
+				oldest = i
 			}
 		}
-		if len(c.counts) >= maxCounts {
-			return false // a fresh nonce in a moment
+		if one.given.Before(u.all[oldest].given) {
+			return false
+		}
+		u.forgotten = u.all[oldest].given
+		u.all = slices.Delete(u.all, oldest, oldest+1)
+	}
+	u.all = append(u.all, use{nonce: strings.Clone(one.nonce), given: one.given, count: one.count})
+	return true
+}
+
+// sweep forgets, now and then, nonces that are not fresh any more. c.mu is held.
+func (c *challenger) sweep(now time.Time) {
+	if now.Sub(c.swept) < nonceLife {
+		return
+	}
+	c.swept = now
+	past := func(given time.Time) bool { return now.Sub(given) >= nonceLife }
+	for ext, u := range c.used {
+		u.all = slices.DeleteFunc(u.all, func(one use) bool { return past(one.given) })
+		if len(u.all) == 0 && past(u.forgotten) {
+			delete(c.used, ext)
 		}
 	}
-	if !known {
-		last.until = now.Add(nonceLife)
-	}
-	last.count = one.count
-	c.counts[one.nonce] = last
-	return true
 }
 
 // ask returns the challenges for a 401 or 407.

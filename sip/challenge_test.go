@@ -2,6 +2,7 @@ package sip
 
 import (
 	"encoding/base64"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -78,7 +79,7 @@ func TestNoncesAreGoodForTheirAddressAndTheirTime(t *testing.T) {
 		{"nothing in it", c, base64.RawURLEncoding.EncodeToString(make([]byte, nonceSize)), "192.0.2.1", 0, false},
 	}
 	for _, tt := range tests {
-		if got := tt.by.fresh(tt.nonce, netip.MustParseAddr(tt.from), now.Add(tt.after)); got != tt.want {
+		if _, got := tt.by.fresh(tt.nonce, netip.MustParseAddr(tt.from), now.Add(tt.after)); got != tt.want {
 			t.Errorf("%s: %v", tt.name, got)
 		}
 	}
@@ -201,37 +202,66 @@ func TestAlgorithmsArePerExtension(t *testing.T) {
 	}
 }
 
+func TestNoncesDifferWithinAMillisecond(t *testing.T) {
+	c, now := newChallenger([]byte("secret")), time.Now()
+	at := netip.MustParseAddr("192.0.2.1")
+	if one := c.nonce(at, now); one == c.nonce(at, now) {
+		t.Errorf("two requests are asked with %s", one)
+	}
+}
+
 func TestCredentialsAreUsedOnce(t *testing.T) {
 	c, now := newChallenger([]byte("secret")), time.Now()
 	for _, tt := range []struct {
 		nonce string
 		count uint64
-		after time.Duration
 		want  bool
 	}{
-		{"a", 1, 0, true},
-		{"a", 1, 0, false},
-		{"a", 2, 0, true},
-		{"a", 5, 0, true},
-		{"a", 4, 0, false},
-		{"b", 0, 0, true},
-		{"b", 0, 0, false},
-		{"b", 7, 0, true},
+		{"a", 1, true},
+		{"a", 1, false},
+		{"a", 2, true},
+		{"a", 5, true},
+		{"a", 4, false},
+		{"b", 0, true},
+		{"b", 0, false},
+		{"b", 7, true},
 	} {
-		if got := c.use(claim{nonce: tt.nonce, count: tt.count}, now.Add(tt.after)); got != tt.want {
+		if got := c.use(claim{user: "201", nonce: tt.nonce, given: now, count: tt.count}, now); got != tt.want {
 			t.Errorf("nonce %s for the %dth time: %v", tt.nonce, tt.count, got)
 		}
 	}
-	for i := range maxCounts + 10 {
-		c.use(claim{nonce: string(rune(i)) + "x", count: 1}, now)
+}
+
+// One phone with one password may take a fresh nonce for every request.
+func TestAnExtensionThatUsesManyNoncesKeepsNobodyOut(t *testing.T) {
+	c, now := newChallenger([]byte("secret")), time.Now()
+	login := func(user string, i int) claim {
+		return claim{user: user, nonce: fmt.Sprint(user, "-", i), given: now.Add(time.Duration(i) * time.Millisecond), count: 1}
 	}
-	if n := len(c.counts); n > maxCounts {
+	const many = 10000
+	for i := range many {
+		if !c.use(login("201", i), now) {
+			t.Fatalf("it is kept out itself after %d", i)
+		}
+	}
+	for i := range 3000 { // an office that comes back all at once
+		if !c.use(login(fmt.Sprint(1000+i), 0), now) {
+			t.Fatalf("%d others fit in", i)
+		}
+	}
+	if n := len(c.used["201"].all); n > maxNonces {
 		t.Errorf("%d nonces are remembered", n)
 	}
-	if c.use(claim{nonce: "new", count: 1}, now) {
-		t.Error("where the count is not kept, credentials can be used again")
+	for i := range many {
+		if c.use(login("201", i), now) {
+			t.Fatalf("credentials with nonce %d were taken twice", i)
+		}
 	}
-	if !c.use(claim{nonce: "new", count: 1}, now.Add(nonceLife)) {
-		t.Error("what has served its time is not forgotten")
+	if early := login("201", -1); c.use(early, now) {
+		t.Error("whether it was used is not known any more")
+	}
+	c.use(claim{user: "202", nonce: "x", given: now.Add(2 * nonceLife), count: 1}, now.Add(2*nonceLife))
+	if len(c.used) != 1 {
+		t.Errorf("%d extensions are remembered whose nonces are of no use", len(c.used)-1)
 	}
 }
