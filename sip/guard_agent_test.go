@@ -3,6 +3,7 @@ package sip
 import (
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -106,6 +107,50 @@ func TestRightGuessOfABarredExtensionIsNotSaidToBeRight(t *testing.T) {
 		d.phone.send(raw)
 		if m, ok := d.phone.read(time.Minute); ok && m.is("200") {
 			t.Errorf("let in:\n%s", m.raw)
+		}
+	})
+}
+
+// Whoever is barred cannot make out a right guess by anything but a login that
+// he is refused anyway.
+func TestRightGuessForAnotherRequestIsNotSaidToBeRight(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := desking(t, nil)
+		defer func() {
+			if log := d.log.String(); !strings.Contains(log, "the phone's answer is for another request") {
+				t.Errorf("log:\n%s", log)
+			}
+		}()
+		for _, known := range []bool{false, true} {
+			if known {
+				d.phone.registers()
+			}
+			p := d.phone
+			if !known {
+				p = newDesktop(t, d.net, stranger.String())
+			}
+			before := d.agent.Stats().Failures
+			var answers []string
+			for _, password := range []string{"wrong", officePassword} {
+				p.chosen, p.password = nil, password
+				p.challenged(p.tries("401"), "WWW-Authenticate")
+				p.sent++
+				p.cseq++
+				aor := "<sip:201@perezvon.example>"
+				p.send(p.request("REGISTER", "sip:perezvon.example", fmt.Sprint("astray", p.sent), aor+";tag=t", aor, p.callID, p.cseq,
+					"Authorization: "+p.credentials("REGISTER", "sip:elsewhere")))
+				m, ok := p.read(time.Second)
+				if !ok {
+					t.Fatal("no answer")
+				}
+				answers = append(answers, m.start+fmt.Sprint(p.challenged(m, "WWW-Authenticate").Stale))
+			}
+			if answers[0] != answers[1] || !strings.Contains(answers[1], "401") {
+				t.Errorf("known %v: %q", known, answers)
+			}
+			if n := d.agent.Stats().Failures - before; n != 2 {
+				t.Errorf("known %v: %d failures are counted", known, n)
+			}
 		}
 	})
 }

@@ -363,6 +363,31 @@ func TestDroppingAPacketAllocatesNothing(t *testing.T) {
 
 var bareOptions, bareRegister, bareNonsense = bare("OPTIONS", "1"), bare("REGISTER", "1"), []byte{0, 1, 2}
 
+func TestUserNamesAreFoundWhereTheyAre(t *testing.T) {
+	for _, tt := range []struct{ value, want string }{
+		{`Digest username="201", realm="x"`, "201"},
+		{`Digest realm="x",USERNAME = 201`, "201"},
+		{"Digest realm=\"x\",\r\n username=\"201\"\r\nX: username=\"5\"", "201"},
+		{`Digest opaque="x, username=zz", username="201"`, "201"},
+		{`Digest opaque="\", username=zz, \"", username="201"`, "201"},
+		{`Digest "username=zz" username="201"`, "201"},
+		{`Digest username="zz", username="201"`, "zz 201"},
+		{`Digest nousername="zz", username="201`, "201"},
+		{`Digest username`, ""},
+		{`Digest username=`, ""},
+		{`Digest username="`, ""},
+	} {
+		var all []string
+		credentials([]byte("REGISTER sip:x SIP/2.0\r\nAuthorization: "+tt.value+"\r\n\r\n"), func(user string) bool {
+			all = append(all, user)
+			return true
+		})
+		if got := strings.Join(all, " "); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.value, got, tt.want)
+		}
+	}
+}
+
 func FuzzGuard(f *testing.F) {
 	for _, method := range []string{"INVITE", "REGISTER", "OPTIONS", "CANCEL", "ACK", "BYE"} {
 		f.Add(bare(method, "1"))

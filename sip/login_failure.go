@@ -58,6 +58,9 @@ func (a *Agent) whyNot(one claim) string {
 		return "extension " + user + " has no password: phones cannot register as it; see extensions[].password"
 	case one.otherwise:
 		return "the phone answers with another algorithm than extension " + user + " asks for; see extensions[].digest"
+	case one.standing == credAstray:
+		return "the phone's answer is for another request: the uri in it is not where its " +
+			"request is sent; let domain and registrar of extension " + user + " be the same there, and nothing between change them"
 	}
 	return "wrong password for extension " + user + "; enter that of extensions[].password at the phone"
 }

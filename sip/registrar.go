@@ -70,9 +70,7 @@ func (a *Agent) authenticate(req *sipmsg.Request, how demand) (ext string, refus
 			return one.user, nil
 		}
 		one.standing = credStale
-	case credAstray:
-		return "", a.response(req, sipmsg.StatusBadRequest, "Bad Request", nil)
-	case credWrong:
+	case credWrong, credAstray: // nor is this
 		a.turnAway(req, src, one)
 	}
 	return "", a.challenge(req, how, one)

@@ -24,9 +24,9 @@ func (a *Agent) receive(p []byte, from netip.AddrPort, transport string, answer 
 	how := toRegister()
 	one := a.challenger.judge(req, how.answer, from.Addr(), a.peers.secretOf, time.Now())
 	switch one.standing {
-	case credGood, credAstray:
+	case credGood:
 		return true
-	case credWrong:
+	case credWrong, credAstray:
 		a.turnAway(req, from, one)
 	}
 	answer([]byte(a.challenge(req, how, one).String()), responseTo(req, from))

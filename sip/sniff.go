@@ -128,7 +128,7 @@ func tagOf(value []byte) []byte {
 	return value
 }
 
-// credentials calls f with the user name of all credentials that a message
+// credentials calls f with every user name of all credentials that a message
 // carries, until f returns false.
 func credentials(p []byte, f func(user string) bool) {
 	for line, rest := nextHeader(afterStartLine(p)); len(line) > 0; line, rest = nextHeader(rest) {
@@ -136,11 +136,11 @@ func credentials(p []byte, f func(user string) bool) {
 		if value == nil {
 			value = named(line, "proxy-authorization", 0)
 		}
-		if value == nil {
-			continue
-		}
-		if user := credentialsUser(value); user != "" && !f(user) {
-			return
+		for value != nil {
+			var user string
+			if user, value = credentialsUser(value); user != "" && !f(user) {
+				return
+			}
 		}
 	}
 }
@@ -159,29 +159,60 @@ func wholeLine(p []byte) []byte {
 	}
 }
 
-// credentialsUser is the value of username in digest credentials.
-func credentialsUser(line []byte) string {
-	const name = "username"
-	for {
-		i := indexFold(line, name)
-		if i < 0 {
-			return ""
-		}
-		before := i == 0 || bytes.IndexByte([]byte(" ,\t\n"), line[i-1]) >= 0
-		line = bytes.TrimLeft(line[i+len(name):], " \t")
-		if !before || len(line) == 0 || line[0] != '=' {
+// credentialsUser is the first value of username in digest credentials, and what
+// comes after it; rest is nil where nothing does. What stands in quotes is no
+// name.
+func credentialsUser(line []byte) (user string, rest []byte) {
+	for len(line) > 0 {
+		name, after := cutToken(line)
+		switch {
+		case line[0] == '"':
+			_, line = cutValue(line)
+			continue
+		case len(name) == 0:
+			line = line[1:]
 			continue
 		}
-		value := bytes.TrimLeft(line[1:], " \t")
-		if len(value) > 0 && value[0] == '"' {
-			value, _, _ = bytes.Cut(value[1:], []byte(`"`))
-			return string(value)
+		line = after
+		after = bytes.TrimLeft(after, linear)
+		if len(after) == 0 || after[0] != '=' {
+			continue // the scheme
 		}
-		if end := bytes.IndexAny(value, ", \t\r"); end >= 0 {
-			value = value[:end]
+		var value []byte
+		value, line = cutValue(bytes.TrimLeft(after[1:], linear))
+		if bytes.EqualFold(name, []byte("username")) {
+			return string(value), line
 		}
-		return string(value)
 	}
+	return "", nil
+}
+
+// linear is the white space in a header that may be folded.
+const linear = " \t\r\n"
+
+// cutToken cuts a token off the beginning; it is empty where there is none.
+func cutToken(p []byte) (token, rest []byte) {
+	end := bytes.IndexAny(p, `,="`+linear)
+	if end < 0 {
+		end = len(p)
+	}
+	return p[:end], p[end:]
+}
+
+// cutValue cuts a token or a quoted string off the beginning, as it is written.
+func cutValue(p []byte) (value, rest []byte) {
+	if len(p) == 0 || p[0] != '"' {
+		return cutToken(p)
+	}
+	for i := 1; i < len(p); i++ {
+		switch p[i] {
+		case '\\':
+			i++
+		case '"':
+			return p[1:i], p[i+1:]
+		}
+	}
+	return p[1:], nil
 }
 
 // indexFold is bytes.Index without regard to the case of ASCII letters; name is
