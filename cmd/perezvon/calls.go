@@ -106,7 +106,7 @@ func (cmd *CallCmd) Run(c *CLI) error {
 		return err
 	}
 	unsaved := cmd.saveTrace(ctx, client, call.ID)
-	if _, ok := untraced(unsaved); unsaved != nil && !(ok && cmd.Explain) {
+	if _, ok := untraced(unsaved); unsaved != nil && (!ok || !cmd.Explain) {
 		return unsaved // there is a story without a trace, and nothing else
 	}
 	if (cmd.Pcap != "" || cmd.Text != "") && !cmd.Explain {
