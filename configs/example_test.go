@@ -121,13 +121,13 @@ numbers    read as in RU; dialled: RU, !+7840, !+7940
 speech     ruinternalfemale, one of 4
 trunk      provider: sip.example.net, registers as 74950000000, numbers as plus; calls come from whatever sip.example.net resolves to
 trunk      pbx: 192.0.2.10:5060, numbers as raw; calls come from 192.0.2.10
-extension  101 Anna: phones that register
-extension  102 Boris: sip:102@192.0.2.22:5060
-line       main: +74950000000 through provider; rings 101 for 15s, then rings 101 and 102 together for 25s, then rings +79160000000 for 25s and asks for a key, then passes 200 to pbx, then refuses with 480
+extension  201 Anna: phones that register
+extension  202 Boris: sip:202@192.0.2.22:5060
+line       main: +74950000000 through provider; rings 201 for 15s, then rings 201 and 202 together for 25s, then rings +79160000000 for 25s and asks for a key, then passes 300 to pbx, then refuses with 480
 hours      main: Mon-Fri 09:00-18:00, Sat 10:00-14:00 in Europe/Moscow but for 2 holidays; else rings +79160000002 for 25s and asks for a key, then refuses with 480
 line       through: 9* through pbx; passes the dialled number to provider
 outgoing   phones may dial numbers that begin with 9, 1 taken off, through the phone's line
-outgoing   101, 102 may dial numbers that begin with 2 through line through
+outgoing   201, 202 may dial numbers that begin with 3 through line through
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

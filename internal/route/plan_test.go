@@ -196,6 +196,7 @@ func TestProblemsNameStepsThatAreLeftOut(t *testing.T) {
 		Route:     []configs.Step{{Mobile: &configs.MobileStep{Number: "+442079460000"}}},
 		Otherwise: []configs.Step{{Hangup: &configs.HangupStep{Code: 480}}, {Mobile: &configs.MobileStep{Number: "+442079460000"}}},
 	})
+	cfg.Extensions[0].Number, cfg.Extensions[1].Number = "201", "202" // 101 and 102 call for help
 	outside := "+442079460000 (GB) is outside limits.destinations"
 	want := []string{
 		"lines[0].route[5]: the step is left out: " + outside,
@@ -207,6 +208,30 @@ func TestProblemsNameStepsThatAreLeftOut(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, Problems(cfg)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestExtensionsThatTakeTheNumbersOfEmergencyServicesAreWarnedOf(t *testing.T) {
+	cfg := &configs.Config{Region: "RU", Extensions: []configs.Extension{{Number: "102"}, {Number: "202"}, {Number: "112"}}}
+	said := func(number, how string) string {
+		return number + " is an emergency number: a phone that dials it reaches the extension, and emergency services " + how + "; choose another number, such as 2" + number[1:]
+	}
+	no := "not at all, for no prefix of outgoing leads outside"
+	want := []string{"extensions[0].number: " + said("102", no), "extensions[2].number: " + said("112", no)}
+	if diff := cmp.Diff(want, Problems(cfg)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	cfg.Outgoing = []configs.Outgoing{{Prefix: "3"}, {Prefix: "9", Strip: 1}}
+	want = []string{
+		"extensions[0].number: " + said("102", "only by 9102, with the prefix for calls outside"),
+		"extensions[2].number: " + said("112", "only by 9112, with the prefix for calls outside"),
+	}
+	if diff := cmp.Diff(want, Problems(cfg)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	cfg.Region = "US"
+	if got := Problems(cfg); strings.Contains(strings.Join(got, "\n"), "102 is") {
+		t.Errorf("%q", got)
 	}
 }
 

@@ -24,6 +24,10 @@ func Problems(cfg *configs.Config) []string {
 	}
 	for i := range cfg.Extensions {
 		e := &cfg.Extensions[i]
+		if emergency(e.Number, cfg.Region) {
+			out = append(out, fmt.Sprintf("extensions[%d].number: %s is an emergency number: a phone that dials it reaches the extension, and emergency services %s; choose another number, such as 2%s",
+				i, e.Number, helpBehind(cfg, e.Number), e.Number[1:]))
+		}
 		if e.Mobile == "" {
 			continue
 		}
@@ -37,6 +41,16 @@ func Problems(cfg *configs.Config) []string {
 		}
 	}
 	return out
+}
+
+// helpBehind says how phones call for help where an extension has that number.
+func helpBehind(cfg *configs.Config, number string) string {
+	for i := range cfg.Outgoing {
+		if o := &cfg.Outgoing[i]; o.Prefix != "" && o.Strip == len(o.Prefix) && len(o.Extensions) == 0 {
+			return "only by " + o.Prefix + number + ", with the prefix for calls outside"
+		}
+	}
+	return "not at all, for no prefix of outgoing leads outside"
 }
 
 // problems names the steps that are left out, and reports whether any of the
