@@ -16,7 +16,7 @@ func (f *Failure) Error() string {
 	case Rejected:
 		return f.response()
 	case NoResponse:
-		return "no answer" + before(" from ", f.Destination) + f.within()
+		return "no answer" + before(" from ", f.Destination) + f.within() + f.comesBack()
 	case NoRinging:
 		if f.Destination == "" {
 			return "it did not ring" + f.within()
@@ -30,13 +30,16 @@ func (f *Failure) Error() string {
 		}
 		return f.Err.Error()
 	case Transport:
-		return "cannot send" + before(" to ", f.Destination) + because(innermost(f.Err))
+		return "cannot send" + before(" to ", f.Destination) + because(innermost(f.Err)) + f.comesBack()
 	case Unresolved:
 		if errors.Is(f.Err, ErrUnknownTarget) {
 			return ErrUnknownTarget.Error() + before(": ", f.Destination)
 		}
 		return "host" + before(" ", f.Destination) + " has no address" + before(": ", dnsReason(f.Err))
 	case NotRegistered:
+		if f.away {
+			return "extension " + f.Destination + " cannot be reached" + f.comesBack()
+		}
 		return "extension " + f.Destination + " is not registered"
 	case Full:
 		return "trunk" + before(" ", f.Destination) + " takes no further call" + because(f.Err)
@@ -47,6 +50,14 @@ func (f *Failure) Error() string {
 		return ErrClosed.Error()
 	}
 	return "internal error" + because(f.Err)
+}
+
+// comesBack says what a phone without a connection does by itself.
+func (f *Failure) comesBack() string {
+	if !f.away {
+		return ""
+	}
+	return "; the connection that the phone registered by has ended, and it comes back with its next registration"
 }
 
 // Unwrap returns Err.

@@ -64,6 +64,7 @@ type Failure struct {
 	Err         error         // what lies behind it, may be nil
 
 	stale bool // it was lost with a connection that had been there before
+	away  bool // the connection has ended that the phone registered by
 }
 
 // Who ended a dialog, see Ended.

@@ -170,7 +170,9 @@ func (o *outgoing) send(ctx context.Context) *Failure {
 	if ctx.Err() != nil {
 		return &Failure{Kind: Cancelled, Err: context.Cause(ctx)}
 	}
-	return notSent(o.dest.String(), time.Since(start), err)
+	f := notSent(o.dest.String(), time.Since(start), err)
+	f.away = o.plan.binding != nil && !o.a.connected(o.plan.binding)
+	return f
 }
 
 func (o *outgoing) build(rec *DialogRecord) (*sipmsg.Request, error) {

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"context"
+	"io"
 	"net/netip"
 	"testing"
 	"time"
@@ -60,7 +61,8 @@ func TestAPhoneIsCalledByTheConnectionThatItMade(t *testing.T) {
 		if b := d.agent.Registered("201")[0]; b.Connected || b.Reachable {
 			t.Errorf("the connection has ended: %+v", b)
 		}
-		if f := failure(t, <-d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})); f.Kind != NotRegistered {
+		if f := failure(t, <-d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})); f.Kind != NotRegistered ||
+			f.Error() != "extension 201 cannot be reached; the connection that the phone registered by has ended, and it comes back with its next registration" {
 			t.Error(f)
 		}
 		d.phone.dial()
@@ -85,6 +87,47 @@ func TestAPhoneWhoseConnectionHasEndedIsCalledAtItsContact(t *testing.T) {
 			t.Fatal(o.err)
 		}
 	})
+}
+
+func TestAPhoneThatIsGoneFromItsContactComesBackByItself(t *testing.T) {
+	const back = "; the connection that the phone registered by has ended, and it comes back with its next registration"
+	t.Run("nobody listens there", func(t *testing.T) {
+		overStreams(t, func(t *testing.T, over string) {
+			d := streamDesk(t, over, nil)
+			d.phone.contact = "<sip:201@10.0.7.1:5999;transport=" + over + ">"
+			d.phone.registers()
+			d.phone.hangUp()
+			time.Sleep(moment)
+			if f := failure(t, <-d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})); f.Kind != Transport || f.Error() != "cannot send to 10.0.7.1:5999: connection refused"+back {
+				t.Error(f)
+			}
+		})
+	})
+	for _, tt := range []struct{ answer, want string }{
+		{"SIP/2.0 400 Bad Request\r\n\r\n", "it does not speak TLS at this port"},
+		{"", "it ends the connection during the TLS handshake"},
+		{"\x15\x03\x03\x00\x02\x02\x46", "it speaks no TLS 1.2 or newer, and older versions are not safe; see whether it has newer software"},
+		{"\x15\x03\x03\x00\x02\x02\x28", "it refuses the TLS handshake (handshake failure)"},
+	} {
+		t.Run(tt.want, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				d := streamDesk(t, transportTLS, nil)
+				ear := newPeerWith(t, d.net, nil, "10.0.7.1:5999")
+				d.phone.contact = "<sip:201@10.0.7.1:5999;transport=tls>"
+				d.phone.registers()
+				d.phone.hangUp()
+				time.Sleep(moment)
+				out := d.invite(t.Context(), Invite{Target: Target{Extension: "201"}})
+				c := <-ear.wire.accepted
+				_, _ = c.Read(make([]byte, 1024))
+				_, _ = io.WriteString(c, tt.answer)
+				_ = c.Close()
+				if f := failure(t, <-out); f.Kind != Transport || f.Error() != "cannot send to 10.0.7.1:5999: "+tt.want+back {
+					t.Error(f)
+				}
+			})
+		})
+	}
 }
 
 func TestAStrangerMayConnectToRegister(t *testing.T) {

@@ -126,6 +126,7 @@ func (a *Agent) qualify(b *bound) (again time.Duration) {
 	if a.base.Err() != nil {
 		return again
 	}
+	f.away = !a.connected(&now)
 	misses, lost := a.peers.phones.missed(b)
 	if lost {
 		a.log.Info("sip: phone does not answer", "extension", now.Extension, "address", now.Address, "transport", now.Transport,
@@ -224,9 +225,14 @@ func (a *Agent) phoneOf(t Target) (phone, *Failure) {
 	if e == nil {
 		return phone{}, &Failure{Kind: Unresolved, Destination: t.Extension, Err: ErrUnknownTarget}
 	}
+	away := false
 	for _, b := range a.peers.phones.of(t.Extension, time.Now()) {
+		if t.Binding != "" && t.Binding != b.ID {
+			continue
+		}
 		ways := a.waysTo(&b)
-		if t.Binding != "" && t.Binding != b.ID || len(ways) == 0 {
+		if len(ways) == 0 {
+			away = true
 			continue
 		}
 		uri, err := parseURI(b.Contact)
@@ -240,7 +246,7 @@ func (a *Agent) phoneOf(t Target) (phone, *Failure) {
 		return phone{hop: hop, uri: uri, binding: &b}, nil
 	}
 	if e.hop == nil || t.Binding != "" {
-		return phone{}, &Failure{Kind: NotRegistered, Destination: t.Extension}
+		return phone{}, &Failure{Kind: NotRegistered, Destination: t.Extension, away: away}
 	}
 	return phone{hop: e.hop, uri: *e.uri.Clone()}, nil
 }

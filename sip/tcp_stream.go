@@ -109,7 +109,7 @@ func (s *stream) endLocked(why error) {
 		return
 	}
 	if t, ok := s.raw.(*timely); ok && t.asked && s.heard.Equal(s.born) && !errors.Is(why, ErrClosed) {
-		why = &untrustedError{wantsOurs} // with TLS 1.3 that is seen only now
+		why = wishes(s.way.trunk) // with TLS 1.3 that is seen only now
 	}
 	s.over = why
 	close(s.done)

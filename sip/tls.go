@@ -107,7 +107,10 @@ func (r *streams) shakeHands(ctx context.Context, conn net.Conn, t *trunk) (net.
 	}
 	_ = conn.Close() // never used
 	if own.asked && alerted(err) {
-		return nil, &untrustedError{wantsOurs}
+		return nil, wishes(t)
+	}
+	if t == nil {
+		return nil, unshaken(err)
 	}
 	return nil, untrusted(err, cfg.ServerName)
 }

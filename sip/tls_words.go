@@ -20,8 +20,28 @@ type untrustedError struct{ words string }
 // Error implements error.
 func (e *untrustedError) Error() string { return e.words }
 
-// untrusted explains a handshake of ours that failed. name is what the
-// certificate should be for.
+// unshaken explains a handshake of ours with a phone that failed. There is no
+// provider to ask, and nothing of it has to be believed.
+func unshaken(err error) error {
+	switch text := err.Error(); {
+	case isTimeout(err):
+		return err // which is silence, as over TCP
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return &untrustedError{"it does not speak TLS at this port"}
+	case strings.Contains(text, "protocol version"):
+		return &untrustedError{"it speaks no TLS 1.2 or newer, and older versions are not safe; see whether it has newer software"}
+	case strings.Contains(text, "certificate required"):
+		return &untrustedError{phoneWantsOurs}
+	case alerted(err):
+		return &untrustedError{"it refuses the TLS handshake (" + strings.TrimPrefix(text, remoteAlert) + ")"}
+	case ended(err):
+		return &untrustedError{"it ends the connection during the TLS handshake"}
+	}
+	return err
+}
+
+// untrusted explains a handshake of ours with a trunk that failed. name is what
+// the certificate should be for.
 func untrusted(err error, name string) error {
 	if words := badCertificate(err, name); words != "" {
 		return &untrustedError{words}
@@ -46,9 +66,20 @@ func untrusted(err error, name string) error {
 }
 
 const (
-	wantsOurs   = "it wants a certificate of ours, which is not supported; ask the provider for a login by password"
-	remoteAlert = "remote error: tls: "
+	wantsOurs = "it wants a certificate of ours, which is not supported; ask the provider for a login by password"
+	// phoneWantsOurs is the same of a phone.
+	phoneWantsOurs = "it wants a certificate of ours, which is not supported; switch that off at the phone"
+	remoteAlert    = "remote error: tls: "
 )
+
+// wishes says that whoever we have connected to wants a certificate of ours. t is
+// nil where that is a phone.
+func wishes(t *trunk) error {
+	if t == nil {
+		return &untrustedError{phoneWantsOurs}
+	}
+	return &untrustedError{wantsOurs}
+}
 
 // alerted reports whether the far side has ended TLS, and said why.
 func alerted(err error) bool { return strings.HasPrefix(err.Error(), remoteAlert) }

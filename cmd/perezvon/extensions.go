@@ -78,7 +78,10 @@ func extensionRows(e *api.Extension, now time.Time) [][]string {
 	var rows [][]string
 	for _, p := range e.Phones {
 		state, answers := "registered", ""
-		if !p.Reachable {
+		switch {
+		case !p.Connected:
+			state = "registered, no connection"
+		case !p.Reachable:
 			state = "unreachable"
 		}
 		if p.RoundTripMS != nil {

@@ -72,8 +72,10 @@ func TestSignallingSeesNoPassword(t *testing.T) {
 func TestExtensionsAreShownPhoneByPhone(t *testing.T) {
 	now, rtt := time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC), 12.4
 	got := extensionRows(&api.Extension{Number: "101", Name: "Anna", Mobile: "+79160000001", Registers: true, Phones: []api.Phone{
-		{Address: "198.51.100.7:41022", Transport: "udp", UserAgent: "Desk", ExpiresAt: now.Add(90 * time.Second), RoundTripMS: &rtt, Reachable: true},
-		{Address: "198.51.100.7:41023", Transport: "tcp", ExpiresAt: now.Add(-time.Second)},
+		{Address: "198.51.100.7:41022", Transport: "udp", UserAgent: "Desk", ExpiresAt: now.Add(90 * time.Second), RoundTripMS: &rtt, Reachable: true, Connected: true},
+		{Address: "198.51.100.7:41023", Transport: "tcp", ExpiresAt: now.Add(-time.Second), Connected: true},
+		{Address: "198.51.100.7:41024", Transport: "tls", ExpiresAt: now.Add(time.Minute), Reachable: true},
+		{Address: "198.51.100.7:41025", Transport: "tls", ExpiresAt: now.Add(time.Minute)},
 	}}, now)
 	got = append(got, extensionRows(&api.Extension{Number: "102", Registers: true}, now)...)
 	got = append(got, extensionRows(&api.Extension{Number: "103", Contact: "sip:103@192.0.2.1:5060"}, now)...)
@@ -82,6 +84,8 @@ func TestExtensionsAreShownPhoneByPhone(t *testing.T) {
 	want := [][]string{
 		{"101", "Anna", "registered", "198.51.100.7:41022", "udp", "for 1 min 30 s", "in 12 ms", "Desk", "+79160000001"},
 		{"101", "Anna", "unreachable", "198.51.100.7:41023", "tcp", "for 0.0 s", "", "", "+79160000001"},
+		{"101", "Anna", "registered, no connection", "198.51.100.7:41024", "tls", "for 1 min 00 s", "", "", "+79160000001"},
+		{"101", "Anna", "registered, no connection", "198.51.100.7:41025", "tls", "for 1 min 00 s", "", "", "+79160000001"},
 		{"102", "", "not registered", "", "", "", "", "", ""},
 		{"103", "", "fixed", "sip:103@192.0.2.1:5060", "", "", "", "", ""},
 		{"104", "", "not registered, do not disturb", "", "", "", "", "", ""},
