@@ -31,8 +31,8 @@ type Binding struct {
 
 	// What is known of it now; not kept in the store.
 
-	// RoundTrip is how long the last OPTIONS took that it answered; nil: it has
-	// answered none.
+	// RoundTrip is how long the last OPTIONS took that it answered and that was
+	// sent once; nil: there was none.
 	RoundTrip *time.Duration `json:"-"`
 	// Reachable is false after two OPTIONS in a row without a response, and
 	// while there is no way to the phone: see Connected.

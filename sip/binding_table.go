@@ -192,7 +192,10 @@ func (r *bindings) answered(b *bound, took time.Duration) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	was := b.Reachable
-	b.misses, b.RoundTrip, b.Reachable = 0, &took, true
+	b.misses, b.Reachable = 0, true
+	if unrepeated(b.Transport, took) {
+		b.RoundTrip = &took
+	}
 	return !was
 }
 

@@ -32,6 +32,13 @@ func (q *asking) keep() {
 	ctx, cancel := context.WithCancel(q.a.base)
 	defer cancel()
 	defer context.AfterFunc(q.t.life, cancel)()
+	if q.t.Register { // one that knows us by that alone would not answer before
+		select {
+		case <-ctx.Done():
+			return
+		case <-q.t.introduced:
+		}
+	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -87,7 +94,10 @@ func (q *asking) answered(dest netip.AddrPort, took time.Duration) {
 	q.misses, q.heard = 0, dest
 	q.t.hop().answers(dest)
 	q.a.learn(q.t, func(c *condition) {
-		c.misses, c.unheard, c.heard, c.roundTrip = 0, "", true, &took
+		c.misses, c.unheard, c.heard = 0, "", true
+		if unrepeated(q.t.hop().transport, took) {
+			c.roundTrip = &took
+		}
 		if !time.Now().Before(c.bound) {
 			c.address = dest
 		}
@@ -123,6 +133,13 @@ func (q *asking) ask(ctx context.Context, dest netip.AddrPort) (took time.Durati
 			q.t.where(dest.String()), statusLine(res))
 	}
 	return time.Since(began), ""
+}
+
+// unrepeated reports whether a request was answered before it was sent again,
+// after T1 over UDP (RFC 3261 section 17.1.2.2). After that nobody can tell to
+// which of the two the response is: it says nothing of the round trip (Karn).
+func unrepeated(transport string, took time.Duration) bool {
+	return transport != transportUDP || took < sipmsg.T1
 }
 
 // preferred is the address that answered last, where we are registered if we

@@ -157,3 +157,74 @@ func TestQuestionsKeepANATOpen(t *testing.T) {
 		}
 	})
 }
+
+// A provider may answer nobody whom it does not know by a registration.
+func TestATrunkThatRegistersIsAskedAfterItsFirstRegister(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		inBubble(t, func(t *testing.T) {
+			var mu sync.Mutex
+			var seen []string
+			a := registering(t, lab.RegistrarOptions{}, func(c *Config) { c.Trunks[1].Options = 30 * time.Second }, func(n *memnet.Net) {
+				n.SetFilter(func(p memnet.Packet) memnet.Fate {
+					m := parseRaw(string(p.Data), p.From)
+					what, _, _ := strings.Cut(m.start, " sip:")
+					mu.Lock()
+					defer mu.Unlock()
+					if len(seen) == 0 || seen[len(seen)-1] != what { // without repetitions
+						seen = append(seen, what)
+					}
+					return memnet.Fate{Delay: time.Millisecond, Drop: !answered && m.is("REGISTER")}
+				})
+			})
+			time.Sleep(9 * time.Second) // twice the trunk's try, and before it is tried again
+			want := "REGISTER, SIP/2.0 401 Unauthorized, REGISTER, SIP/2.0 200 OK, OPTIONS, SIP/2.0 200 OK"
+			if !answered {
+				want = "REGISTER, OPTIONS, SIP/2.0 200 OK"
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			if got := strings.Join(seen, ", "); got != want {
+				t.Errorf("got %s\nwant %s", got, want)
+			}
+			if s := a.state(); s.RoundTrip == nil || *s.RoundTrip > 10*time.Millisecond {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func TestARepeatedQuestionSaysNothingOfTheRoundTrip(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var mu sync.Mutex
+		lose, lost := true, map[string]bool{}
+		a := asked(t, nil)
+		a.net.SetFilter(func(p memnet.Packet) memnet.Fate {
+			m := parseRaw(string(p.Data), p.From)
+			mu.Lock()
+			defer mu.Unlock()
+			fate := memnet.Fate{Delay: 10 * time.Millisecond}
+			if id := m.get("Call-ID"); lose && m.is("OPTIONS") && !lost[id] {
+				lost[id], fate.Drop = true, true
+			}
+			return fate
+		})
+		time.Sleep(time.Minute)
+		if s := a.state(); !s.Up || !s.Known || s.RoundTrip != nil && *s.RoundTrip >= 500*time.Millisecond {
+			t.Errorf("%+v", s)
+		}
+		mu.Lock()
+		lose = false
+		mu.Unlock()
+		time.Sleep(time.Minute)
+		if s := a.state(); s.RoundTrip == nil || *s.RoundTrip != 20*time.Millisecond {
+			t.Errorf("%+v", s)
+		}
+		mu.Lock()
+		lose = true
+		mu.Unlock()
+		time.Sleep(time.Minute)
+		if s := a.state(); s.RoundTrip == nil || *s.RoundTrip != 20*time.Millisecond {
+			t.Errorf("the last one that is known: %+v", s)
+		}
+	})
+}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	sipmsg "github.com/emiago/sipgo/sip"
@@ -80,6 +81,7 @@ func (r *registration) keep() {
 	ctx, cancel := context.WithCancel(r.a.base)
 	defer cancel()
 	defer context.AfterFunc(r.t.life, cancel)()
+	introduce := sync.OnceFunc(func() { close(r.t.introduced) })
 	due := time.Now()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -118,7 +120,9 @@ func (r *registration) keep() {
 			}
 			return
 		}
-		due = time.Now().Add(r.round(ctx))
+		pause := r.round(ctx)
+		due = time.Now().Add(pause) // from its end: silence takes longer than the first pause
+		introduce()
 	}
 }
 

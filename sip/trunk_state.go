@@ -27,8 +27,8 @@ type TrunkState struct {
 	// sentence for people. Empty while it is up.
 	Reason string
 	Since  time.Time // when Up became what it is; the start of the agent, if it never changed
-	// RoundTrip is how long the last OPTIONS took that was answered; nil:
-	// none was.
+	// RoundTrip is how long the last OPTIONS took that was answered and was sent
+	// once; nil: there was none.
 	RoundTrip *time.Duration
 	Address   string // host:port that is in use; empty: the host has no address
 	Transport string // udp, tcp or tls

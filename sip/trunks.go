@@ -35,6 +35,7 @@ type trunk struct {
 	moved      chan struct{} // has a token when its addresses may have changed
 	disturbed  chan struct{} // has a token when it may have forgotten us
 	renumbered chan struct{} // has a token when we may be seen somewhere else
+	introduced chan struct{} // closed when the first try to register is over
 }
 
 // hop is where requests to the trunk are sent.
@@ -170,6 +171,7 @@ func newTrunk(t Trunk, secret []byte) (*trunk, error) {
 		}
 		one.token = contactToken(&t, secret)
 		one.moved, one.disturbed, one.renumbered = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{}, 1)
+		one.introduced = make(chan struct{})
 	}
 	one.secure = clientTLS(one)
 	one.label()
