@@ -43,7 +43,8 @@ type Binding struct {
 	Connected bool `json:"-"`
 }
 
-// BindingStore keeps bindings, so that a restart loses none.
+// BindingStore keeps bindings over a restart. Phones whose connection it has ended
+// and that take none at their Contact are out of reach until they register again.
 type BindingStore interface {
 	// SaveBinding keeps a binding, in place of an older one of the same ID. It
 	// must not wait; commit does, until it is kept.
