@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -119,17 +118,18 @@ func (s *Service) admitInbound(line *configs.Line, in *sip.Incoming) *Call {
 }
 
 // origin says for the log where an INVITE comes from: a phone, or trunks.
-func origin(in *sip.Incoming) slog.Attr {
+func origin(in *sip.Incoming) (key string, value any) {
 	if in.Extension != "" {
-		return slog.String("extension", in.Extension)
+		return "extension", in.Extension
 	}
-	return slog.Any("trunks", in.Trunks)
+	return "trunks", in.Trunks
 }
 
 // refuse answers an INVITE that makes no call.
 func (s *Service) refuse(in *sip.Incoming, status int, why string) {
 	if more, ok := s.refusals.allow(); ok {
-		s.log.Warn("inbound call refused", "status", status, "called", in.Called, origin(in), "why", why, "not_logged", more)
+		key, from := origin(in)
+		s.log.Warn("inbound call refused", "status", status, "called", in.Called, key, from, "why", why, "not_logged", more)
 	}
 	if err := in.RejectRetry(status, "", retryAfterDrain); err != nil {
 		s.log.Warn("the refusal could not be sent", "err", err)

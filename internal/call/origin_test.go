@@ -1,6 +1,7 @@
 package call
 
 import (
+	"fmt"
 	"testing"
 
 	"perezvon/sip"
@@ -11,7 +12,8 @@ func TestRefusalsAreLoggedWithWhoCalled(t *testing.T) {
 		"extension=102": {Extension: "102"},
 		"trunks=[a b]":  {Trunks: []string{"a", "b"}},
 	} {
-		if got := origin(in).String(); got != want {
+		key, value := origin(in)
+		if got := fmt.Sprintf("%s=%v", key, value); got != want {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
