@@ -80,7 +80,7 @@ func TestExtensionsAreShownPhoneByPhone(t *testing.T) {
 	got = append(got, extensionRows(&api.Extension{Number: "102", Registers: true}, now)...)
 	got = append(got, extensionRows(&api.Extension{Number: "103", Contact: "sip:103@192.0.2.1:5060"}, now)...)
 	got = append(got, extensionRows(&api.Extension{Number: "104", DND: true}, now)...)
-	got = append(got, extensionRows(&api.Extension{Number: "105", DND: true, Phones: []api.Phone{{Address: "192.0.2.5:5060", Transport: "udp", ExpiresAt: now, Reachable: true}}}, now)...)
+	got = append(got, extensionRows(&api.Extension{Number: "105", DND: true, Phones: []api.Phone{{Address: "192.0.2.5:5060", Transport: "udp", ExpiresAt: now, Reachable: true, Connected: true}}}, now)...)
 	want := [][]string{
 		{"101", "Anna", "registered", "198.51.100.7:41022", "udp", "for 1 min 30 s", "in 12 ms", "Desk", "+79160000001"},
 		{"101", "Anna", "unreachable", "198.51.100.7:41023", "tcp", "for 0.0 s", "", "", "+79160000001"},
