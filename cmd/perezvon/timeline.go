@@ -134,7 +134,7 @@ func resultTone(result string) tone {
 // eventData is what is read from the data of any event.
 type eventData struct {
 	Kind       string     `json:"kind"`
-	Key        string     `json:"key"`     // name of the API key that asked for the call
+	Key        string     `json:"key"`     // name of the API key that asked for it
 	Manager    string     `json:"manager"` // whom the request names, or who dialled
 	ID         string     `json:"id"`      // of the leg that the event is about
 	Leg        string     `json:"leg"`     // the same where there is more to tell than the leg
@@ -246,6 +246,9 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	case store.EventDecision:
 		return "  " + cmp.Or(d.Text, "a decision"), faint
 	case store.EventTransferred:
+		if d.Key != "" {
+			return "  transferred from " + d.By + " to " + d.To + " by " + d.Key, plain
+		}
 		return "  " + d.By + " has transferred the call to " + d.To, plain
 	case store.EventMediaQuality:
 		if d.NoAudio {

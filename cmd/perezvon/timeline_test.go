@@ -17,6 +17,8 @@ func TestTimelineSaysWhoHungUpAndWhy(t *testing.T) {
 		{store.EventCallCreated, `{"kind":"outbound","manager":"101"}`, "dialled at extension 101"},
 		{store.EventCallCreated, `{"kind":"outbound","manager":"101","key":"crm"}`, "placed"},
 		{store.EventCallState, `{"state":"held","text":"the manager holds"}`, "on hold (the manager holds)"},
+		{store.EventTransferred, `{"by":"101","to":"102"}`, "  101 has transferred the call to 102"},
+		{store.EventTransferred, `{"by":"101","to":"102","key":"crm"}`, "  transferred from 101 to 102 by crm"},
 		{store.EventCallCreated, `{"kind":"callback"}`, "placed"},
 		{store.EventLegEnded, `{"role":"customer","number":"+7",` + up + `"reason":"hung up (by customer)"}`, "  the customer's phone +7: hung up by the customer"},
 		{store.EventLegEnded, `{"role":"manager","extension":"101",` + up + `"reason":"the call is over (by us)"}`, "  we hung up the manager's phone 101, for the call was over"},

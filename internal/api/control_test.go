@@ -82,7 +82,7 @@ func TestControlsActOnTheCall(t *testing.T) {
 	want := []string{
 		"hold " + idOther + " local client", "resume " + idOther,
 		"press " + idOther + " 12# ", "press " + idOther + " 1 manager",
-		"say " + idOther + " Hi b both", "transfer " + idOther + " 102",
+		"say " + idOther + " Hi b both", "transfer " + idOther + " 102 local client",
 	}
 	if !slices.Equal(f.calls.acted, want) {
 		t.Errorf("done: %q", f.calls.acted)

@@ -1,7 +1,7 @@
 package call
 
 import (
-	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -20,8 +20,24 @@ import (
 // transferring is one transfer under way.
 type transferring struct {
 	asker, other *leg
-	tell         func(status int) // how it goes, as SIP statuses; 200 and more is the end
-	rings        bool             // was told; touched by one goroutine only
+	by           string       // name of the API key that asks for it; empty: the phone does
+	tell         func(moving) // how it goes
+	rings        bool         // was told; touched by one goroutine only
+}
+
+// String names who wants the transfer, at the beginning of a sentence.
+func (t *transferring) String() string {
+	if t.by != "" {
+		return fmt.Sprintf("%s, for %s,", t.by, t.asker.to)
+	}
+	return t.asker.to.String()
+}
+
+// moving is how a transfer goes.
+type moving struct {
+	status    int   // of SIP; 200 and more is the end
+	err       error // why it came to nothing; nil: it has not
+	undialled bool  // nobody was rung
 }
 
 // goodbye is how long a phone that has passed its call on may take to hang up
@@ -37,7 +53,7 @@ func (b *bridge) mayTransfer(l *leg) {
 		return
 	}
 	l.dialog.OnRefer(func(r *sip.Refer) bool {
-		t := b.beginTransfer(l, r.Notify)
+		t := b.beginTransfer(transferring{asker: l, tell: func(m moving) { r.Notify(m.status) }})
 		if t == nil {
 			return false
 		}
@@ -54,14 +70,15 @@ func (b *bridge) mayTransfer(l *leg) {
 
 // beginTransfer reserves the bridge for a transfer by one of its sides; nil
 // means that it is over, or that another is under way.
-func (b *bridge) beginTransfer(asker *leg, tell func(int)) *transferring {
+func (b *bridge) beginTransfer(t transferring) *transferring {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	at, ok := b.placeOf(asker)
+	at, ok := b.placeOf(t.asker)
 	if !ok || b.over || b.moving != nil || b.lent != nil {
 		return nil
 	}
-	b.moving = &transferring{asker: asker, other: b.sides[1-at], tell: tell}
+	t.other = b.sides[1-at]
+	b.moving = &t
 	return b.moving
 }
 
@@ -79,37 +96,57 @@ func (b *bridge) transferBlind(t *transferring, number string) {
 	c := b.call
 	from := c.svc.set().Extension(t.asker.to.extension)
 	if from == nil {
-		t.tell(403)
+		t.tell(moving{status: 403, err: fmt.Errorf("%s is not in the configuration any more", t.asker.to), undialled: true})
 		return
 	}
 	to, status, err := c.svc.dialledAt(from, number)
 	if err != nil {
-		c.decide(fmt.Sprintf("%s wants to transfer the call to %s: %v", t.asker.to, number, err))
-		t.tell(status)
+		c.decide(fmt.Sprintf("%s wants to transfer the call to %s: %v", t, number, err))
+		t.tell(moving{status: status, err: err, undialled: true})
 		return
 	}
 	free, ok := c.svc.ports.tryHold(1)
 	if !ok {
-		c.decide("a transfer is refused: all media ports are in use; see media.ports")
-		t.tell(503)
+		c.decide("a transfer is refused: " + errNoPorts.Error())
+		t.tell(moving{status: 503, err: errNoPorts, undialled: true})
 		return
 	}
 	defer free()
-	c.decide(fmt.Sprintf("%s transfers the call to %s", t.asker.to, to.target.Display))
+	c.decide(fmt.Sprintf("%s transfers the call to %s", t, to.target.Display))
 	taker, why := b.ringFor(t, to)
 	if taker == nil {
 		o, answer := c.notReached(to, why)
 		c.decide(fmt.Sprintf("nobody takes the transferred call: %s", o.reason))
 		b.giveBack(t)
-		t.tell(answer.status)
+		t.tell(moving{status: answer.status, err: errors.New(o.reason), undialled: undialled(why)})
 		return
 	}
 	if !b.replace(t.asker, taker) {
 		taker.hangup(errElsewhere)
-		t.tell(487)
+		t.tell(moving{status: 487, err: errGone})
 		return
 	}
 	b.transferred(t, taker, "")
+}
+
+// errNoPorts refuses a transfer.
+var errNoPorts = errors.New("all media ports are in use; see media.ports")
+
+// errGone refuses a transfer whose call was over before anybody took it.
+var errGone = errors.New("the call was over before")
+
+// undialled reports whether a refusal came before anything went out.
+func undialled(why refusal) bool {
+	f, ok := errors.AsType[*sip.Failure](why.err)
+	if !ok {
+		return errors.Is(why.err, errDisturb) || errors.Is(why.err, errEngaged)
+	}
+	switch f.Kind {
+	case sip.NotRegistered, sip.Unresolved, sip.Full, sip.Internal:
+		return true
+	default:
+		return false
+	}
 }
 
 // ringFor rings the one who shall take over. The other side hears ringback.
@@ -129,7 +166,7 @@ func (b *bridge) ringFor(t *transferring, to wanted) (*leg, refusal) {
 		progress: func(*leg, sip.Progress) {
 			if !t.rings {
 				t.rings = true
-				t.tell(180)
+				t.tell(moving{status: 180})
 			}
 		},
 	})
@@ -205,10 +242,10 @@ func (b *bridge) rejoin(l *leg) bool {
 // the phone that has lost it to hang up.
 func (b *bridge) transferred(t *transferring, taker *leg, with string) {
 	c := b.call
-	data := transferData{By: t.asker.to.number, To: taker.to.number, Call: with}
+	data := transferData{By: t.asker.to.number, To: taker.to.number, Call: with, Key: t.by}
 	b.note(t.asker, taker)
 	c.change(store.EventTransferred, data, func(*store.Call) {})
-	t.tell(200)
+	t.tell(moving{status: 200})
 	c.farewell(t.asker)
 }
 
@@ -217,6 +254,7 @@ type transferData struct {
 	By   string `json:"by"`             // who has passed the call on
 	To   string `json:"to"`             // who has it now
 	Call string `json:"call,omitempty"` // the other call, of an attended transfer
+	Key  string `json:"key,omitempty"`  // name of the API key that asked for it; empty: the phone did
 }
 
 // note keeps who talks now in the record.
@@ -262,18 +300,18 @@ func (b *bridge) transferTo(t *transferring, with sip.DialogRef) {
 	second := c.svc.bridgeOf(with.Call)
 	if second == nil || second == b {
 		c.decide(fmt.Sprintf("%s wants to transfer the call to somebody it does not talk to", t.asker.to))
-		t.tell(404)
+		t.tell(moving{status: 404})
 		return
 	}
 	asked, taker := second.lend(with.Leg, t.asker.to.extension)
 	if taker == nil {
 		c.decide(fmt.Sprintf("%s wants to transfer the call into another that is over, or that it has no part in", t.asker.to))
-		t.tell(404)
+		t.tell(moving{status: 404})
 		return
 	}
 	if !b.replace(t.asker, taker) {
 		second.takeBack()
-		t.tell(487)
+		t.tell(moving{status: 487})
 		return
 	}
 	c.decide(fmt.Sprintf("%s transfers the call to %s, after talking to them", t.asker.to, taker.to))
@@ -326,58 +364,4 @@ func (b *bridge) takeBack() {
 		b.connect()
 	}
 	b.wake()
-}
-
-// Transfer has the phone of the office in a call pass the other side on to a
-// number, which is read as if it were dialled there. It returns when the number
-// rings or has refused. The error is a *RefusedError: the call is not one that
-// can be transferred, or nobody took it.
-func (s *Service) Transfer(ctx context.Context, id, number string) (store.Call, error) {
-	b := s.bridgeOf(id)
-	if b == nil {
-		return s.notTalking(ctx, id)
-	}
-	told := make(chan int, 4)
-	t := b.beginTransfer(b.phone(), func(status int) { told <- status })
-	if t == nil {
-		return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
-			Detail: "the call is being transferred already, or no phone of the office takes part in it",
-		}}}
-	}
-	b.call.legs.Go(func() { b.transferBlind(t, number) })
-	select {
-	case status := <-told:
-		if status >= 300 {
-			return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTransferred, Problems: []Problem{{
-				Field: "to", Detail: fmt.Sprintf("%s did not take the call (%d %s)", number, status, sip.Phrase(status)),
-			}}}
-		}
-		return b.call.Record(), nil
-	case <-ctx.Done():
-		return b.call.Record(), fmt.Errorf("transfer call: %w", context.Cause(ctx))
-	}
-}
-
-// phone is the side of the office: the manager's where both are.
-func (b *bridge) phone() *leg {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for _, l := range b.sides {
-		if l.to.extension != "" {
-			return l
-		}
-	}
-	return nil
-}
-
-// notTalking says why a call cannot be transferred.
-func (s *Service) notTalking(ctx context.Context, id string) (store.Call, error) {
-	rec, err := s.records.Call(ctx, id)
-	switch {
-	case err != nil:
-		return store.Call{}, fmt.Errorf("transfer call: %w", err)
-	case rec.State == store.StateEnded:
-		return rec, alreadyEnded(rec)
-	}
-	return rec, &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{Detail: "nobody talks in this call yet"}}}
 }

@@ -314,10 +314,10 @@ func TestTransferByTheAPI(t *testing.T) {
 			t.Fatal(len(calls), err)
 		}
 		id := calls[0].ID
-		if _, err := w.svc.Transfer(w.t.Context(), id, "999"); refusedWith(err) != call.CodeNotTransferred {
+		if _, err := w.svc.Transfer(w.t.Context(), id, "999", "crm"); refusedWith(err) != call.CodeInvalidNumber {
 			t.Errorf("to nobody: %v", err)
 		}
-		if _, err := w.svc.Transfer(w.t.Context(), id, "102"); err != nil {
+		if _, err := w.svc.Transfer(w.t.Context(), id, "102", "crm"); err != nil {
 			t.Error(err)
 		}
 		<-caller.Ended()
@@ -326,8 +326,58 @@ func TestTransferByTheAPI(t *testing.T) {
 		if _, bye := anna.Event(lab.ByeReceived); !bye || !caller.Heard(otherTone, 8*time.Second) {
 			t.Error("the caller was not transferred, or the first phone not hung up")
 		}
-		if _, err := w.svc.Transfer(w.t.Context(), id, "102"); refusedWith(err) != call.CodeAlreadyEnded {
+		if got := w.transfers(id); len(got) != 1 || got[0] != `{"by":"101","to":"102","key":"crm"}` {
+			t.Errorf("events %v", got)
+		}
+		if got := w.decisions(id); !strings.Contains(got, "crm, for extension 101, transfers the call to 102") {
+			t.Errorf("decided %s", got)
+		}
+		if _, err := w.svc.Transfer(w.t.Context(), id, "102", "crm"); refusedWith(err) != call.CodeAlreadyEnded {
 			t.Errorf("after its end: %v", err)
+		}
+	})
+}
+
+func TestRefusedTransferByTheAPISaysWhy(t *testing.T) {
+	const unread = call.CodeInvalidNumber
+	rules := func(c *configs.Config) {
+		c.Outgoing = []configs.Outgoing{{Prefix: "9", Strip: 1}}
+		c.Extensions[2].Contact, c.Extensions[2].Password = "", configs.NewSecret(phonePassword)
+	}
+	inWorld(t, office(rules), func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		w.phone("102", lab.Reject(486, "Busy Here"))
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(20*time.Second), lab.Bye())
+		time.Sleep(5 * time.Second)
+		calls, _, err := w.db.Calls(context.Background(), store.Filter{})
+		if err != nil || len(calls) != 1 {
+			t.Fatal(len(calls), err)
+		}
+		for _, c := range []struct{ to, code, why string }{
+			{"", unread, "is empty; write an extension, or a number as it would be dialled at the phone"},
+			{"  ", unread, "is empty; write an extension, or a number as it would be dialled at the phone"},
+			{"front desk", unread, `"front desk" contains 'f', which no telephone number does`},
+			{"9123", unread, `"123" is too short for a number in RU`},
+			{"77", call.CodeNotTransferred, `77 cannot be dialled: no rule of outgoing lets extension 101 dial "77"`},
+			{"101", call.CodeNotTransferred, "101 cannot be dialled: that is its own number"},
+			{"103", call.CodeNotTransferred, "103 cannot be dialled: extension 103 is not registered"},
+			{"102", call.CodeNotTransferred, "102 did not take the call: 486 Busy Here"},
+		} {
+			_, err := w.svc.Transfer(w.t.Context(), calls[0].ID, c.to, "crm")
+			refused, ok := errors.AsType[*call.RefusedError](err)
+			if !ok || refused.Code != c.code || len(refused.Problems) != 1 || refused.Problems[0] != (call.Problem{Field: "to", Detail: c.why}) {
+				t.Errorf("%q: %v", c.to, err)
+			}
+		}
+		if err := w.svc.SetDND(w.t.Context(), "102", true); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.svc.Transfer(w.t.Context(), calls[0].ID, "102", "crm"); err == nil || !strings.Contains(err.Error(), "to: 102 cannot be dialled: extension 102 is set to do not disturb") {
+			t.Errorf("to who is not to be disturbed: %v", err)
+		}
+		<-caller.Ended()
+		if !caller.Heard(managerTone, 10*time.Second) {
+			t.Error("the two did not talk on")
 		}
 	})
 }

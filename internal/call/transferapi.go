@@ -1,0 +1,104 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"perezvon/internal/route"
+	"perezvon/internal/store"
+)
+
+// Transfer has the phone of the office in a call pass the other side on to a
+// number, which is read as if it were dialled there. by names who asks, for the
+// record. It returns when the number rings or has refused. The error is a
+// *RefusedError: the number cannot be read, the call is not one that can be
+// transferred, or nobody took it.
+func (s *Service) Transfer(ctx context.Context, id, number, by string) (store.Call, error) {
+	if err := s.unreadable(number); err != nil {
+		return store.Call{}, badNumber(err)
+	}
+	b := s.bridgeOf(id)
+	if b == nil {
+		return s.notTalking(ctx, id)
+	}
+	told := make(chan moving, 4)
+	t := b.beginTransfer(transferring{asker: b.phone(), by: by, tell: func(m moving) { told <- m }})
+	if t == nil {
+		return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
+			Detail: "the call is being transferred already, or no phone of the office takes part in it",
+		}}}
+	}
+	b.call.legs.Go(func() { b.transferBlind(t, number) })
+	select {
+	case m := <-told:
+		return b.call.Record(), m.refused(number)
+	case <-ctx.Done():
+		return b.call.Record(), fmt.Errorf("transfer call: %w", context.Cause(ctx))
+	}
+}
+
+// unreadable says why what is written is neither an extension nor a number,
+// whoever dials it.
+func (s *Service) unreadable(number string) error {
+	if strings.TrimSpace(number) == "" {
+		return errors.New("is empty; write an extension, or a number as it would be dialled at the phone")
+	}
+	if s.set().Extension(number) != nil {
+		return nil
+	}
+	_, err := s.numbers().Parse(number)
+	if ne, ok := errors.AsType[*route.NumberError](err); ok && (ne.Rule == "empty" || ne.Rule == "characters" || ne.Rule == "too_long") {
+		return ne
+	}
+	return nil
+}
+
+func badNumber(err error) error {
+	refused := &RefusedError{Status: 422}
+	refused.add(CodeInvalidNumber, "to", err)
+	return refused
+}
+
+// refused is the refusal that a transfer to a number came to; nil: none.
+func (m moving) refused(number string) error {
+	ne, bad := errors.AsType[*route.NumberError](m.err)
+	switch {
+	case m.err == nil && m.status < 300:
+		return nil
+	case bad && ne.Code == route.InvalidNumber:
+		return badNumber(ne)
+	}
+	why := "did not take the call"
+	if m.undialled {
+		why = "cannot be dialled"
+	}
+	return &RefusedError{Status: 409, Code: CodeNotTransferred, Problems: []Problem{{
+		Field: "to", Detail: fmt.Sprintf("%s %s: %v", strings.TrimSpace(number), why, m.err),
+	}}}
+}
+
+// phone is the side of the office: the manager's where both are.
+func (b *bridge) phone() *leg {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, l := range b.sides {
+		if l.to.extension != "" {
+			return l
+		}
+	}
+	return nil
+}
+
+// notTalking says why a call cannot be transferred.
+func (s *Service) notTalking(ctx context.Context, id string) (store.Call, error) {
+	rec, err := s.records.Call(ctx, id)
+	switch {
+	case err != nil:
+		return store.Call{}, fmt.Errorf("transfer call: %w", err)
+	case rec.State == store.StateEnded:
+		return rec, alreadyEnded(rec)
+	}
+	return rec, &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{Detail: "nobody talks in this call yet"}}}
+}
