@@ -57,6 +57,7 @@ type Incoming struct {
 	media    Negotiator       // guarded by mu; of early media
 	answer   []byte           // guarded by mu; what it answered
 	answered bool             // guarded by mu; Answer was called
+	full     string           // guarded by mu; the trunk that had no room for it
 }
 
 // invited takes a first INVITE off the wire to its final response.
@@ -100,24 +101,12 @@ func (a *Agent) invited(req *sipmsg.Request, tx *sipmsg.ServerTx, r *arrival) {
 	if len(trunks) > 0 {
 		in.identify(a.peers.trunk(trunks[0]))
 	}
-	if len(trunks) == 1 && !in.Claim(trunks[0]) { // its password is for our requests in the call, too
-		in.refuseFull()
-		return
+	if len(trunks) == 1 {
+		in.Claim(trunks[0]) // its password is for our requests in the call, too; the handler hears whether it is full
 	}
 	a.calls.add(in.d, phaseIncoming)
 	a.inbox.watch(r, func(f *Failure) { in.abort(f, false) })
 	in.handle()
-}
-
-// refuseFull answers a call that is more than its trunk may carry. It is busy
-// that the caller hears, for that is what a line is all of whose channels are
-// taken. 503 would say that this server is overloaded: the provider may then
-// send nothing at all for a while, not even calls of other lines (RFC 3261
-// 21.5.4), where one that ends makes room at once.
-func (in *Incoming) refuseFull() {
-	in.a.respond(in.req, in.tx, sipmsg.StatusBusyHere, Phrase(sipmsg.StatusBusyHere))
-	in.d.drop()
-	in.stop(nil)
 }
 
 func (a *Agent) newIncoming(req *sipmsg.Request, tx *sipmsg.ServerTx) *Incoming {

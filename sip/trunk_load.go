@@ -117,22 +117,41 @@ func (t *trunk) begin(ctx context.Context, turn time.Duration) (release func(), 
 
 // Claim says which of Trunks the call came by, where the addresses alone leave
 // that open: the number that was dialled tells. Called, From and FromDisplay are
-// then as that trunk has them, and the call counts as one of its MaxCalls. It is
-// false where that is too many: the caller should hear 486. A call that can have
-// come by one trunk only is counted before it is handed out.
+// then as that trunk has them, and the call counts as one of its MaxCalls. A
+// call that can have come by one trunk only is counted before it is handed out;
+// what its room was then is what Claim says.
+//
+// It is false where that is too many. The caller should hear that it is busy,
+// for that is what a line is all of whose channels are taken. 503 would say that
+// this server is overloaded: the provider may then send nothing at all for a
+// while, not even calls of other lines (RFC 3261 21.5.4), where one that ends
+// makes room at once.
 func (in *Incoming) Claim(trunk string) bool {
 	t := in.a.peers.trunk(trunk)
 	if t == nil || in.d.seated() {
 		return true
 	}
+	if in.crowded() == trunk {
+		return false
+	}
+	in.identify(t)
 	release, ok := t.load.take(true)
 	if !ok {
+		in.mu.Lock()
+		defer in.mu.Unlock()
+		in.full = trunk
 		return false
 	}
 	in.d.seat(release)
 	in.d.update(func(r *DialogRecord) { r.Trunk = trunk })
-	in.identify(t)
 	return true
+}
+
+// crowded is the trunk that had no room for the call; empty: none.
+func (in *Incoming) crowded() string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.full
 }
 
 // seat has release called when nothing of the dialog is left, at once if that

@@ -34,14 +34,22 @@ func TestTrunkCarriesNoMoreCallsThanItMay(t *testing.T) {
 			t.Errorf("%v (%s)", f, f.Kind)
 		}
 		b.carrier.send(b.carrier.initial("2", "body:"+testSDP))
+		b.carrier.expect("100")
+		many := (<-calls).in
+		if many.Claim("carrier") {
+			t.Error("the trunk took a call too many")
+		}
+		if err := many.Reject(486, ""); err != nil {
+			t.Error(err)
+		}
 		res := b.carrier.expect("486")
 		b.carrier.send(b.carrier.of(res, "ACK", "inv2", 100))
-		if s := trunkState(t, b.agent, "carrier"); s.Refused != 2 {
-			t.Errorf("%d calls were too many, want 2", s.Refused)
+		if s := trunkState(t, b.agent, "carrier"); s.Refused != 2 || s.Incoming != 1 {
+			t.Errorf("%d calls were too many, want 2; %d came in", s.Refused, s.Incoming)
 		}
 		select {
 		case <-calls:
-			t.Error("a call too many was handed out")
+			t.Error("a call was handed out twice")
 		default:
 		}
 

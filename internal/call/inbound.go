@@ -31,10 +31,7 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		s.refuse(in, 404, fmt.Sprintf("no line of trunk %q has the number %q; see lines[].number", in.Trunks, in.Called))
 		return
 	}
-	if !in.Claim(trunk) {
-		s.refuse(in, 486, "trunk "+trunk+" has all of its calls in use; see trunks[].max_calls")
-		return
-	}
+	room := in.Claim(trunk)
 	open := route.Open(line.Hours, time.Now())
 	plan := route.PlanFor(s.set(), line, dialled)
 	if !open {
@@ -45,6 +42,12 @@ func (s *Service) Incoming(ctx context.Context, in *sip.Incoming) {
 		return
 	}
 	s.run(c, func(c *Call) {
+		if !room {
+			why := "all calls of trunk " + trunk + " are in use"
+			s.refuse(in, 486, why+"; see trunks[].max_calls")
+			c.finish(outcome{result: store.ResultMissed, code: codeTrunk, owner: store.PartyUs, reason: why})
+			return
+		}
 		defer s.callsIn.begin(c.rec.Number)()
 		free, ok := s.ports.tryHold(s.ports.need(plan))
 		if !ok {
@@ -202,7 +205,7 @@ func (c *Call) connectInbound(ctx context.Context, in *sip.Incoming, trunk strin
 	}
 	c.svc.callsIn.answered(c.Record().Number)
 	c.note(func(r *store.Call) {
-		r.Manager, r.Customer = endpointOf(r, callee.id), endpointOf(r, callerLeg.id)
+		r.Manager, r.Customer = c.endpointOf(r, callee.id), c.endpointOf(r, callerLeg.id)
 		r.RingMS = time.Since(r.CreatedAt).Milliseconds()
 	})
 	return callerLeg, callee, nil

@@ -3,6 +3,7 @@ package call_test
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -159,7 +160,16 @@ func TestCallerHearsBusyWhereTheTrunkIsFull(t *testing.T) {
 			t.Errorf("the second caller got %d", e.Status)
 		}
 		<-first.Ended()
-		w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+		calls, _, err := w.db.Calls(context.Background(), store.Filter{})
+		if err != nil || len(calls) != 2 {
+			t.Fatal(len(calls), err)
+		}
+		slices.SortFunc(calls, func(a, b store.Call) int { return a.CreatedAt.Compare(b.CreatedAt) })
+		w.expect(w.end(calls[0].ID), store.ResultCompleted, "200", "")
+		w.expect(calls[1], store.ResultMissed, "503", store.PartyUs)
+		if calls[1].Reason != "all calls of trunk provider are in use" || calls[1].Number != "+"+customer {
+			t.Errorf("%s: %s", calls[1].Number, calls[1].Reason)
+		}
 		if s, _ := w.agent.TrunkState("provider"); s.Incoming != 0 || s.Refused != 1 {
 			t.Errorf("afterwards: %+v", s)
 		}
