@@ -89,7 +89,7 @@ func TestAnnouncementIsHeardThenRingbackThenWhoeverAnswers(t *testing.T) {
 		if rec.TalkMS < 5500 || rec.TalkMS > 8000 {
 			t.Errorf("%d ms of talk", rec.TalkMS)
 		}
-		if rec.Manager == nil || rec.Manager.Extension != "101" {
+		if rec.Manager == nil || rec.Manager.Extension != "101" || rec.Manager.Name != "Anna" {
 			t.Errorf("who answered: %+v", rec.Manager)
 		}
 	})

@@ -181,6 +181,13 @@ func (b *bridge) lost(l *leg) bool {
 	return b.over
 }
 
+// ended reports whether a side has gone for good.
+func (b *bridge) ended() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.over
+}
+
 // talked is how long the two sides of a bridge that is over had each other.
 func (b *bridge) talked() time.Duration {
 	b.mu.Lock()

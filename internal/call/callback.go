@@ -168,7 +168,7 @@ func (c *Call) ringManagers(ctx, life context.Context, plan route.Plan, begin fu
 		l.hangup(errOver)
 		return nil, c.noManager(ctx, refusal{err: context.Cause(ctx)})
 	}
-	c.change("", nil, func(r *store.Call) { r.Manager = endpointOf(r, l.id) })
+	c.change("", nil, func(r *store.Call) { r.Manager = c.endpointOf(r, l.id) })
 	return l, outcome{}
 }
 
@@ -176,7 +176,7 @@ func (c *Call) ringManagers(ctx, life context.Context, plan route.Plan, begin fu
 func (c *Call) noManager(ctx context.Context, why refusal) outcome {
 	o := outcome{
 		result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager,
-		reason: "no manager could be reached; the last one: " + why.err.Error(), retry: retryLater,
+		reason: "no manager could be reached; the last one: " + why.words(), retry: retryLater,
 	}
 	var f *sip.Failure
 	switch {
@@ -239,7 +239,7 @@ func (c *Call) reachCustomer(ctx context.Context, prefer media.Codec, progress f
 		// Who picked up while we gave up was reached, too.
 		r.CustomerReached = r.CustomerReached || err == nil || failure != nil && failure.Crossed
 		if err == nil {
-			r.Customer = endpointOf(r, customer.id)
+			r.Customer = c.endpointOf(r, customer.id)
 		}
 	})
 	switch {

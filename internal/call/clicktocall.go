@@ -160,12 +160,7 @@ func (c *Call) ringWhoClicked(plan route.Plan) (*leg, outcome) {
 	if l == nil {
 		return nil, c.clickerMissed(why)
 	}
-	c.change("", nil, func(r *store.Call) {
-		r.Manager = endpointOf(r, l.id)
-		if e := c.svc.set().Extension(r.Manager.Extension); e != nil {
-			r.Manager.Name = e.Name
-		}
-	})
+	c.change("", nil, func(r *store.Call) { r.Manager = c.endpointOf(r, l.id) })
 	return l, outcome{}
 }
 
@@ -174,12 +169,9 @@ func (c *Call) clickerMissed(why refusal) outcome {
 	if c.ctx.Err() != nil {
 		return c.stopped()
 	}
-	o := outcome{result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager, reason: why.err.Error()}
+	o := outcome{result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager, reason: why.words()}
 	if f, ok := errors.AsType[*sip.Failure](why.err); ok && f.Kind == sip.Internal {
 		o.owner = store.PartyUs
-	}
-	if why.engaged {
-		o.reason = why.target.String() + " " + why.err.Error()
 	}
 	return o
 }

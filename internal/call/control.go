@@ -74,7 +74,11 @@ func (s *Service) Press(ctx context.Context, id, keys, to string) (store.Call, e
 	if !b.press(b.legsFor(to)[0], keys) {
 		return store.Call{}, notReady("the keys that came before are still being pressed")
 	}
-	b.call.decide(fmt.Sprintf("%d keys are pressed for the %s", len(keys), to))
+	pressed := "1 key is"
+	if len(keys) > 1 {
+		pressed = fmt.Sprintf("%d keys are", len(keys))
+	}
+	b.call.decide(pressed + " pressed for the " + to)
 	return b.call.Record(), nil
 }
 

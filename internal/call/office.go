@@ -206,10 +206,7 @@ func (c *Call) rang(role store.Role, called *leg) {
 			return
 		}
 		r.CustomerReached = true
-		r.Customer = endpointOf(r, called.id)
-		if e := c.svc.set().Extension(r.Customer.Extension); e != nil {
-			r.Customer.Name = e.Name
-		}
+		r.Customer = c.endpointOf(r, called.id)
 	})
 }
 

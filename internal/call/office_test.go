@@ -243,6 +243,9 @@ func TestCallbackWhoseManagersAreNotToBeDisturbedUsesItsAttempts(t *testing.T) {
 		if len(rec.Attempts) != 2 {
 			t.Errorf("%d attempts", len(rec.Attempts))
 		}
+		if rec.Reason != "no manager could be reached; the last one: extension 101 is set to do not disturb" {
+			t.Errorf("the reason is %q", rec.Reason)
+		}
 	})
 }
 

@@ -55,10 +55,10 @@ func (c *Call) notReached(to wanted, why refusal) (outcome, refusing) {
 		return o, refusing{status: status}
 	case errors.Is(why.err, errDisturb):
 		return outcome{
-			result: store.ResultMissed, code: codeUnavailable, owner: store.PartyCustomer, reason: why.target.String() + " " + why.err.Error(),
+			result: store.ResultMissed, code: codeUnavailable, owner: store.PartyCustomer, reason: why.words(),
 		}, refusing{status: 480, phrase: "Do Not Disturb"}
 	case !errors.As(why.err, &f):
-		return outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyCustomer, reason: why.err.Error()}, refusing{status: 480}
+		return outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyCustomer, reason: why.words()}, refusing{status: 480}
 	}
 	o := customerOutcome(f).outbound()
 	answer := refusing{status: mirrored(f)}

@@ -72,7 +72,7 @@ func (r *reception) turnAway(ctx context.Context, why refusal) outcome {
 // told who has not been answered.
 func unanswered(why refusal) (status int, o outcome) {
 	status = 480
-	o = outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyManager, reason: why.err.Error()}
+	o = outcome{result: store.ResultMissed, code: codeMissed, owner: store.PartyManager, reason: why.words()}
 	var f *sip.Failure
 	switch {
 	case why.code != 0:

@@ -55,6 +55,15 @@ type refusal struct {
 // errEngaged is the refusal of a phone that is in a call of ours.
 var errEngaged = errors.New("is in another call")
 
+// words are the refusal in a sentence: a phone that was not dialled is named, a
+// failure speaks for itself.
+func (r *refusal) words() string {
+	if errors.Is(r.err, errEngaged) || errors.Is(r.err, errDisturb) {
+		return r.target.String() + " " + r.err.Error()
+	}
+	return r.err.Error()
+}
+
 // join adds the refusal of another phone to those before it.
 func (r *refusal) join(other refusal) {
 	if r.target != (target{}) {

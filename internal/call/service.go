@@ -244,6 +244,9 @@ func (s *Service) Cancel(ctx context.Context, id, by string) (store.Call, error)
 		return rec, alreadyEnded(rec)
 	}
 	text := "cancelled"
+	if b := s.bridgeOf(id); b != nil && !b.ended() { // the two have talked
+		text = "hung up"
+	}
 	if by != "" {
 		text += " by " + by
 	}

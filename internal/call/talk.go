@@ -107,11 +107,15 @@ func (c *Call) publish(r *media.Recorder) {
 	})
 }
 
-// endpointOf says who a leg is.
-func endpointOf(r *store.Call, legID string) *store.Endpoint {
+// endpointOf says who a leg is, in the record of its call.
+func (c *Call) endpointOf(r *store.Call, legID string) *store.Endpoint {
 	l := findLeg(r, legID)
 	if l == nil {
 		return nil
 	}
-	return &store.Endpoint{Number: l.Number, Extension: l.Extension}
+	who := &store.Endpoint{Number: l.Number, Extension: l.Extension}
+	if e := c.svc.set().Extension(l.Extension); e != nil {
+		who.Name = e.Name
+	}
+	return who
 }

@@ -260,12 +260,9 @@ type transferData struct {
 // note keeps who talks now in the record.
 func (b *bridge) note(gone, taker *leg) {
 	to := taker.call.Record()
-	who := endpointOf(&to, taker.id)
+	who := b.call.endpointOf(&to, taker.id)
 	if who == nil {
 		return
-	}
-	if e := b.call.svc.set().Extension(who.Extension); e != nil {
-		who.Name = e.Name
 	}
 	b.mu.Lock()
 	at, ok := b.placeOf(taker)
