@@ -183,13 +183,16 @@ func peer(m Milestone) string {
 	return m.Peer.String()
 }
 
-// title names a leg in a sentence: phone 101, trunk provider.
+// title names a leg in a sentence: phone 101, trunk provider, or a number
+// through it.
 func (r *Report) title(leg string) string {
 	switch l := r.leg(leg); {
 	case l == nil:
 		return "the far side"
 	case l.Extension != "":
 		return "phone " + l.Extension
+	case r.sharesTrunk(l):
+		return l.Number + " through trunk " + l.Trunk
 	case l.Trunk != "":
 		return "trunk " + l.Trunk
 	}

@@ -109,12 +109,24 @@ func (r *Report) party(s *Step) int {
 	return len(r.Parties) - 1
 }
 
-// name is how a leg is called: by its extension or its trunk.
+// name is how a leg is called: by its extension or its trunk, with the number
+// where others are reached by that trunk, too.
 func (r *Report) name(leg string) string {
-	if l := r.leg(leg); l != nil {
-		return cmp.Or(l.Extension, l.Trunk)
+	l := r.leg(leg)
+	switch {
+	case l == nil:
+		return ""
+	case r.sharesTrunk(l):
+		return l.Trunk + " " + l.Number
 	}
-	return ""
+	return cmp.Or(l.Extension, l.Trunk)
+}
+
+// sharesTrunk reports whether another number was reached by the trunk of a leg.
+func (r *Report) sharesTrunk(l *store.Leg) bool {
+	return l.Extension == "" && slices.ContainsFunc(r.call.Legs, func(other store.Leg) bool {
+		return other.Extension == "" && other.Trunk == l.Trunk && other.Number != l.Number
+	})
 }
 
 func (r *Report) leg(id string) *store.Leg {

@@ -59,3 +59,20 @@ func FuzzReport(f *testing.F) {
 		Capture(s.t)
 	})
 }
+
+func TestTwoNumbersThroughOneTrunkHaveTheirOwnColumns(t *testing.T) {
+	s := newScene(store.KindInbound)
+	caller := s.leg(store.Leg{ID: "a", Role: store.RoleCaller, Trunk: "provider", Number: "+79160000001"})
+	mobile := s.leg(store.Leg{ID: "b", Role: store.RoleCallee, Trunk: "provider", Number: "+79160000002"})
+	caller.req("<", "INVITE")
+	mobile.req(">", "INVITE")
+	mobile.res("<", "486 Busy Here", "INVITE")
+	caller.res(">", "486 Busy Here", "INVITE")
+	r := NewReport(s.end(store.ResultBusy, "486 Busy Here").t, s.call)
+	if len(r.Parties) != 2 || r.Parties[0].Name != "provider +79160000001" || r.Parties[1].Name != "provider +79160000002" {
+		t.Errorf("parties %+v", r.Parties)
+	}
+	if text := r.Text(time.UTC); !strings.Contains(text, "+79160000002 through trunk provider answered 486 Busy Here") {
+		t.Error(text)
+	}
+}
