@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"perezvon/internal/api"
+	"perezvon/internal/store"
 )
 
 // CallsCmd lists calls.
@@ -49,15 +50,11 @@ func (cmd *CallsCmd) Run(c *CLI) error {
 	}
 	rows := make([][]string, 0, len(page.Calls))
 	for _, call := range page.Calls {
-		talked := ""
-		if call.TalkMS > 0 {
-			talked = seconds(call.TalkMS)
-		}
 		outcome := call.State
 		if call.Result != nil {
 			outcome = *call.Result
 		}
-		rows = append(rows, []string{call.ID, date(call.CreatedAt), call.Kind, call.Line, call.Number, who(call.Manager), outcome, talked})
+		rows = append(rows, []string{call.ID, date(call.CreatedAt), call.Kind, call.Line, call.Number, who(call.Manager), outcome, talked(&call, time.Now())})
 	}
 	return table(os.Stdout, "ID CREATED KIND LINE NUMBER MANAGER STATE TALKED", rows, "There are no such calls.")
 }
@@ -130,7 +127,7 @@ func (cmd *CallCmd) Run(c *CLI) error {
 		return unsaved
 	}
 	out := told.out
-	printCall(out, call)
+	printCall(out, call, told.now)
 	if err := printLegs(out, call); err != nil {
 		return err
 	}
@@ -142,8 +139,20 @@ func (cmd *CallCmd) Run(c *CLI) error {
 	return nil
 }
 
+// talked is how long the two of a call have talked, or do so far; empty: they
+// have not.
+func talked(c *api.Call, now time.Time) string {
+	switch {
+	case c.AnsweredAt != nil && (c.State == string(store.StateTalking) || c.State == string(store.StateHeld)):
+		return seconds(max(0, now.Sub(*c.AnsweredAt)).Milliseconds()) + " so far"
+	case c.TalkMS > 0:
+		return seconds(c.TalkMS)
+	}
+	return ""
+}
+
 // printCall prints what is known of a call, a fact a line.
-func printCall(out *console, c api.Call) {
+func printCall(out *console, c api.Call, now time.Time) {
 	fact := func(name, value string) {
 		if value != "" {
 			out.line(plain, "%-10s %s", name, value)
@@ -168,7 +177,7 @@ func printCall(out *console, c api.Call) {
 	fact("owner", value(c.ReasonOwner))
 	fact("hung up", value(c.HangupBy))
 	if c.AnsweredAt != nil {
-		fact("talked", seconds(c.TalkMS)+" from "+date(*c.AnsweredAt))
+		fact("talked", cmp.Or(talked(&c, now), seconds(0))+", from "+date(*c.AnsweredAt))
 	}
 	if c.EndedAt != nil {
 		fact("ended", date(*c.EndedAt))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -21,6 +22,8 @@ type story struct {
 
 	trace   *api.Trace // what went over the wire; nil: it is not known
 	noTrace string     // why it is not; may be empty
+
+	order order // what was asked for
 }
 
 // tell prints the whole story.
@@ -67,9 +70,9 @@ type order struct {
 func (s *story) asked() {
 	c := &s.call
 	s.line(accent, 0, "Call %s", c.ID)
-	var o order
+	o := &s.order
 	if i := slices.IndexFunc(s.events, func(e api.Event) bool { return e.Type == store.EventCallCreated }); i >= 0 {
-		_ = json.Unmarshal(s.events[i].Data, &o) // what is not understood is not told
+		_ = json.Unmarshal(s.events[i].Data, o) // what is not understood is not told
 	}
 	switch {
 	case c.Kind == string(store.KindInbound):
@@ -94,7 +97,7 @@ func (s *story) asked() {
 		}
 		s.line(plain, 0, "The manager is told%s: %s", voice, c.Text)
 	}
-	if o.Manager != "" {
+	if o.Manager != "" && c.Kind == string(store.KindCallback) {
 		s.line(plain, 0, "The manager is %s, instead of the line's route.", o.Manager)
 	}
 	if c.Mode == "customer_first" {
@@ -115,10 +118,10 @@ func (s *story) happened() {
 	s.line(accent, 0, "What happened, in minutes and seconds since then")
 	t := timeline{moment: s.date}
 	for _, e := range s.events {
+		text, tone := t.describe(e)
 		if e.Type == store.EventLegDialling || e.Type == store.EventLegRinging {
 			continue
 		}
-		text, tone := t.describe(e)
 		s.line(tone, 1, "%8s  %s", s.at(e.At), text)
 	}
 }
@@ -184,6 +187,9 @@ func owned(party string) string {
 func (s *story) waits() string {
 	text := stateWords(s.call.State)
 	since, why := s.state()
+	if s.call.State == string(store.StateTalking) { // what was before a hold is told above
+		since, why = cmp.Or(value(s.call.AnsweredAt), since), ""
+	}
 	switch next := s.call.NextAt; {
 	case next != nil && next.After(s.now):
 		text += fmt.Sprintf(" until %s, in %s", s.date(*next), seconds(next.Sub(s.now).Milliseconds()))

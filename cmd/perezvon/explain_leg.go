@@ -22,7 +22,7 @@ func (s *story) leg(l *api.Leg) {
 	case !sent(l):
 		s.line(plain, 2, "nothing was sent")
 	case s.trace == nil: // else the ladder is the true one
-		for _, m := range ladder(l) {
+		for _, m := range ladder(l, s.call.Kind, s.calls(l)) {
 			s.line(faint, 2, "%8s  %s", s.at(m.at), m.arrow())
 		}
 	}
@@ -46,6 +46,12 @@ func sent(l *api.Leg) bool {
 	return l.RingAt != nil || l.AnsweredAt != nil || value(l.SIPCode) != 0 || !unsent.MatchString(reason)
 }
 
+// calls reports whether the phone of a leg called us: in a call that comes in it
+// is the first.
+func (s *story) calls(l *api.Leg) bool {
+	return len(s.call.Legs) > 0 && l.ID == s.call.Legs[0].ID && comesIn(s.call.Kind, s.order.Key)
+}
+
 // fate is how it went for a phone, in a sentence.
 func (s *story) fate(l *api.Leg) string {
 	end := s.now
@@ -58,13 +64,13 @@ func (s *story) fate(l *api.Leg) string {
 	}
 	lasted := func(from, to time.Time) string { return seconds(to.Sub(from).Milliseconds()) }
 	var told string
-	switch {
-	case l.Role == string(store.RoleCaller) && l.AnsweredAt == nil:
+	switch calls := s.calls(l); {
+	case calls && l.AnsweredAt == nil:
 		told = "called us" + refusal(l)
 		if strings.Contains(told, "refused") {
 			return told + "."
 		}
-	case l.Role == string(store.RoleCaller):
+	case calls:
 		told = "called us and was up for " + lasted(*l.AnsweredAt, end) + so
 	case l.AnsweredAt != nil && l.RingAt != nil:
 		told = fmt.Sprintf("rang %s, was answered and was up for %s", lasted(*l.RingAt, *l.AnsweredAt), lasted(*l.AnsweredAt, end)+so)
@@ -75,7 +81,7 @@ func (s *story) fate(l *api.Leg) string {
 	default:
 		told = "did not ring"
 	}
-	if why := whyEnded(l); why != "" {
+	if why := whyEnded(l, s.call.Kind); why != "" {
 		told += "; " + why
 	}
 	return told + "."
@@ -91,7 +97,7 @@ func refusal(l *api.Leg) string {
 }
 
 // whyEnded says who ended a leg, and why.
-func whyEnded(l *api.Leg) string {
+func whyEnded(l *api.Leg, kind string) string {
 	reason, by := endedBy(value(l.Reason))
 	switch {
 	case l.EndedAt == nil && l.State == string(store.LegAnswered):
@@ -106,8 +112,8 @@ func whyEnded(l *api.Leg) string {
 		if reason == callOver {
 			return "then we hung up"
 		}
-		return "we hung up: " + reason
-	case by != "" && l.AnsweredAt == nil && by != string(store.PartyUs) && by != partyOfRole(l.Role):
+		return "we hung up" + onBehalf(reason)
+	case by != "" && l.AnsweredAt == nil && by != string(store.PartyUs) && by != partyOfRole(kind, l.Role):
 		return "we stopped ringing it: " + partyWords(by) + " " + reason
 	case by != "":
 		return reason + " by " + partyWords(by)
@@ -145,8 +151,8 @@ func (m message) arrow() string {
 
 // ladder is what the record of a leg says about its messages. Those that were
 // sent again, and provisional responses after the first ringing, are not in it.
-func ladder(l *api.Leg) []message {
-	out := l.Role != string(store.RoleCaller) // we sent the INVITE
+func ladder(l *api.Leg, kind string, calls bool) []message {
+	out := !calls // we sent the INVITE
 	msgs := []message{{l.StartedAt, out, "INVITE"}}
 	add := func(at *time.Time, ours bool, text string) {
 		if at != nil {
@@ -163,7 +169,7 @@ func ladder(l *api.Leg) []message {
 	code := value(l.SIPCode)
 	switch rejected := strings.HasPrefix(reason, strconv.Itoa(code)+" "); {
 	case l.AnsweredAt != nil:
-		theirs := by == partyOfRole(l.Role)
+		theirs := by == partyOfRole(kind, l.Role)
 		add(l.EndedAt, !theirs, "BYE")
 	case code == 0 && l.RingAt == nil:
 		return append(msgs, message{*l.EndedAt, false, "nothing came"})
@@ -188,9 +194,14 @@ func statusLine(code int) string {
 	return fmt.Sprintf("%d %s", code, sip.Phrase(code))
 }
 
-// partyOfRole is whose phone a leg is.
-func partyOfRole(role string) string {
-	if role == string(store.RoleCustomer) || role == string(store.RoleCaller) {
+// partyOfRole is whose phone a leg is. Where the office calls itself, the
+// manager is who calls, and the customer who is called.
+func partyOfRole(kind, role string) string {
+	customer := store.RoleCaller
+	if kind == string(store.KindInternal) {
+		customer = store.RoleCallee
+	}
+	if role == string(store.RoleCustomer) || role == string(customer) {
 		return string(store.PartyCustomer)
 	}
 	return string(store.PartyManager)

@@ -173,8 +173,8 @@ func (d *eventData) phone() string {
 	return "the phone " + name
 }
 
-// done tells how a phone's part ended, and by whom.
-func (d *eventData) done() string {
+// done tells how a phone's part ended in a call of a kind, and by whom.
+func (d *eventData) done(kind string) string {
 	reason, by := endedBy(d.Reason)
 	answered := d.AnsweredAt != nil
 	switch {
@@ -183,10 +183,10 @@ func (d *eventData) done() string {
 	case by == string(store.PartyUs) && answered && reason == callOver:
 		return "we hung up " + d.phone() + ", for the call was over"
 	case by == string(store.PartyUs) && answered:
-		return "we hung up " + d.phone() + ": " + reason
+		return "we hung up " + d.phone() + onBehalf(reason)
 	case by == string(store.PartyUs) || by == "" && reason == "":
 		return d.phone() + " is done" + because(reason) + ifSIP(d.SIPCode)
-	case by != "" && !answered && by != partyOfRole(d.Role):
+	case by != "" && !answered && by != partyOfRole(kind, d.Role):
 		return "we stopped ringing " + d.phone() + ": " + partyWords(by) + " " + reason
 	case by != "":
 		return d.phone() + ": " + reason + " by " + partyWords(by)
@@ -194,6 +194,15 @@ func (d *eventData) done() string {
 		return d.phone() + " is done: " + reason
 	}
 	return d.phone() + " is done: " + reason + ifSIP(d.SIPCode)
+}
+
+// onBehalf is the reason of our own hanging up: on somebody's behalf, or
+// another.
+func onBehalf(reason string) string {
+	if who, ok := strings.CutPrefix(reason, "hung up by "); ok {
+		return " for " + who
+	}
+	return ": " + reason
 }
 
 // callOver is the reason of our BYE to whoever is left of a call.
@@ -205,6 +214,8 @@ const elsewhere = "Call completed elsewhere"
 // timeline tells events in words. It remembers the phones of one call.
 type timeline struct {
 	kind   string                 // of the call, once it is known
+	comes  bool                   // somebody calls us: the first phone is the caller's
+	caller string                 // id of that phone's leg
 	phones map[string]string      // by id of the leg
 	moment func(time.Time) string // writes times to come; nil: moment
 }
@@ -219,15 +230,18 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 		if t.phones == nil {
 			t.phones = make(map[string]string)
 		}
+		if len(t.phones) == 0 && t.comes {
+			t.caller = d.ID
+		}
 		t.phones[d.ID] = d.phone()
 	}
 	switch e.Type {
 	case store.EventCallCreated:
-		t.kind = d.Kind
+		t.kind, t.comes = d.Kind, comesIn(d.Kind, d.Key)
 		switch {
 		case d.Kind == string(store.KindInbound):
 			return "came in", plain
-		case d.Kind == string(store.KindInternal), d.Kind == string(store.KindOutbound) && d.Key == "":
+		case t.comes:
 			return "dialled at extension " + d.Manager, plain
 		}
 		return "placed", plain
@@ -236,13 +250,19 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 	case store.EventCallEnded:
 		return "ended: " + withReason(outcomeWords(t.kind, d.Result, d.Reason), d.Reason) + ifCode(d.Code), resultTone(d.Result)
 	case store.EventLegDialling:
+		if t.calls(&d) {
+			return "  " + d.phone() + " calls", faint
+		}
 		return "  dialling " + d.phone(), faint
 	case store.EventLegRinging:
 		return "  " + d.phone() + " rings", faint
 	case store.EventLegAnswered:
+		if t.calls(&d) {
+			return "  " + d.phone() + " is answered by us", faint
+		}
 		return "  " + d.phone() + " is answered", faint
 	case store.EventLegEnded:
-		return "  " + d.done(), faint
+		return "  " + d.done(t.kind), faint
 	case store.EventDecision:
 		return "  " + cmp.Or(d.Text, "a decision"), faint
 	case store.EventTransferred:
@@ -258,6 +278,27 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 		return "  recorded " + seconds(d.DurationMS) + ": " + d.File, faint
 	}
 	return strings.TrimSpace("  " + e.Type + " " + string(e.Data)), faint
+}
+
+// comesIn reports whether somebody calls us for a call: from outside, or at a
+// phone of the office. key is that of the API that asked for it.
+func comesIn(kind, key string) bool {
+	switch store.Kind(kind) {
+	case store.KindInbound, store.KindInternal:
+		return true
+	case store.KindOutbound:
+		return key == ""
+	}
+	return false
+}
+
+// calls reports whether the phone of a leg event calls us. Where the beginning
+// of the call was not seen, its role says so.
+func (t *timeline) calls(d *eventData) bool {
+	if t.caller != "" {
+		return d.ID == t.caller
+	}
+	return d.Role == string(store.RoleCaller)
 }
 
 func (t *timeline) describeState(d *eventData) string {
