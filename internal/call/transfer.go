@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"perezvon/internal/route"
@@ -100,6 +101,9 @@ func (b *bridge) transferBlind(t *transferring, number string) {
 		return
 	}
 	to, status, err := c.svc.dialledAt(from, number)
+	if err == nil && to.reaches(t.other.to) {
+		status, err = 486, errAlready
+	}
 	if err != nil {
 		c.decide(fmt.Sprintf("%s wants to transfer the call to %s: %v", t, number, err))
 		t.tell(moving{status: status, err: err, undialled: true})
@@ -147,6 +151,17 @@ func undialled(why refusal) bool {
 	default:
 		return false
 	}
+}
+
+// errAlready refuses a transfer of somebody to himself.
+var errAlready = errors.New("that is who the call is with already")
+
+// reaches reports whether this is a phone of the one behind a leg.
+func (w wanted) reaches(t target) bool {
+	if w.target.Extension != "" {
+		return w.target.Extension == t.extension
+	}
+	return t.extension == "" && strings.TrimPrefix(w.target.Display, "+") == strings.TrimPrefix(t.number, "+")
 }
 
 // ringFor rings the one who shall take over. The other side hears ringback.

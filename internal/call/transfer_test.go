@@ -111,6 +111,7 @@ func TestTransferThatNobodyTakesLeavesTheTwoTogether(t *testing.T) {
 		"busy":              {[]lab.Step{lab.Ring(0), lab.Reject(486, "Busy Here")}, "102", 486},
 		"no answer":         {[]lab.Step{lab.Ring(0)}, "102", 480},
 		"itself":            {nil, "101", 486},
+		"the other side":    {nil, "+" + customer, 486},
 		"nobody":            {nil, "999", 484},
 		"a premium number":  {nil, "+78091234567", 403},
 		"a foreign country": {nil, "+14155550100", 403},
@@ -281,6 +282,21 @@ func TestWhoHasTakenOverAfterAConsultationMayHold(t *testing.T) {
 		}
 		_ = boris.Hangup(w.t.Context())
 		<-caller.Ended()
+	})
+}
+
+func TestColleagueIsNotTransferredToHimself(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		w.phone("102", append(answering(otherTone), lab.Talk(15*time.Second))...)
+		anna := w.dial("101", "102", lab.Tone(managerTone), lab.Talk(2*time.Second), lab.ReferTo("102"), lab.Talk(4*time.Second), lab.Bye())
+		<-anna.Ended()
+		if told := statuses(anna); len(told) == 0 || told[len(told)-1] != 486 {
+			t.Errorf("the phone was told %v, want 486 at last", told)
+		}
+		w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+		if n := w.rung(w.phones["102"], "102"); n != 1 {
+			t.Errorf("the colleague was rung %d times", n)
+		}
 	})
 }
 
