@@ -28,7 +28,7 @@ type bridge struct {
 	over   bool        // guarded by mu
 
 	moving *transferring // guarded by mu; nil: no transfer is under way
-	lent   *leg          // guarded by mu; the side that has gone over to another bridge, nil: none
+	lent   *leg          // guarded by mu; the side that goes over to another bridge, nil: none
 	lentAt time.Time     // guarded by mu
 }
 
@@ -106,22 +106,32 @@ func (b *bridge) connect() {
 // to hang up. It is false where that leg has no place, or has gone already
 // without having passed the other side on.
 func (b *bridge) replace(old, l *leg) bool {
+	return b.replaceWith(old, func() *leg { return l }) != nil
+}
+
+// replaceWith is replace by a leg that comes about only once it has a place; nil
+// where there is none, or no leg.
+func (b *bridge) replaceWith(old *leg, come func() *leg) *leg {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at, ok := b.placeOf(old)
 	if !ok || b.over || old.ctx.Err() != nil && !b.expendable(old) {
-		return false
+		return nil
+	}
+	l := come()
+	if l == nil {
+		return nil
 	}
 	b.play(at, nil)
 	b.sides[at], b.parked = l, ""
 	b.connect()
 	b.take(at)
 	b.wake()
-	return true
+	return l
 }
 
 // expendable reports whether the bridge goes on without a leg: it passes the
-// other side on, or its other side has gone over to another bridge. b.mu is
+// other side on, or its other side goes over to another bridge. b.mu is
 // held.
 func (b *bridge) expendable(l *leg) bool {
 	return b.moving != nil && b.moving.asker == l || b.lent != nil && b.lent != l
@@ -148,17 +158,6 @@ func (b *bridge) watched() (sides [2]*leg) {
 		}
 	}
 	return sides
-}
-
-// heeded returns the sides whose holding is this bridge's business: none once
-// one has gone over to another, which must not miss it.
-func (b *bridge) heeded() (sides [2]*leg) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.lent != nil {
-		return sides
-	}
-	return b.sides
 }
 
 // done is closed when a leg has gone, never for none.

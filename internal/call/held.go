@@ -25,15 +25,8 @@ func (l *leg) turn() {
 	case l.turned <- struct{}{}:
 	default:
 	}
-}
-
-// passOn says again that a side has turned, where that is the business of the
-// bridge it has gone over to in the same moment.
-func (b *bridge) passOn(l *leg) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.lent == l {
-		l.turn()
+	if heir := l.heir.Load(); heir != nil {
+		heir.turn()
 	}
 }
 

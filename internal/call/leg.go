@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"perezvon/internal/route"
@@ -26,9 +27,10 @@ type leg struct {
 	dialog *sip.Dialog
 	ctx    context.Context // ends when the party hangs up, its media dies or the call ends
 	cancel context.CancelCauseFunc
-	once   sync.Once     // hangup
-	rang   bool          // only touched by progress
-	turned chan struct{} // holds one token when the far side has put us on hold, or resumed
+	once   sync.Once           // hangup
+	rang   bool                // only touched by progress
+	turned chan struct{}       // holds one token when the far side has put us on hold, or resumed
+	heir   atomic.Pointer[leg] // what it has become in another call, see handOver; nil: it is its own
 
 	leave  func(talked bool) // tells presence that it is over; nil: presence does not know it
 	talked bool              // was bridged; only touched by the flow
@@ -148,13 +150,13 @@ func (l *leg) up(dialog *sip.Dialog) {
 	l.dialog = dialog
 	l.media.Answered(media.Watch{
 		NoAudio: func() {
-			l.call.change(store.EventMediaQuality, map[string]any{"leg": l.id, "no_audio": true}, func(r *store.Call) {
+			l.now().call.change(store.EventMediaQuality, map[string]any{"leg": l.id, "no_audio": true}, func(r *store.Call) {
 				if leg := findLeg(r, l.id); leg != nil {
 					leg.NoAudio = true
 				}
 			})
 		},
-		Dead: func() { l.cancel(errNoAudio) },
+		Dead: func() { l.end(errNoAudio) },
 		Held: func(bool) { l.turn() },
 	})
 	l.call.recordLeg(store.EventLegAnswered, l.id, func(r *store.Leg) {
@@ -164,17 +166,17 @@ func (l *leg) up(dialog *sip.Dialog) {
 	dialog.OnEnd(func(end sip.Ended) {
 		switch end.By {
 		case sip.ByNoAck:
-			l.cancel(errNoAck)
+			l.end(errNoAck)
 			return
 		case sip.ByTimeout: // RFC 4028: the far side is no longer there
-			l.cancel(&EndReason{By: store.PartyTrunk, Q850: causeRecovery, Text: end.Error()})
+			l.end(&EndReason{By: store.PartyTrunk, Q850: causeRecovery, Text: end.Error()})
 			return
 		}
 		cause := q850(end.Reasons)
 		if cause == 0 {
 			cause = causeNormal
 		}
-		l.cancel(&EndReason{By: l.party, Q850: cause, Text: "hung up"})
+		l.end(&EndReason{By: l.now().party, Q850: cause, Text: "hung up"})
 	})
 }
 

@@ -18,6 +18,7 @@ func (c *Call) talk(manager, customer *leg) outcome {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &b.began })
 	over := b.last(c.svc.set().Limits.MaxCall)
+	b.seeOff()
 	talked := b.talked()
 	c.note(func(r *store.Call) { r.TalkMS += talked.Milliseconds() })
 	b.close()
@@ -34,7 +35,7 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 	defer timer.Stop()
 	for {
 		b.settle()
-		sides, heeded := b.watched(), b.heeded()
+		sides := b.watched()
 		var gone *leg
 		select {
 		case <-done(sides[managerSide]):
@@ -43,11 +44,9 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 			gone = sides[customerSide]
 		case <-timer.C:
 			return errMaxCall
-		case <-turned(heeded[managerSide]):
-			b.passOn(heeded[managerSide])
+		case <-turned(sides[managerSide]):
 			continue
-		case <-turned(heeded[customerSide]):
-			b.passOn(heeded[customerSide])
+		case <-turned(sides[customerSide]):
 			continue
 		case <-b.changed:
 			continue

@@ -315,21 +315,21 @@ func (b *bridge) transferTo(t *transferring, with sip.DialogRef) {
 		t.tell(moving{status: 404})
 		return
 	}
-	asked, taker := second.lend(with.Leg, t.asker.to.extension)
-	if taker == nil {
+	asked, lent := second.lend(with.Leg, t.asker.to.extension)
+	if lent == nil {
 		c.decide(fmt.Sprintf("%s wants to transfer the call into another that is over, or that it has no part in", t.asker.to))
 		t.tell(moving{status: 404})
 		return
 	}
-	if !b.replace(t.asker, taker) {
+	taker := b.replaceWith(t.asker, func() *leg { return b.handOver(t, lent, asked) })
+	if taker == nil {
 		second.takeBack()
 		t.tell(moving{status: 487})
 		return
 	}
 	c.decide(fmt.Sprintf("%s transfers the call to %s, after talking to them", t.asker.to, taker.to))
-	second.call.decide(fmt.Sprintf("%s joins this call with another (%s) and leaves", t.asker.to, c.rec.ID))
 	b.transferred(t, taker, with.Call)
-	second.call.farewell(asked)
+	c.claimFrom(second.call, taker)
 }
 
 // bridgeOf finds the bridge of a call in progress; nil: there is none.
@@ -345,9 +345,9 @@ func (s *Service) bridgeOf(id string) *bridge {
 	return c.bridge
 }
 
-// lend gives the other side of a leg away to another bridge: this one has
-// nothing to connect any more and lasts as long as that side does. It returns
-// both; nil where the leg, which must be of the extension, has no place here.
+// lend keeps the other side of a leg for another bridge: this one has nothing
+// to connect any more and ends when that side has gone over. It returns both;
+// nil where the leg, which must be of the extension, has no place here.
 func (b *bridge) lend(legID, extension string) (asked, lent *leg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -300,6 +300,48 @@ func TestColleagueIsNotTransferredToHimself(t *testing.T) {
 	})
 }
 
+func TestConsultationEndsWithTheTransferAndIsNoHandleOfTheCallThatGoesOn(t *testing.T) {
+	inWorld(t, office(), func(w *world) {
+		ctx := context.Background()
+		caller, boris := w.joined()
+		calls, _, err := w.db.Calls(ctx, store.Filter{})
+		if err != nil || len(calls) != 2 {
+			t.Fatalf("%d calls, %v", len(calls), err)
+		}
+		consultation, first := calls[0], calls[1]
+		w.expect(consultation, store.ResultCompleted, "200", "")
+		if consultation.State != store.StateEnded || consultation.HangupBy != store.PartyManager || consultation.TalkMS > 5000 {
+			t.Errorf("the consultation is %s, hung up by %s after %d ms", consultation.State, consultation.HangupBy, consultation.TalkMS)
+		}
+		for _, l := range consultation.Legs {
+			if l.State != store.LegEnded {
+				t.Errorf("its leg of %s is %s", l.Number, l.State)
+			}
+		}
+		if _, err := w.svc.Cancel(ctx, consultation.ID, "ops"); refusedWith(err) != call.CodeAlreadyEnded {
+			t.Errorf("cancel: %v", err)
+		}
+		if _, err := w.svc.Hold(ctx, consultation.ID, "ops"); refusedWith(err) != call.CodeAlreadyEnded {
+			t.Errorf("hold: %v", err)
+		}
+		if n := len(first.Legs); n != 3 || first.Legs[2].Extension != "102" || first.Legs[2].State != store.LegAnswered || first.Legs[2].Role != first.Legs[1].Role {
+			t.Fatalf("the legs of the first are %+v", first.Legs)
+		}
+		from, to := during(3 * time.Second)
+		heard(t, "the caller", caller, from, to, otherTone)
+		heard(t, "the colleague", boris, from, to, customerTone)
+		if _, err := w.svc.Cancel(ctx, first.ID, "ops"); err != nil {
+			t.Error(err)
+		}
+		<-caller.Ended()
+		<-boris.Ended()
+		first = w.end(first.ID)
+		if l := first.Legs[2]; l.State != store.LegEnded || l.Quality == nil || first.Recording == nil {
+			t.Errorf("at last %+v, recording %+v", l, first.Recording)
+		}
+	})
+}
+
 func TestTransferIntoACallOfOthersIsRefused(t *testing.T) {
 	inWorld(t, office(), func(w *world) {
 		w.phone("101", answering(managerTone)...)

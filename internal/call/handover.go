@@ -1,0 +1,92 @@
+package call
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// Who is transferred after a consultation leaves the call he was in, which is
+// over then, and goes on in another: the phone, the dialog and the sound are the
+// same, the record, the context and the bridge are the other call's.
+
+// handOver makes a leg of another call one of this bridge's call, in the role of
+// who wants the transfer, and ends it there: asked is the phone's leg beside it.
+// It is nil where the leg is being hung up already.
+func (b *bridge) handOver(t *transferring, lent, asked *leg) (taker *leg) {
+	lent.once.Do(func() {
+		taker = &leg{
+			call: b.call, id: lent.id, party: t.asker.party, to: lent.to, media: lent.media, dialog: lent.dialog,
+			turned: make(chan struct{}, 1), leave: lent.leave,
+		}
+		taker.ctx, taker.cancel = context.WithCancelCause(b.call.ctx)
+		now := time.Now()
+		rec := b.call.Record()
+		asker := findLeg(&rec, t.asker.id)
+		b.call.recordLeg(store.EventLegAnswered, taker.id, func(r *store.Leg) {
+			*r = store.Leg{
+				ID: taker.id, Number: lent.to.number, Trunk: lent.to.at.Trunk, Extension: lent.to.extension,
+				State: store.LegAnswered, StartedAt: now, AnsweredAt: &now, SIPCode: 200,
+			}
+			if asker != nil {
+				r.Role = asker.Role
+			}
+		})
+		why := &EndReason{By: asked.party, Q850: causeNormal, Text: fmt.Sprintf("%s joined it with call %s", asked.to, rec.ID)}
+		stats := lent.media.Stats()
+		lent.call.recordLeg(store.EventLegEnded, lent.id, func(r *store.Leg) {
+			r.State, r.EndedAt, r.Reason, r.Quality, r.Q850 = store.LegEnded, &now, why.Error(), quality(stats), why.Q850
+		})
+		lent.heir.Store(taker)
+		if cause := context.Cause(lent.ctx); cause != nil { // in this very moment
+			taker.cancel(cause)
+		}
+		lent.cancel(why)
+	})
+	return taker
+}
+
+// now is what a leg has become.
+func (l *leg) now() *leg {
+	for heir := l.heir.Load(); heir != nil; heir = l.heir.Load() {
+		l = heir
+	}
+	return l
+}
+
+// end says that the far side has gone.
+func (l *leg) end(why *EndReason) {
+	l.cancel(why)
+	if heir := l.heir.Load(); heir != nil {
+		heir.end(why)
+	}
+}
+
+// seeOff waits a moment for the phone to hang up that has passed the other side
+// of a bridge on to another; for nobody where that has not happened.
+func (b *bridge) seeOff() {
+	b.mu.Lock()
+	lent, asked := b.lent, b.sides[managerSide]
+	if asked == lent {
+		asked = b.sides[customerSide]
+	}
+	b.mu.Unlock()
+	if lent != nil && lent.heir.Load() != nil {
+		b.call.farewell(asked)
+	}
+}
+
+// claimFrom keeps callbacks away from somebody outside who has come over from
+// another call, as that did until its end.
+func (c *Call) claimFrom(other *Call, l *leg) {
+	if l.to.extension != "" {
+		return
+	}
+	select {
+	case <-other.ended:
+		context.AfterFunc(l.ctx, c.claimNumber(l.to.number))
+	case <-c.ctx.Done():
+	}
+}
