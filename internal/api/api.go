@@ -49,9 +49,9 @@ type Controls interface {
 	Press(ctx context.Context, id, keys, to string) (store.Call, error)
 	// Say speaks a text to a side of the call; empty: to both.
 	Say(ctx context.Context, id, text, voice, to string) (store.Call, error)
-	// Transfer has the office's phone pass the other side on to a number; by
-	// names who asks.
-	Transfer(ctx context.Context, id, number, by string) (store.Call, error)
+	// Transfer has the office's phone pass the other side on to a number; by is
+	// who asks.
+	Transfer(ctx context.Context, id, number string, by call.Asker) (store.Call, error)
 }
 
 // Office knows what was said of its phones.

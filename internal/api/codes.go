@@ -16,7 +16,7 @@ const (
 	CodeKeyMissing        = "key_missing"
 	CodeKeyUnknown        = "key_unknown"
 	CodeScopeMissing      = "scope_missing"
-	CodeLineNotAllowed    = "line_not_allowed"
+	CodeLineNotAllowed    = call.CodeLineNotAllowed
 	CodeLoopbackOnly      = "loopback_only"
 	CodeForwarded         = "forwarded"
 	CodeCrossOrigin       = "cross_origin"

@@ -80,7 +80,7 @@ func (a *API) routeControls(h huma.API) {
 		with(call.CodeInvalidText, call.CodeUnknownVoice, call.CodeInvalidSide)), a.playText)
 	huma.Register(h, operation("transfer-call", "transfer", "Transfer a call",
 		"The phone of the office in the call passes the other side on, which hears ringing meanwhile. Answers when the new phone rings, or has refused: then the two are together as before.",
-		with(call.CodeNotTransferred, call.CodeInvalidNumber)), a.transferCall)
+		with(call.CodeNotTransferred, call.CodeInvalidNumber, CodeLineNotAllowed)), a.transferCall)
 }
 
 func (a *API) holdCall(ctx context.Context, in *ControlInput) (*callOutput, error) {
@@ -105,7 +105,8 @@ func (a *API) playText(ctx context.Context, in *playInput) (*callOutput, error) 
 
 func (a *API) transferCall(ctx context.Context, in *transferInput) (*callOutput, error) {
 	return a.act(ctx, &in.ControlInput, "transfer call", in.Body, func(id string) (store.Call, error) {
-		return a.Controls.Transfer(ctx, id, in.Body.To, clientOf(ctx).name)
+		who := clientOf(ctx)
+		return a.Controls.Transfer(ctx, id, in.Body.To, call.Asker{Name: who.name, Lines: who.lines})
 	})
 }
 

@@ -133,6 +133,16 @@ func TestControlThatIsRepeatedBeforeItsAnswerIsRefusedAndNotDoneTwice(t *testing
 	})
 }
 
+func TestTransferIsLimitedToTheLinesOfTheKey(t *testing.T) {
+	f := newFixture(t, testKeys())
+	if a := f.control(t, idMain, "transfer", `{"to":"102"}`, bearer("branch")); a.status != http.StatusOK {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if want := []string{"transfer " + idMain + " 102 branch main"}; !slices.Equal(f.calls.acted, want) {
+		t.Errorf("done: %q, want %q", f.calls.acted, want)
+	}
+}
+
 func TestControlsOfCallsThatTheKeyMayNotSee(t *testing.T) {
 	f := newFixture(t, testKeys())
 	for _, path := range []string{"hold", "resume", "dtmf", "play", "transfer"} {

@@ -93,8 +93,8 @@ func (f *fakeCalls) Say(_ context.Context, id, text, voice, to string) (store.Ca
 	return f.act("say", id, text, voice, to)
 }
 
-func (f *fakeCalls) Transfer(_ context.Context, id, number, by string) (store.Call, error) {
-	return f.act("transfer", id, number, by)
+func (f *fakeCalls) Transfer(_ context.Context, id, number string, by call.Asker) (store.Call, error) {
+	return f.act(append([]string{"transfer", id, number, by.Name}, by.Lines...)...)
 }
 
 func (f *fakeCalls) DND(extension string) bool { return f.quiet[extension] }

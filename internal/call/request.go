@@ -63,6 +63,7 @@ const (
 	CodeAlreadyEnded     = "already_ended"
 	CodeNotTalking       = "not_talking"     // the call is not in the state for it
 	CodeNotTransferred   = "not_transferred" // nobody took the call
+	CodeLineNotAllowed   = "line_not_allowed"
 )
 
 // RefusedError is a request that made no call.

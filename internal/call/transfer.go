@@ -3,9 +3,11 @@ package call
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"perezvon/configs"
 	"perezvon/internal/route"
 	"perezvon/internal/store"
 	"perezvon/sip"
@@ -22,6 +24,7 @@ import (
 type transferring struct {
 	asker, other *leg
 	by           string       // name of the API key that asks for it; empty: the phone does
+	lines        []string     // ids of those that the key is limited to; none: it may use all
 	tell         func(moving) // how it goes
 	rings        bool         // was told; touched by one goroutine only
 }
@@ -104,6 +107,9 @@ func (b *bridge) transferBlind(t *transferring, number string) {
 	if err == nil && to.reaches(t.other.to) {
 		status, err = 486, errAlready
 	}
+	if err == nil && !t.mayUse(to.line) {
+		status, err = 403, &foreignLineError{t.by, to.line.ID}
+	}
 	if err != nil {
 		c.decide(fmt.Sprintf("%s wants to transfer the call to %s: %v", t, number, err))
 		t.tell(moving{status: status, err: err, undialled: true})
@@ -151,6 +157,20 @@ func undialled(why refusal) bool {
 	default:
 		return false
 	}
+}
+
+// mayUse reports whether who asks may use a line; there is none between phones
+// of the office.
+func (t *transferring) mayUse(line *configs.Line) bool {
+	return len(t.lines) == 0 || line.ID == "" || slices.Contains(t.lines, line.ID)
+}
+
+// foreignLineError refuses a transfer through a line that the key may not use.
+type foreignLineError struct{ key, line string }
+
+// Error says which.
+func (e *foreignLineError) Error() string {
+	return fmt.Sprintf("it would go out through line %q, which the key %s may not use", e.line, e.key)
 }
 
 // errAlready refuses a transfer of somebody to himself.

@@ -342,6 +342,37 @@ func TestConsultationEndsWithTheTransferAndIsNoHandleOfTheCallThatGoesOn(t *test
 	})
 }
 
+func TestKeyThatIsLimitedToLinesTransfersThroughNoOther(t *testing.T) {
+	second := func(c *configs.Config) {
+		two := c.Lines[0]
+		two.ID, two.Number = "two", "+74950000002"
+		c.Lines = append(c.Lines, two)
+	}
+	inWorld(t, office(second), func(w *world) {
+		const outside = "79990000077"
+		w.phone("101", answering(managerTone)...)
+		w.number(outside, answering(otherTone)...)
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(30*time.Second), lab.Bye())
+		time.Sleep(5 * time.Second)
+		calls, _, err := w.db.Calls(context.Background(), store.Filter{})
+		if err != nil || len(calls) != 1 {
+			t.Fatal(len(calls), err)
+		}
+		by := call.Asker{Name: "branch", Lines: []string{"two"}} // phones dial out through main
+		if _, err := w.svc.Transfer(w.t.Context(), calls[0].ID, "+"+outside, by); refusedWith(err) != call.CodeLineNotAllowed {
+			t.Errorf("through another line: %v", err)
+		}
+		if n := w.rung(w.carrier, outside); n != 0 {
+			t.Errorf("the number was dialled %d times", n)
+		}
+		by.Lines = []string{"two", "main"}
+		if _, err := w.svc.Transfer(w.t.Context(), calls[0].ID, "+"+outside, by); err != nil {
+			t.Error(err)
+		}
+		<-caller.Ended()
+	})
+}
+
 func TestTransferIntoACallOfOthersIsRefused(t *testing.T) {
 	inWorld(t, office(), func(w *world) {
 		w.phone("101", answering(managerTone)...)
@@ -372,10 +403,10 @@ func TestTransferByTheAPI(t *testing.T) {
 			t.Fatal(len(calls), err)
 		}
 		id := calls[0].ID
-		if _, err := w.svc.Transfer(w.t.Context(), id, "999", "crm"); refusedWith(err) != call.CodeInvalidNumber {
+		if _, err := w.svc.Transfer(w.t.Context(), id, "999", call.Asker{Name: "crm"}); refusedWith(err) != call.CodeInvalidNumber {
 			t.Errorf("to nobody: %v", err)
 		}
-		if _, err := w.svc.Transfer(w.t.Context(), id, "102", "crm"); err != nil {
+		if _, err := w.svc.Transfer(w.t.Context(), id, "102", call.Asker{Name: "crm"}); err != nil {
 			t.Error(err)
 		}
 		<-caller.Ended()
@@ -390,7 +421,7 @@ func TestTransferByTheAPI(t *testing.T) {
 		if got := w.decisions(id); !strings.Contains(got, "crm, for extension 101, transfers the call to 102") {
 			t.Errorf("decided %s", got)
 		}
-		if _, err := w.svc.Transfer(w.t.Context(), id, "102", "crm"); refusedWith(err) != call.CodeAlreadyEnded {
+		if _, err := w.svc.Transfer(w.t.Context(), id, "102", call.Asker{Name: "crm"}); refusedWith(err) != call.CodeAlreadyEnded {
 			t.Errorf("after its end: %v", err)
 		}
 	})
@@ -421,7 +452,7 @@ func TestRefusedTransferByTheAPISaysWhy(t *testing.T) {
 			{"103", call.CodeNotTransferred, "103 cannot be dialled: extension 103 is not registered"},
 			{"102", call.CodeNotTransferred, "102 did not take the call: 486 Busy Here"},
 		} {
-			_, err := w.svc.Transfer(w.t.Context(), calls[0].ID, c.to, "crm")
+			_, err := w.svc.Transfer(w.t.Context(), calls[0].ID, c.to, call.Asker{Name: "crm"})
 			refused, ok := errors.AsType[*call.RefusedError](err)
 			if !ok || refused.Code != c.code || len(refused.Problems) != 1 || refused.Problems[0] != (call.Problem{Field: "to", Detail: c.why}) {
 				t.Errorf("%q: %v", c.to, err)
@@ -430,7 +461,7 @@ func TestRefusedTransferByTheAPISaysWhy(t *testing.T) {
 		if err := w.svc.SetDND(w.t.Context(), "102", true); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := w.svc.Transfer(w.t.Context(), calls[0].ID, "102", "crm"); err == nil || !strings.Contains(err.Error(), "to: 102 cannot be dialled: extension 102 is set to do not disturb") {
+		if _, err := w.svc.Transfer(w.t.Context(), calls[0].ID, "102", call.Asker{Name: "crm"}); err == nil || !strings.Contains(err.Error(), "to: 102 cannot be dialled: extension 102 is set to do not disturb") {
 			t.Errorf("to who is not to be disturbed: %v", err)
 		}
 		<-caller.Ended()

@@ -10,12 +10,18 @@ import (
 	"perezvon/internal/store"
 )
 
+// Asker is who asks for something from outside.
+type Asker struct {
+	Name  string   // of the API key
+	Lines []string // ids of those that it is limited to; none: it may use all
+}
+
 // Transfer has the phone of the office in a call pass the other side on to a
-// number, which is read as if it were dialled there. by names who asks, for the
-// record. It returns when the number rings or has refused. The error is a
-// *RefusedError: the number cannot be read, the call is not one that can be
-// transferred, or nobody took it.
-func (s *Service) Transfer(ctx context.Context, id, number, by string) (store.Call, error) {
+// number, which is read as if it were dialled there. by is who asks. It returns
+// when the number rings or has refused. The error is a *RefusedError: the number
+// cannot be read, the way there is through a line that is not for who asks, the
+// call is not one that can be transferred, or nobody took it.
+func (s *Service) Transfer(ctx context.Context, id, number string, by Asker) (store.Call, error) {
 	if err := s.unreadable(number); err != nil {
 		return store.Call{}, badNumber(err)
 	}
@@ -24,7 +30,7 @@ func (s *Service) Transfer(ctx context.Context, id, number, by string) (store.Ca
 		return s.notTalking(ctx, id)
 	}
 	told := make(chan moving, 4)
-	t := b.beginTransfer(transferring{asker: b.phone(), by: by, tell: func(m moving) { told <- m }})
+	t := b.beginTransfer(transferring{asker: b.phone(), by: by.Name, lines: by.Lines, tell: func(m moving) { told <- m }})
 	if t == nil {
 		return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
 			Detail: "the call is being transferred already, or no phone of the office takes part in it",
@@ -64,7 +70,10 @@ func badNumber(err error) error {
 // refused is the refusal that a transfer to a number came to; nil: none.
 func (m moving) refused(number string) error {
 	ne, bad := errors.AsType[*route.NumberError](m.err)
+	foreign, isForeign := errors.AsType[*foreignLineError](m.err)
 	switch {
+	case isForeign:
+		return &RefusedError{Status: 403, Code: CodeLineNotAllowed, Problems: []Problem{{Field: "to", Detail: foreign.Error()}}}
 	case m.err == nil && m.status < 300:
 		return nil
 	case bad && ne.Code == route.InvalidNumber:
