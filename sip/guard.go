@@ -180,3 +180,16 @@ func (g *guard) connects(from netip.AddrPort) bool {
 	}
 	return ok
 }
+
+// vain counts a connection of a stranger by which nothing came.
+func (g *guard) vain(ip netip.Addr) {
+	if g.peers.allows(ip) {
+		return
+	}
+	now := g.now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := g.noise.note(g.noise.key(ip, ""), func(n *noise) int64 { return n.seen })
+	n.seen = now
+	g.ignore(ip, n, now)
+}

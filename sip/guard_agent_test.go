@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -215,26 +216,109 @@ func TestConnectionsOfStrangersLeaveRoomForPhones(t *testing.T) {
 		b, _ := streamBed(t, transportTCP, func(c *Config) {
 			c.Extensions = append(c.Extensions, Extension{Number: "201", HA1: MakeHA1("201", Realm, "s3cret")})
 		})
-		open := 0
 		for i := range 20 {
 			ip := netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})
+			open := 0
 			for range maxStrangeStreamsPeer + 1 {
 				if c := connect(t, b, netip.AddrPortFrom(ip, 0).String()); !isClosed(c) {
 					open++
 				}
 			}
+			if open != maxStrangeStreamsPeer {
+				t.Errorf("%d connections of one stranger, want %d", open, maxStrangeStreamsPeer)
+			}
 		}
-		if open != maxStrangeStreams {
-			t.Errorf("%d connections of strangers, want %d", open, maxStrangeStreams)
+		synctest.Wait()
+		if n := b.agent.Stats().Streams; n != maxStrangeStreams {
+			t.Errorf("%d connections of strangers, want %d", n, maxStrangeStreams)
 		}
 		for range maxStreamsPeer {
 			if c := connect(t, b, tcpAddr[:strings.Index(tcpAddr, ":")]+":0"); isClosed(c) {
 				t.Fatal("the trunk cannot connect")
 			}
 		}
-		time.Sleep(streamKnock + time.Second)
+		time.Sleep(streamFirst + time.Second)
 		if s := b.agent.Stats(); s.Streams != maxStreamsPeer {
 			t.Errorf("strangers stay: %d connections", s.Streams)
+		}
+	})
+}
+
+// Eight addresses have room for all connections that strangers may have.
+func TestStrangersConnectionsKeepNoPhoneOut(t *testing.T) {
+	for _, said := range []string{"nothing", "half a message", "a message"} {
+		t.Run(said, func(t *testing.T) {
+			overStreams(t, func(t *testing.T, over string) {
+				d := streamDesk(t, over, nil)
+				d.phone.hangUp()
+				for i := range maxStrangeStreams / maxStrangeStreamsPeer {
+					far := newStreamPeer(t, d.net, over, netip.AddrPortFrom(netip.AddrFrom4([4]byte{203, 0, 113, byte(i)}), 5060).String())
+					one := guesser(far, "201")
+					for n := range maxStrangeStreamsPeer {
+						far.dial()
+						switch said {
+						case "half a message":
+							far.send("REGISTER sip:x SIP/2.0\r\n")
+						case "a message":
+							one.callID = fmt.Sprint("hold", i, n)
+							one.tries("401")
+							one.chosen = nil
+						}
+					}
+				}
+				if said == "a message" {
+					time.Sleep(streamFirst + time.Second)
+				}
+				synctest.Wait()
+				if n := d.agent.Stats().Streams; n != maxStrangeStreams {
+					t.Fatalf("%d connections", n)
+				}
+				d.phone.dial()
+				d.phone.registers()
+				time.Sleep(2 * streamKnock)
+				d.phone.tries("200")
+			})
+		})
+	}
+}
+
+func TestHandshakesOfStrangersKeepNoPhoneOut(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := streamDesk(t, transportTLS, nil)
+		d.phone.hangUp()
+		start := time.Now()
+		var all []net.Conn
+		for i := range maxStrangeStreams {
+			all = append(all, connect(t, d.bed, fmt.Sprintf("203.0.113.%d:0", i/maxStrangeStreamsPeer)))
+		}
+		d.phone.dial()
+		d.phone.registers()
+		for _, c := range all {
+			_, _ = io.Copy(io.Discard, c)
+		}
+		if took := time.Since(start); took > streamFirst+time.Second {
+			t.Errorf("strangers may take %s for the handshake", took)
+		}
+	})
+}
+
+func TestAStrangerWhoConnectsForNothingIsBanned(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		b, _ := streamBed(t, over, func(c *Config) {
+			c.Extensions = append(c.Extensions, Extension{Number: "201", HA1: MakeHA1("201", Realm, "s3cret")})
+			c.Perimeter.Ignored = 10
+		})
+		for i := range 10 {
+			if n := len(b.agent.Bans()); n != 0 {
+				t.Fatalf("banned after %d", i)
+			}
+			c := connect(t, b, "203.0.113.5:0")
+			synctest.Wait()
+			_ = c.Close()
+			synctest.Wait()
+		}
+		if n := len(b.agent.Bans()); n != 1 {
+			t.Errorf("%d bans", n)
 		}
 	})
 }

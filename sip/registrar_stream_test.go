@@ -140,7 +140,7 @@ func TestAPhoneThatIsGoneFromItsContactComesBackByItself(t *testing.T) {
 func TestAStrangerMayConnectToRegister(t *testing.T) {
 	overStreams(t, func(t *testing.T, over string) {
 		d := streamDesk(t, over, nil)
-		d.phone.closedByAgent(streamKnock + time.Second) // he does not
+		d.phone.closedByAgent(streamFirst + time.Second) // he does not
 		d.phone.dial()
 		d.phone.challenged(d.phone.tries("401"), "WWW-Authenticate")
 		d.phone.password = "wrong"

@@ -57,6 +57,7 @@ type streams struct {
 	dialling map[way]*dialing   // guarded by mu
 	accepted map[netip.Addr]int // guarded by mu; those in their handshake, too
 	total    int                // guarded by mu; accepted
+	places   []*place           // guarded by mu; of those accepted, the oldest first
 	wg       sync.WaitGroup     // of goroutines; Add under mu while not closed
 }
 
@@ -85,13 +86,13 @@ func newStreams(a *Agent, cfg *Config) *streams {
 }
 
 // add makes a stream of a connection and hands it to the transport. made is how
-// it came about, nil for one that was accepted, which was reserved. It is nil
+// it came about, nil for one that was accepted, which has a place. It is nil
 // where the agent is closed; the connection is closed then.
-func (r *streams) add(conn net.Conn, w way, made *dialing) *stream {
+func (r *streams) add(conn net.Conn, w way, made *dialing, p *place) *stream {
 	local, _ := netip.ParseAddrPort(conn.LocalAddr().String())
 	now := time.Now()
 	s := &stream{
-		a: r.a, conn: conn, raw: conn, way: w, local: local, remote: w.to, dialled: made != nil,
+		a: r.a, conn: conn, raw: conn, way: w, local: local, remote: w.to, dialled: made != nil, place: p,
 		order: newOrderly(), parser: sipmsg.NewParser().NewSIPStream(), buf: make([]byte, streamRead),
 		done: make(chan struct{}), wake: make(chan struct{}, 1), born: now, heard: now, known: now,
 		waiting: make(map[*sipmsg.ClientTx]struct{}),
@@ -112,6 +113,9 @@ func (r *streams) add(conn net.Conn, w way, made *dialing) *stream {
 		return nil
 	}
 	r.byKey[s.key] = s
+	if p != nil {
+		p.s, s.known = s, p.since
+	}
 	if old := r.live[w]; old == nil || s.dialled {
 		r.live[w] = s
 	}
@@ -150,8 +154,8 @@ func (r *streams) finish(s *stream) {
 	delete(r.byKey, s.key)
 	r.retire(s)
 	r.mu.Unlock()
-	if !s.dialled {
-		r.unreserve(s.remote.Addr())
+	if s.place != nil {
+		r.unreserve(s.place)
 	}
 	r.a.tp.Pool(s.way.transport).Delete(s.laddr.String())
 	s.finish()
@@ -260,7 +264,7 @@ func (r *streams) make(d *dialing, to way, limit time.Duration) {
 	}
 	switch {
 	case err == nil:
-		if d.s = r.add(conn, to, d); d.s == nil {
+		if d.s = r.add(conn, to, d, nil); d.s == nil {
 			d.err = ErrClosed
 		}
 	case ctx.Err() != nil && r.ctx.Err() == nil:

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 )
@@ -53,34 +54,48 @@ func (a *Agent) accept(l net.Listener, transport string) {
 func (a *Agent) admit(conn net.Conn, transport string) {
 	remote, err := netip.ParseAddrPort(conn.RemoteAddr().String())
 	remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-	switch {
-	case err != nil:
-	case !a.guard.connects(remote):
-	case !a.streams.reserve(remote.Addr()):
+	if err != nil || !a.guard.connects(remote) {
+		_ = conn.Close() // whoever it is is not told more
+		return
+	}
+	switch p := a.streams.reserve(conn, remote.Addr()); {
+	case p == nil:
 		if a.streams.refused.Add(1)%100 == 1 {
 			a.log.Warn("sip: connection refused: there are too many", "from", remote, "limit", maxStreamsPeer, "limit_of_all", maxStreams,
 				"limit_of_strangers", maxStrangeStreamsPeer, "limit_of_all_strangers", maxStrangeStreams)
 		}
 	case transport == transportTLS:
-		if a.streams.spawn(func() { a.streams.greet(conn, remote) }) {
+		if a.streams.spawn(func() { a.streams.greet(p, remote) }) {
 			return
 		}
 	default:
-		a.streams.add(conn, way{transport: transport, to: remote}, nil)
+		a.streams.add(conn, way{transport: transport, to: remote}, nil, p)
 		return
 	}
-	_ = conn.Close() // whoever it is is not told more
+	_ = conn.Close() // nor is he
 }
 
-// reserve counts one more connection of an address, unless there are too many.
-// Strangers leave room for phones that are known.
-func (r *streams) reserve(from netip.Addr) bool {
+// place is what a connection takes that was accepted.
+type place struct {
+	conn  net.Conn // as it was accepted
+	from  netip.Addr
+	since time.Time
+	s     *stream // guarded by streams.mu; nil: it is in its handshake
+	whole bool    // guarded by streams.mu; a whole message has come by it
+	left  bool    // guarded by streams.mu; it takes none any more
+}
+
+// reserve gives one more connection of an address a place, unless there are too
+// many. Strangers leave room for phones that are known, and for each other: who
+// has not said anything yet makes room for the next.
+func (r *streams) reserve(conn net.Conn, from netip.Addr) *place {
 	known := r.a.peers.allows
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.total >= maxStreams || r.accepted[from] >= maxStreamsPeer {
-		return false
+		return nil
 	}
+	now := time.Now()
 	if !known(from) {
 		strange := 0
 		for ip, n := range r.accepted {
@@ -88,22 +103,81 @@ func (r *streams) reserve(from netip.Addr) bool {
 				strange += n
 			}
 		}
-		if strange >= maxStrangeStreams || r.accepted[from] >= maxStrangeStreamsPeer {
-			return false
+		if r.accepted[from] >= maxStrangeStreamsPeer || strange >= maxStrangeStreams && !r.crowdOut(now) {
+			return nil
 		}
 	}
+	p := &place{conn: conn, from: from, since: now}
 	r.total++
 	r.accepted[from]++
+	r.places = append(r.places, p)
+	return p
+}
+
+// crowdOut ends the oldest connection of a stranger that has not brought a whole
+// message, or else the oldest one that has had time enough to log in. It reports
+// whether there was one. r.mu is held.
+func (r *streams) crowdOut(now time.Time) bool {
+	var out *place
+	for _, p := range r.places { // the oldest first
+		if r.a.peers.allows(p.from) {
+			continue
+		}
+		if !p.whole {
+			out = p
+			break
+		}
+		if out == nil && now.Sub(p.since) > streamFirst {
+			out = p
+		}
+	}
+	if out == nil {
+		return false
+	}
+	r.vacate(out)
+	if out.s != nil {
+		out.s.end(errCrowded)
+	} else {
+		_ = out.conn.Close() // the handshake says so
+	}
 	return true
 }
 
-func (r *streams) unreserve(from netip.Addr) {
+var errCrowded = errors.New("it made room for others")
+
+// vacate gives a place back, once. r.mu is held.
+func (r *streams) vacate(p *place) {
+	if p.left {
+		return
+	}
+	p.left = true
+	r.places = slices.DeleteFunc(r.places, func(other *place) bool { return other == p })
+	r.total--
+	if r.accepted[p.from]--; r.accepted[p.from] == 0 {
+		delete(r.accepted, p.from)
+	}
+}
+
+// unreserve gives the place of a connection back that has ended, and reports
+// whether it had been taken from it. A connection of a stranger that came to
+// nothing is noise.
+func (r *streams) unreserve(p *place) (crowded bool) {
+	r.mu.Lock()
+	crowded = p.left
+	r.vacate(p)
+	vain := !p.whole && !r.closed
+	r.mu.Unlock()
+	if vain {
+		r.a.guard.vain(p.from)
+	}
+	return crowded
+}
+
+// spoke notes that a whole message has come.
+func (r *streams) spoke(p *place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.total--
-	if r.accepted[from]--; r.accepted[from] == 0 {
-		delete(r.accepted, from)
-	}
+	p.whole = true
 }
 
 // spawn runs f in a goroutine that close waits for; false: it is closed.

@@ -15,6 +15,7 @@ import (
 const (
 	streamIdle   = time.Hour        // without a byte
 	streamKnock  = 30 * time.Second // for a stranger to register
+	streamFirst  = 5 * time.Second  // for the first message of a stranger, with the handshake
 	streamHalf   = 30 * time.Second // for the rest of a message that has begun
 	streamWrite  = 10 * time.Second // for the far side to take something
 	streamFlush  = time.Second      // the same when the agent closes
@@ -35,6 +36,7 @@ type stream struct {
 	local   netip.AddrPort
 	remote  netip.AddrPort
 	dialled bool
+	place   *place      // nil: it was dialled
 	key     string      // by which the transport knows it
 	laddr   sipmsg.Addr // the same for requests of ours: no address of this world
 
@@ -45,6 +47,7 @@ type stream struct {
 	buf    []byte
 	began  time.Time // when the message came that is not whole yet; zero: there is none
 	known  time.Time // when its address was last that of somebody we know, or it was made
+	spoken bool      // a whole message has come
 	ending error     // no more bytes will come
 
 	born time.Time
@@ -176,6 +179,7 @@ func (s *stream) next() ([]byte, error) {
 				continue
 			}
 			s.began = time.Time{}
+			s.speak()
 			switch {
 			case err != nil, !s.accept(m):
 			case s.order.hold(m, s.remote, time.Now()):
@@ -196,6 +200,14 @@ func (s *stream) next() ([]byte, error) {
 	}
 }
 
+// speak notes that a whole message has come.
+func (s *stream) speak() {
+	if s.place != nil && !s.spoken {
+		s.a.streams.spoke(s.place)
+	}
+	s.spoken = true
+}
+
 // fill reads what there is, until the next held message is due.
 func (s *stream) fill() error {
 	now := time.Now()
@@ -211,6 +223,9 @@ func (s *stream) fill() error {
 			s.began = now
 		}
 		limit = s.began.Add(streamHalf)
+	}
+	if first := s.known.Add(streamFirst); !known && !s.spoken && s.place != nil && first.Before(limit) {
+		limit = first
 	}
 	due, waiting := s.order.next()
 	if !waiting || due.After(limit) {
@@ -236,10 +251,10 @@ func (s *stream) fill() error {
 		return err
 	case waiting && due.Before(limit):
 		return nil
-	case s.frames.half():
-		return errHalfSent
 	case !known && s.a.peers.allows(s.remote.Addr()): // by now: it has registered
 		return nil
+	case s.frames.half():
+		return errHalfSent
 	}
 	return errIdle
 }

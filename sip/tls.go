@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"time"
@@ -144,31 +145,38 @@ func (a *Agent) Connect(ctx context.Context, name string) error {
 	return first
 }
 
-// greet does the handshake with whoever connected, which was reserved.
-func (r *streams) greet(conn net.Conn, remote netip.AddrPort) {
-	ctx, cancel := context.WithTimeout(r.ctx, handshakeTime)
+// greet does the handshake with whoever connected, who has a place.
+func (r *streams) greet(p *place, remote netip.AddrPort) {
+	limit := handshakeTime
+	if !r.a.peers.allows(p.from) {
+		limit = streamFirst
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, limit)
 	defer cancel()
-	secured := tls.Server(&timely{Conn: conn}, r.secure)
+	secured := tls.Server(&timely{Conn: p.conn}, r.secure)
 	err := secured.HandshakeContext(ctx)
 	if err == nil {
-		r.add(secured, way{transport: transportTLS, to: remote}, nil)
+		r.add(secured, way{transport: transportTLS, to: remote}, nil, p)
 		return
 	}
-	_ = conn.Close() // never used
-	r.unreserve(remote.Addr())
+	_ = p.conn.Close() // never used
+	crowded := r.unreserve(p)
 	if r.ctx.Err() != nil {
 		return
 	}
 	r.unshaken.Add(1)
-	if ctx.Err() != nil {
-		err = errHandshake
+	switch {
+	case crowded:
+		err = errCrowded
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%w within %s", errHandshake, limit)
 	}
 	if suppressed, tell := r.strangled.press(remote.Addr(), time.Now()); tell {
 		r.a.log.Info("sip: no TLS with whoever connected", "from", remote, "why", distrusted(err), "suppressed", suppressed)
 	}
 }
 
-var errHandshake = errors.New("the handshake was not finished within " + handshakeTime.String())
+var errHandshake = errors.New("the handshake was not finished")
 
 // timely is a connection on which no write takes for ever: TLS writes when it
 // was asked to read, too.

@@ -143,7 +143,8 @@ func signer(c *x509.Certificate) string {
 func distrusted(err error) string {
 	text := err.Error()
 	switch {
-	case errors.Is(err, errHandshake):
+	case errors.Is(err, errHandshake), errors.Is(err, errCrowded):
+		return text
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return "it does not speak TLS; who speaks plain SIP over TCP needs a tcp:// address of sip.listen"
 	case strings.Contains(text, "unsupported versions"), strings.Contains(text, "protocol version"):
