@@ -113,6 +113,7 @@ func (a *Agent) serveRegister(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 }
 
 func (a *Agent) register(req *sipmsg.Request) *sipmsg.Response {
+	was := a.peers.book.Load() // or one of before what the password is compared with
 	ext, refusal := a.authenticate(req, toRegister())
 	if refusal != nil {
 		return refusal
@@ -138,14 +139,29 @@ func (a *Agent) register(req *sipmsg.Request) *sipmsg.Response {
 		return a.response(req, sipmsg.StatusBadRequest, "Bad Request", nil)
 	}
 	if len(o.wishes) > 0 || o.all {
-		_, commits, err := a.changed(func() ([]change, error) { return a.peers.phones.update(o) })
-		if err != nil {
+		commits, err := a.bind(o, was)
+		switch {
+		case errors.Is(err, errRevoked):
+			return a.challenge(req, toRegister(), claim{user: ext, standing: credStale})
+		case err != nil:
 			a.log.Info("sip: registration refused", "extension", ext, "from", src, "why", err)
 			return a.response(req, sipmsg.StatusInternalServerError, "Server Internal Error: CSeq out of order", nil)
 		}
 		a.await(commits)
 	}
 	return a.registeredAs(req, ext)
+}
+
+// bind does what a REGISTER asks for whose password was compared with that of a
+// book, or of one of after it.
+func (a *Agent) bind(o regOrder, was *book) (commits []commitFunc, err error) {
+	_, commits, err = a.changed(func() ([]change, error) {
+		if was.secret(o.extension) != a.peers.book.Load().secret(o.extension) {
+			return nil, errRevoked // its phones may have been expelled already
+		}
+		return a.peers.phones.update(o)
+	})
+	return commits, err
 }
 
 // registeredAs is the 200 to a REGISTER: it lists all bindings (RFC 3261 section
@@ -165,6 +181,7 @@ func (a *Agent) registeredAs(req *sipmsg.Request, ext string) *sipmsg.Response {
 var (
 	errTooBrief = errors.New("it asks for less than a minute")
 	errContact  = errors.New("its Contact is no SIP address")
+	errRevoked  = errors.New("its extension has another password since")
 	errStar     = errors.New("the Contact * stands beside others, or without Expires 0")
 )
 

@@ -48,7 +48,7 @@ func (a *Agent) Reconfigure(trunks []Trunk, extensions []Extension) error {
 // has to for those that are new.
 func (a *Agent) exchangeTrunks(was, next *book) {
 	for _, t := range was.trunks {
-		if slices.Contains(next.trunks, t) {
+		if next.trunk(t.Name) == t {
 			continue
 		}
 		if heir := next.trunk(t.Name); heir != nil {
@@ -115,6 +115,7 @@ func (b *book) keep(was *book) {
 			b.extensions[i] = before
 		}
 	}
+	b.index()
 }
 
 // same reports whether a trunk is configured as it was.
@@ -135,33 +136,27 @@ func (t *trunk) sameAccount(as *trunk) bool {
 		t.Domain == as.Domain && t.Username == as.Username && t.AuthUser == as.AuthUser && t.Password == as.Password
 }
 
-func (b *book) trunk(name string) *trunk {
-	for _, t := range b.trunks {
-		if t.Name == name {
-			return t
-		}
-	}
-	return nil
-}
+func (b *book) trunk(name string) *trunk { return b.byName[name] }
 
-func (b *book) extension(number string) *extension {
-	for _, e := range b.extensions {
-		if e.Number == number {
-			return e
-		}
+func (b *book) extension(number string) *extension { return b.byNumber[number] }
+
+// secret is what an extension's password is compared with.
+func (b *book) secret(number string) HA1 {
+	if e := b.extension(number); e != nil {
+		return e.HA1
 	}
-	return nil
+	return HA1{}
 }
 
 // without are the hosts of a book that another does not have.
 func (b *book) without(other *book) (all []*endpoint) {
 	for _, t := range b.trunks {
-		if !slices.Contains(other.trunks, t) {
+		if other.trunk(t.Name) != t {
 			all = append(all, t.endpoints()...)
 		}
 	}
 	for _, e := range b.extensions {
-		if e.hop != nil && !slices.Contains(other.extensions, e) {
+		if e.hop != nil && other.extension(e.Number) != e {
 			all = append(all, e.hop)
 		}
 	}

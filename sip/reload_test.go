@@ -1,8 +1,10 @@
 package sip
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -178,4 +180,71 @@ func TestPhonesOfAnExtensionWithAnotherPasswordAreExpelled(t *testing.T) {
 			t.Errorf("nobody was told:\n%s", b.log)
 		}
 	})
+}
+
+// A REGISTER whose password was right a moment before the extension got another
+// one binds nobody who was not expelled.
+func TestARegisterThatAReloadOvertakesDoesNotBind(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := desking(t, nil)
+		d.phone.registers()
+		was := d.agent.peers.book.Load() // with which a REGISTER was compared
+		one := func(password string) []Extension {
+			return []Extension{{Number: "201", HA1: MakeHA1("201", Realm, password)}}
+		}
+		o := regOrder{extension: "201", callID: "late", cseq: 1, transport: transportUDP, at: time.Now(), wishes: []wish{{contact: "sip:201@10.0.7.9", life: time.Hour}}}
+		if err := d.agent.Reconfigure(nil, one(officePassword)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := d.agent.bind(o, was); err != nil {
+			t.Errorf("the password is the same: %v", err)
+		}
+		for _, next := range [][]Extension{one("another"), nil} {
+			if err := d.agent.Reconfigure(nil, next); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.agent.bind(o, was); !errors.Is(err, errRevoked) {
+				t.Errorf("%d extensions: %v", len(next), err)
+			}
+			if got := d.bound(); got != "" {
+				t.Errorf("registered: %s", got)
+			}
+		}
+	})
+}
+
+// Everybody waits for a reload, and ten thousand extensions are an office.
+func TestReloadOfManyExtensionsIsNoWork(t *testing.T) {
+	d, err := newDirectory(&Config{}, []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ha1 := MakeHA1("x", Realm, "x")
+	all := make([]Extension, 50000)
+	for i := range all {
+		all[i] = Extension{Number: strconv.Itoa(100000 + i), HA1: ha1}
+	}
+	was, err := d.write(nil, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all[7].Contact = "sip:7@192.0.2.7"
+	start := time.Now()
+	next, err := d.write(nil, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next.keep(was)
+	added, gone := next.without(was), was.without(next)
+	if took := time.Since(start); took > 2*time.Second {
+		t.Errorf("it took %s", took)
+	}
+	if len(added) != 1 || len(gone) != 0 {
+		t.Errorf("%d hosts more and %d fewer", len(added), len(gone))
+	}
+	for i, e := range next.extensions {
+		if kept := e == was.extensions[i]; kept == (i == 7) || next.extension(e.Number) != e {
+			t.Fatalf("extension %d: kept %v", i, kept)
+		}
+	}
 }

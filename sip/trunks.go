@@ -124,6 +124,9 @@ type book struct {
 	trunks     []*trunk
 	extensions []*extension
 	prefixes   []netip.Prefix // of trunks
+
+	byName   map[string]*trunk
+	byNumber map[string]*extension
 }
 
 func (d *directory) trunks() []*trunk         { return d.book.Load().trunks }
@@ -147,7 +150,19 @@ func (d *directory) write(trunks []Trunk, extensions []Extension) (*book, error)
 		}
 		b.extensions = append(b.extensions, one)
 	}
+	b.index()
 	return b, nil
+}
+
+// index has trunks and extensions found. Of several of one name it is the first.
+func (b *book) index() {
+	b.byName, b.byNumber = make(map[string]*trunk, len(b.trunks)), make(map[string]*extension, len(b.extensions))
+	for _, t := range slices.Backward(b.trunks) {
+		b.byName[t.Name] = t
+	}
+	for _, e := range slices.Backward(b.extensions) {
+		b.byNumber[e.Number] = e
+	}
 }
 
 func newTrunk(t Trunk, secret []byte) (*trunk, error) {
