@@ -174,7 +174,7 @@ func (s *follower) read(body io.Reader, alive func()) error {
 				s.After = id
 			}
 			id, data = "", ""
-		case name == "id":
+		case name == "id" && !strings.ContainsRune(value, '\r'): // or it could not be sent back as a header
 			id = value
 		case name == "data":
 			data += value
