@@ -58,12 +58,12 @@ test: deps-test lint licences vet fuzz units e2e ## every check there is; this i
 
 .PHONY: units
 units: go-version ## the tests of the packages, under the race detector
-	CGO_ENABLED=1 scripts/race -shuffle=on -timeout 10m $(UNITS)
+	CGO_ENABLED=1 scripts/race -shuffle=on -timeout 20m $(UNITS)
 	go -C tools test ./...
 
 .PHONY: e2e
 e2e: go-version ## tests with real phones, real sockets and a killed server
-	go test -count=1 -timeout 10m ./e2e/...
+	go test -count=1 -timeout 15m ./e2e/...
 
 .PHONY: fuzz
 fuzz: go-version ## every fuzz target for a moment: make fuzz FUZZTIME=1m
