@@ -76,8 +76,8 @@ const perNumber = 3
 // lastMedia is where the media ports end: below what systems hand out.
 const lastMedia = 32767
 
-// freeAddress is where nobody listens at this moment, and above the media
-// ports.
+// freeAddress is where nobody listens at this moment, for UDP nor TCP, and above
+// the media ports.
 func freeAddress(ctx context.Context) (netip.AddrPort, error) {
 	var lc net.ListenConfig
 	for range 100 {
@@ -87,8 +87,16 @@ func freeAddress(ctx context.Context) (netip.AddrPort, error) {
 		}
 		at, err := netip.ParseAddrPort(c.LocalAddr().String())
 		_ = c.Close() // it was only looked at
-		if err != nil || at.Port() > lastMedia {
+		if err != nil {
 			return at, err
+		}
+		l, taken := lc.Listen(ctx, "tcp4", at.String())
+		if taken != nil {
+			continue
+		}
+		_ = l.Close() // it was only looked at
+		if at.Port() > lastMedia {
+			return at, nil
 		}
 	}
 	return netip.AddrPort{}, fmt.Errorf("find a free port: there is none above %d", lastMedia)
