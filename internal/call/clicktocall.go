@@ -3,7 +3,6 @@ package call
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"perezvon/configs"
@@ -82,7 +81,7 @@ func (s *Service) validateDial(req DialRequest) (*configs.Line, string, error) {
 		refused.add(CodeUnknownLine, "line", s.unknownLine(req.Line))
 	}
 	if s.set().Extension(req.Extension) == nil {
-		refused.add(CodeUnknownExtension, "extension", s.unknownExtension(req.Extension))
+		refused.add(CodeUnknownExtension, "extension", route.NoExtension(s.set(), req.Extension))
 	}
 	if line != nil {
 		var err error
@@ -93,19 +92,6 @@ func (s *Service) validateDial(req DialRequest) (*configs.Line, string, error) {
 		return nil, "", refused
 	}
 	return line, number, nil
-}
-
-// unknownExtension says which extensions there are.
-func (s *Service) unknownExtension(number string) error {
-	set := s.set()
-	known := make([]string, 0, len(set.Extensions))
-	for i := range set.Extensions {
-		known = append(known, set.Extensions[i].Number)
-	}
-	if len(known) > 10 {
-		known = append(known[:10], "…")
-	}
-	return fmt.Errorf("there is no extension %q; there are %q", number, known)
 }
 
 // runDial rings the phone of who clicked, dials the number and bridges the two.

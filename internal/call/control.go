@@ -145,8 +145,15 @@ func wrongSide(to string, valid ...string) error {
 
 // talking finds the bridge of a call whose two sides are connected.
 func (s *Service) talking(ctx context.Context, id string) (*bridge, error) {
-	if b := s.bridgeOf(id); b != nil && b.connected() {
+	b := s.bridgeOf(id)
+	switch {
+	case b == nil:
+	case b.connected():
 		return b, nil
+	case !b.ended():
+		return nil, &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
+			Detail: "the call is being transferred; try again when somebody has taken it",
+		}}}
 	}
 	_, err := s.notTalking(ctx, id)
 	return nil, err

@@ -229,7 +229,12 @@ func (c *Call) unservable(in *sip.Incoming, err error) outcome {
 // callerLeg opens the media of the caller and reads the offer.
 func (c *Call) callerLeg(ctx context.Context, in *sip.Incoming, trunk string) (*leg, error) {
 	at := sip.Target{Trunk: trunk, Extension: in.Extension}
-	l, err := c.newLeg(ctx, target{at: at, number: c.Record().Number, extension: in.Extension}, dialling{role: store.RoleCaller, life: c.ctx})
+	return c.callingLeg(ctx, in, target{at: at, number: c.Record().Number, extension: in.Extension}, store.RoleCaller)
+}
+
+// callingLeg is the leg of whoever calls us, with its offer read.
+func (c *Call) callingLeg(ctx context.Context, in *sip.Incoming, from target, role store.Role) (*leg, error) {
+	l, err := c.newLeg(ctx, from, dialling{role: role, life: c.ctx})
 	if err != nil {
 		return nil, err
 	}

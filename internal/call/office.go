@@ -213,19 +213,9 @@ func (c *Call) rang(role store.Role, called *leg) {
 // phoneLeg opens the media of the phone that dials and reads its offer.
 func (c *Call) phoneLeg(ctx context.Context, in *sip.Incoming, from *configs.Extension, to wanted) (*leg, error) {
 	role, _ := to.roles()
-	l, err := c.newLeg(ctx, target{
+	return c.callingLeg(ctx, in, target{
 		at: c.svc.phoneAt(from.Number, in.Source), number: from.Number, extension: from.Number,
-	}, dialling{role: role, life: c.ctx})
-	if err != nil {
-		return nil, err
-	}
-	if offer := in.Offer(); len(offer) > 0 {
-		if _, err := l.media.AcceptOffer(offer); err != nil {
-			l.failed(err)
-			return nil, err
-		}
-	}
-	return l, nil
+	}, role)
 }
 
 // phoneAt is the phone of an extension that is at an address, as far as it is

@@ -57,33 +57,30 @@ func (b *bridge) mayTransfer(l *leg) {
 		return
 	}
 	l.dialog.OnRefer(func(r *sip.Refer) bool {
-		t := b.beginTransfer(transferring{asker: l, tell: func(m moving) { r.Notify(m.status) }})
-		if t == nil {
-			return false
-		}
-		b.call.legs.Go(func() {
+		return b.beginTransfer(&transferring{asker: l, tell: func(m moving) { r.Notify(m.status) }}, func(t *transferring) {
 			if r.Replaces != nil {
 				b.transferTo(t, *r.Replaces)
 			} else {
 				b.transferBlind(t, r.User)
 			}
 		})
-		return true
 	})
 }
 
-// beginTransfer reserves the bridge for a transfer by one of its sides; nil
-// means that it is over, or that another is under way.
-func (b *bridge) beginTransfer(t transferring) *transferring {
+// beginTransfer reserves the bridge for a transfer by one of its sides and
+// carries it out beside the talk; false means that the talk is over, or that
+// another transfer is under way.
+func (b *bridge) beginTransfer(t *transferring, carryOut func(*transferring)) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at, ok := b.placeOf(t.asker)
 	if !ok || b.over || b.moving != nil || b.lent != nil {
-		return nil
+		return false
 	}
 	t.other = b.sides[1-at]
-	b.moving = &t
-	return b.moving
+	b.moving = t
+	b.call.legs.Go(func() { carryOut(t) }) // under b.mu: the call waits for it once the bridge is over
+	return true
 }
 
 // endTransfer lets the bridge depend on both of its sides again.

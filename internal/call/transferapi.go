@@ -30,13 +30,12 @@ func (s *Service) Transfer(ctx context.Context, id, number string, by Asker) (st
 		return s.notTalking(ctx, id)
 	}
 	told := make(chan moving, 4)
-	t := b.beginTransfer(transferring{asker: b.phone(), by: by.Name, lines: by.Lines, tell: func(m moving) { told <- m }})
-	if t == nil {
+	t := &transferring{asker: b.phone(), by: by.Name, lines: by.Lines, tell: func(m moving) { told <- m }}
+	if !b.beginTransfer(t, func(t *transferring) { b.transferBlind(t, number) }) {
 		return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
 			Detail: "the call is being transferred already, or no phone of the office takes part in it",
 		}}}
 	}
-	b.call.legs.Go(func() { b.transferBlind(t, number) })
 	select {
 	case m := <-told:
 		return b.call.Record(), m.refused(number)

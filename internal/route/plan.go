@@ -169,7 +169,7 @@ func ManagerPlan(cfg *configs.Config, line *configs.Line, manager string) (Plan,
 	}
 	s, err := p.mobile(manager, false, 0)
 	if ne, ok := errors.AsType[*NumberError](err); ok && ne.Code == InvalidNumber && ne.Rule != "emergency" && internal.MatchString(manager) {
-		return Plan{}, noExtension(cfg, manager)
+		return Plan{}, NoExtension(cfg, manager)
 	}
 	if err != nil {
 		return Plan{}, err
@@ -208,8 +208,9 @@ func (p *planner) person(ext *configs.Extension, mobile string, ring time.Durati
 // like a telephone number.
 var internal = regexp.MustCompile(`^([0-9]{1,6}|[A-Za-z][0-9A-Za-z_.-]{0,31})$`)
 
-// noExtension says which extensions there are, the first of them.
-func noExtension(cfg *configs.Config, manager string) *NumberError {
+// NoExtension says that a number is no extension and which ones there are, the
+// first of them.
+func NoExtension(cfg *configs.Config, number string) *NumberError {
 	const most = 10
 	known := make([]string, 0, most+1)
 	for i := range cfg.Extensions {
@@ -220,9 +221,9 @@ func noExtension(cfg *configs.Config, manager string) *NumberError {
 		known = append(known, cfg.Extensions[i].Number)
 	}
 	if len(known) == 0 {
-		return invalid("no_extension", "no extension %s; there are none", manager)
+		return invalid("no_extension", "no extension %s; there are none", number)
 	}
-	return invalid("no_extension", "no extension %s; there are %s", manager, strings.Join(known, ", "))
+	return invalid("no_extension", "no extension %s; there are %s", number, strings.Join(known, ", "))
 }
 
 // planner turns steps of one line's route into steps of a plan.
