@@ -14,6 +14,8 @@ import (
 func FuzzCursors(f *testing.F) {
 	f.Add(callCursor{1, "0199a0b0c0d070008000000000000001"}.String())
 	f.Add(callCursor{math.MinInt64, "x"}.String())
+	f.Add(callCursor{1, "x"}.String() + "\n")
+	f.Add("\r" + callCursor{1, "x"}.String())
 	f.Add(eventID(1))
 	f.Add(eventID(math.MaxInt64))
 	f.Add("")
