@@ -126,7 +126,8 @@ func (c *challenger) fresh(nonce string, from netip.Addr, now time.Time) (given 
 	if len(nonce) != base64.RawURLEncoding.EncodedLen(nonceSize) {
 		return given, false
 	}
-	if _, err := base64.RawURLEncoding.Decode(b[:], []byte(nonce)); err != nil {
+	// Line breaks, which base64 passes over, leave less than all bytes.
+	if n, err := base64.RawURLEncoding.Decode(b[:], []byte(nonce)); err != nil || n != nonceSize {
 		return given, false
 	}
 	if !hmac.Equal(b[nonceHead:], c.seal(b[:nonceHead], from)) {

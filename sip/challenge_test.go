@@ -85,6 +85,17 @@ func TestNoncesAreGoodForTheirAddressAndTheirTime(t *testing.T) {
 	}
 }
 
+func TestNoncesWithALineBreakAreNotOurs(t *testing.T) {
+	c, at, now := newChallenger([]byte("secret")), netip.MustParseAddr("192.0.2.1"), time.Now()
+	nonce := c.nonce(at, now)
+	for !strings.HasSuffix(nonce, "AA") { // so that the last byte is 0, as of one that is missing
+		nonce = c.nonce(at, now)
+	}
+	if _, ok := c.fresh(strings.TrimSuffix(nonce, "A")+"\n", at, now); ok {
+		t.Errorf("%q with a line break instead of its last letter is good", nonce)
+	}
+}
+
 // judging asks a challenger for its opinion of credentials for a REGISTER to
 // sip:perezvon.example, whatever they are.
 type judging struct {
