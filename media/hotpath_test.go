@@ -158,7 +158,7 @@ func encrypted(tb testing.TB, from, to sdp.Suite) func() {
 		if n == len(packets) { // from the beginning, as if nothing had been heard
 			n = 0
 			if c := a.remote.Load().cipher; c != nil {
-				c.in.rtp, c.in.streams = context1(tb, c.in.key), 0
+				c.in.rtp = &opener{context: context1(tb, c.in.key)}
 			}
 		}
 		now += 20 * time.Millisecond

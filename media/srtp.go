@@ -37,14 +37,21 @@ func (c *cipher) String() string {
 
 // inward opens what the other side encrypted.
 type inward struct {
-	key     sdp.Crypto
-	rtp     *srtp.Context // used by the RTP reader alone, as the next two
-	header  rtp.Header    // scratch
-	streams int           // SSRCs that rtp knows
+	key    sdp.Crypto
+	rtp    *opener // used by the RTP reader alone, as the next two
+	before *opener // of the key before this one, until this one is seen in use; nil: none
+	spare  []byte  // scratch for before
 
 	mu      sync.Mutex
 	rtcp    *srtp.Context // guarded by mu
 	sources int           // guarded by mu; SSRCs that rtcp knows
+}
+
+// opener opens the RTP of one key.
+type opener struct {
+	context *srtp.Context
+	header  rtp.Header // scratch
+	streams int        // SSRCs that context knows
 }
 
 // outward encrypts what we send.
@@ -64,18 +71,23 @@ func (s *Session) cipherFor(theirs, ours sdp.Crypto) (*cipher, error) {
 		return nil, nil
 	}
 	c := &cipher{}
+	var in *inward // in force
 	if r := s.remote.Load(); r != nil && r.cipher != nil {
-		if r.cipher.in.key.Same(theirs) {
-			c.in = r.cipher.in
+		in = r.cipher.in
+		if in.key.Same(theirs) {
+			c.in = in
 		}
 		if r.cipher.out.key.Same(ours) {
 			c.out = r.cipher.out
 		}
 	}
 	if c.in == nil {
-		c.in = &inward{key: theirs}
-		if err := contexts(theirs, &c.in.rtp, &c.in.rtcp); err != nil {
+		c.in = &inward{key: theirs, rtp: &opener{}}
+		if err := contexts(theirs, &c.in.rtp.context, &c.in.rtcp); err != nil {
 			return nil, err
+		}
+		if in != nil {
+			c.in.before = in.rtp
 		}
 	}
 	if c.out == nil {
@@ -121,26 +133,45 @@ func contexts(key sdp.Crypto, both ...**srtp.Context) error {
 }
 
 // openRTP authenticates and decrypts a packet in place. It fails for one that
-// was seen before, too.
+// was seen before, too. Whoever sends new keys goes on with the old ones until
+// he has our answer, and what he sent is under way a while longer (RFC 4568,
+// section 7.1.4): the old key holds until a packet comes with the new one.
 func (c *inward) openRTP(b []byte) ([]byte, bool) {
+	if c.before == nil {
+		return c.rtp.open(b)
+	}
+	c.spare = append(c.spare[:0], b...) // a failure may destroy b
+	if out, ok := c.rtp.open(b); ok {
+		c.before, c.spare = nil, nil
+		return out, true
+	}
+	out, ok := c.before.open(c.spare)
+	if !ok {
+		return nil, false
+	}
+	return b[:copy(b, out)], true
+}
+
+func (o *opener) open(b []byte) ([]byte, bool) {
 	if len(b) < headerLen {
 		return nil, false
 	}
-	_, known := c.rtp.ROC(binary.BigEndian.Uint32(b[8:]))
-	if !known && c.streams >= maxStreams {
+	_, known := o.context.ROC(binary.BigEndian.Uint32(b[8:]))
+	if !known && o.streams >= maxStreams {
 		return nil, false
 	}
-	out, err := c.rtp.DecryptRTP(b, b, &c.header)
+	out, err := o.context.DecryptRTP(b, b, &o.header)
 	if err != nil {
 		return nil, false
 	}
 	if !known {
-		c.streams++
+		o.streams++
 	}
 	return out, true
 }
 
-// openRTCP is openRTP for reports.
+// openRTCP is openRTP for reports, of which one that is under way with the old
+// key is not missed.
 func (c *inward) openRTCP(b []byte) ([]byte, bool) {
 	if len(b) < 8 {
 		return nil, false

@@ -262,6 +262,41 @@ func TestNewKeysOfTheOtherSideAreAnsweredWithNewOnesOfOurs(t *testing.T) {
 	}
 }
 
+func TestOldKeyHoldsUntilTheNewOneIsInUse(t *testing.T) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		inWorld(t, func(t *testing.T, w *world) {
+			a, s := w.secret("192.0.2.1:4000", PCMA, suite)
+			defer a.close()
+			a.hum(500)
+			time.Sleep(time.Second)
+			for range 2 {
+				a.mu.Lock()
+				old := a.crypt.out
+				a.mu.Unlock()
+				a.encrypt("RTP/SAVP", suite)
+				a.mu.Lock()
+				fresh := a.crypt.out
+				a.crypt.out = old // our answer is on its way to him
+				a.mu.Unlock()
+				a.call(s)
+				in := s.Stats()
+				time.Sleep(time.Second)
+				if got := s.Stats(); got.PacketsIn-in.PacketsIn < 49 || got.Strangers != in.Strangers {
+					t.Errorf("%v: %d packets with the old key were heard, %d not", suite, got.PacketsIn-in.PacketsIn, got.Strangers-in.Strangers)
+				}
+				a.mu.Lock()
+				a.crypt.out = fresh
+				a.mu.Unlock()
+				in = s.Stats()
+				time.Sleep(time.Second)
+				if got := s.Stats(); got.PacketsIn-in.PacketsIn < 49 || got.Strangers != in.Strangers {
+					t.Errorf("%v: %d packets with the new key were heard, %d not", suite, got.PacketsIn-in.PacketsIn, got.Strangers-in.Strangers)
+				}
+			}
+		})
+	}
+}
+
 func TestOffersHaveFreshKeysWhichHoldOnceTheyAreAnswered(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.secret("192.0.2.1:4000", PCMA, sdp.AESGCM)
