@@ -112,8 +112,9 @@ var descExtensionPhones = prometheus.NewDesc("perezvon_extension_phones",
 // collectPhones counts the registered phones of every extension that has a
 // password.
 func (s *server) collectPhones(ch chan<- prometheus.Metric) {
-	for i := range s.cfg.Load().Extensions {
-		if e := &s.cfg.Load().Extensions[i]; !e.Password.IsZero() {
+	extensions := s.cfg.Load().Extensions // a reload may replace them at any moment
+	for i := range extensions {
+		if e := &extensions[i]; !e.Password.IsZero() {
 			ch <- prometheus.MustNewConstMetric(descExtensionPhones, prometheus.GaugeValue, float64(len(s.phones.Registered(e.Number))), e.Number)
 		}
 	}

@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
+	"net"
 	"net/netip"
 	"path/filepath"
 	"reflect"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"perezvon/configs"
 	"perezvon/internal/api"
@@ -113,4 +118,34 @@ func TestALastFailureIsShownUntilAPhoneRegisters(t *testing.T) {
 	if got := lastFailure(&api.Extension{Number: "102"}, now); got != "" {
 		t.Error(got)
 	}
+}
+
+func TestExtensionsThatAReloadTakesAwayWhilePhonesAreCounted(t *testing.T) {
+	socket, err := sip.ListenUDP(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	agent, err := sip.New(sip.Config{Listen: []net.PacketConn{socket}, Handle: func(context.Context, *sip.Incoming) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer agent.Close(t.Context())
+	s := &server{phones: agent}
+	secret := configs.NewSecret("a-long-password")
+	s.cfg.Store(&configs.Config{Extensions: []configs.Extension{{Number: "101", Password: secret}, {Number: "102", Password: secret}}})
+	synctest.Test(t, func(t *testing.T) {
+		found, n := make(chan prometheus.Metric), 0
+		go func() {
+			defer close(found)
+			s.collectPhones(found)
+		}()
+		synctest.Wait() // the first one waits to be taken
+		s.cfg.Store(&configs.Config{})
+		for range found {
+			n++
+		}
+		if n != 2 {
+			t.Errorf("%d extensions are counted, want those of one configuration", n)
+		}
+	})
 }
