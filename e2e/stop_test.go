@@ -26,6 +26,8 @@ func TestSIGTERMLetsTheTalkFinish(t *testing.T) {
 	s.signal(syscall.SIGTERM)
 
 	eventually(t, 2*time.Second, "GET /readyz answers 503", func() bool { return s.status(t, "/readyz") == http.StatusServiceUnavailable })
+	s.signal(syscall.SIGHUP) // is no reason to drop who talks
+	eventually(t, 5*time.Second, "the configuration is read again", func() bool { return strings.Contains(s.out.String(), "the configuration was read again") })
 	if status := s.status(t, "/healthz"); status != http.StatusOK {
 		t.Errorf("GET /healthz answers %d while draining, want 200", status)
 	}

@@ -50,7 +50,7 @@ func (cmd *DemoCmd) Run(c *CLI) error {
 	served := make(chan error, 1)
 	serving, stopServing := context.WithCancel(ctx)
 	defer stopServing()
-	go func() { served <- st.server.run(serving) }()
+	go func() { served <- st.server.run(serving, nil) }()
 
 	worked, err := st.show(ctx, out, c.JSON)
 	if err == nil && !cmd.Once && ctx.Err() == nil {

@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"perezvon/configs"
 	"perezvon/internal/api"
@@ -49,16 +47,13 @@ func (s *server) Reload(context.Context) ([]string, error) {
 	return changed, nil
 }
 
-// reloadOnHangup reloads at every SIGHUP until ctx ends.
-func (s *server) reloadOnHangup(ctx context.Context) {
-	asked := make(chan os.Signal, 1)
-	signal.Notify(asked, syscall.SIGHUP)
-	defer signal.Stop(asked)
+// reloadOnHangup reloads at every SIGHUP of a channel until ctx ends.
+func (s *server) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-asked:
+		case <-hangups:
 		}
 		changed, err := s.Reload(ctx)
 		switch {

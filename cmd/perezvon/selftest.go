@@ -151,4 +151,4 @@ func startForSelftest(ctx context.Context, cfg *configs.Config, log *slog.Logger
 func (p played) URL() string { return "http://" + p.http.Addr().String() }
 
 // Run serves until ctx ends.
-func (p played) Run(ctx context.Context) error { return p.run(ctx) }
+func (p played) Run(ctx context.Context) error { return p.run(ctx, nil) }

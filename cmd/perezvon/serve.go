@@ -21,6 +21,9 @@ type ServeCmd struct {
 
 // Run serves. A second signal ends the program at once.
 func (cmd *ServeCmd) Run(c *CLI) error {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // from now to the end: where nobody takes it, it kills
+	defer signal.Stop(hangups)
 	path, cfg, note, err := findConfig(c.Config)
 	if err != nil {
 		return err
@@ -38,7 +41,7 @@ func (cmd *ServeCmd) Run(c *CLI) error {
 	}
 	log.Info("ready", "version", version(), "api", "http://"+s.http.Addr().String(), "sip", cfg.SIP.Listen,
 		"lines", len(cfg.Lines), "data_dir", cfg.DataDir)
-	return s.run(ctx)
+	return s.run(ctx, hangups)
 }
 
 const defaultConfig = "perezvon.yaml"

@@ -192,16 +192,17 @@ func (s *server) openAPI(ctx context.Context) error {
 
 // run serves until ctx ends or a part dies. A listener that died is fatal: the
 // supervisor starts the program anew, which is better than a phone that never
-// rings.
-func (s *server) run(ctx context.Context) error {
+// rings. It reloads at every signal that hangups tells of, also while calls
+// finish; nil: there are none.
+func (s *server) run(ctx context.Context, hangups <-chan os.Signal) error {
 	served := make(chan error, 1)
 	go func() {
 		defer close(served)
 		served <- s.http.Serve()
 	}()
-	listening, deaf := context.WithCancel(ctx)
-	var hangups sync.WaitGroup
-	hangups.Go(func() { s.reloadOnHangup(listening) })
+	listening, deaf := context.WithCancel(context.WithoutCancel(ctx))
+	var reloads sync.WaitGroup
+	reloads.Go(func() { s.reloadOnHangup(listening, hangups) })
 	var err error
 	select {
 	case <-ctx.Done():
@@ -210,12 +211,12 @@ func (s *server) run(ctx context.Context) error {
 	case err = <-served:
 		err = fmt.Errorf("http: %w", err)
 	}
-	deaf()
-	hangups.Wait()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Load().Drain)
 	defer cancel()
 	s.log.Info("draining: calls in progress may finish", "limit", s.cfg.Load().Drain)
 	err = errors.Join(err, s.calls.Close(drain))
+	deaf()
+	reloads.Wait()
 	stop, cancelStop := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancelStop()
 	err = errors.Join(err, s.http.Shutdown(stop))
