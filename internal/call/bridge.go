@@ -218,3 +218,25 @@ func (b *bridge) close() {
 		path.Close()
 	}
 }
+
+// separate keeps the two apart until they are connected again, and what they
+// hear is another's business. b.mu is held.
+func (b *bridge) separate() {
+	b.play(managerSide, nil)
+	b.play(customerSide, nil)
+	b.open(nobody)
+	b.parted = true
+}
+
+// bridgeOf finds the bridge of a call in progress; nil: there is none.
+func (s *Service) bridgeOf(id string) *bridge {
+	s.mu.Lock()
+	c := s.live[id]
+	s.mu.Unlock()
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bridge
+}

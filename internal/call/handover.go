@@ -6,11 +6,73 @@ import (
 	"time"
 
 	"perezvon/internal/store"
+	"perezvon/sip"
 )
 
 // Who is transferred after a consultation leaves the call he was in, which is
 // over then, and goes on in another: the phone, the dialog and the sound are the
 // same, the record, the context and the bridge are the other call's.
+
+// transferTo joins the other side with the one whom the phone has talked to in
+// another call of ours.
+func (b *bridge) transferTo(t *transferring, with sip.DialogRef) {
+	defer b.endTransfer()
+	c := b.call
+	second := c.svc.bridgeOf(with.Call)
+	if second == nil || second == b {
+		c.decide(fmt.Sprintf("%s wants to transfer the call to somebody it does not talk to", t.asker.to))
+		t.tell(moving{status: 404})
+		return
+	}
+	asked, lent := second.lend(with.Leg, t.asker.to.extension)
+	if lent == nil {
+		c.decide(fmt.Sprintf("%s wants to transfer the call into another that is over, or that it has no part in", t.asker.to))
+		t.tell(moving{status: 404})
+		return
+	}
+	taker := b.replaceWith(t.asker, func() *leg { return b.handOver(t, lent, asked) })
+	if taker == nil {
+		second.takeBack()
+		t.tell(moving{status: 487})
+		return
+	}
+	c.decide(fmt.Sprintf("%s transfers the call to %s, after talking to them", t.asker.to, taker.to))
+	b.transferred(t, taker, with.Call)
+	c.claimFrom(second.call, taker)
+}
+
+// lend keeps the other side of a leg for another bridge: this one has nothing
+// to connect any more and ends when that side has gone over. It returns both;
+// nil where the leg, which must be of the extension, has no place here.
+func (b *bridge) lend(legID, extension string) (asked, lent *leg) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for at, l := range b.sides {
+		if l.id != legID || l.to.extension != extension {
+			continue
+		}
+		other := b.sides[1-at]
+		if b.over || b.moving != nil || b.lent != nil || other.ctx.Err() != nil {
+			return nil, nil
+		}
+		b.lent, b.lentAt = other, time.Now()
+		b.separate()
+		b.wake()
+		return l, other
+	}
+	return nil, nil
+}
+
+// takeBack undoes lend.
+func (b *bridge) takeBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lent = nil
+	if !b.over {
+		b.connect()
+	}
+	b.wake()
+}
 
 // handOver makes a leg of another call one of this bridge's call, in the role of
 // who wants the transfer, and ends it there: asked is the phone's leg beside it.
