@@ -11,9 +11,9 @@ MAKEFLAGS   += --no-print-directory
 # Where Go's own archive puts it, for machines that did not add it to the PATH.
 export PATH := $(PATH):/usr/local/go/bin
 
-# How long each fuzz target runs; how often and how long each benchmark, and
-# which of them.
-FUZZTIME   ?= 3s
+# How many inputs each fuzz target gets; how often and how long each benchmark,
+# and which of them.
+FUZZINPUTS ?= 10000
 BENCHCOUNT ?= 6
 BENCHTIME  ?= 200ms
 BENCH      ?= .
@@ -66,8 +66,8 @@ e2e: go-version ## tests with real phones, real sockets and a killed server
 	go test -count=1 -timeout 15m ./e2e/...
 
 .PHONY: fuzz
-fuzz: go-version ## every fuzz target for a moment: make fuzz FUZZTIME=1m
-	@scripts/fuzz $(FUZZTIME)
+fuzz: go-version ## every fuzz target for a moment: make fuzz FUZZINPUTS=1000000
+	@scripts/fuzz $(FUZZINPUTS)
 
 .PHONY: bench
 bench: go-version ## benchmarks into bench.out, beside the stored ones: make bench BENCH=Relay OLD=before.out
