@@ -83,34 +83,58 @@ func FuzzRTCP(f *testing.F) {
 }
 
 // FuzzSRTP sends a packet of anybody, and a bent one of who has the key, to an
-// encrypted leg: neither is ever heard.
+// encrypted leg, which may have agreed on a newer key since: neither is ever
+// heard.
 func FuzzSRTP(f *testing.F) {
-	f.Add([]byte{}, uint16(0), byte(1))
-	f.Add(make([]byte, 200), uint16(20), byte(0x80))
-	f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 1}, uint16(9), byte(4))
-	f.Add([]byte{0x9f, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 9, 0xbe, 0xde, 0xff, 0xff, 1}, uint16(0), byte(0x10))
-	f.Fuzz(func(t *testing.T, b []byte, at uint16, flip byte) {
-		for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
-			a, _, seal, _ := secretLeg(t, PCMA, suite)
-			d, out, _, _ := secretLeg(t, PCMU, suite)
-			d.engine.Connect(a, d, PathConfig{DTMF: true})
-			a.remote.Load().stream.Mux = true
-			buf := make([]byte, headerLen+160)
-			putHeader(buf, PCMA.Payload(), false, 7, 160, 99)
-			bent := slices.Clone(seal(buf))
-			bent[int(at)%len(bent)] ^= flip
-			if len(b) <= maxPacket {
-				a.handleRTP(slices.Clone(b), peerAddr, time.Second)
-				a.handleRTCP(slices.Clone(b), peerAddr, time.Second)
+	for mode := range byte(4) {
+		f.Add([]byte{}, uint16(0), mode&1, mode)
+		f.Add(make([]byte, 200), uint16(20), byte(0x80), mode)
+		f.Add([]byte{0x80, 200, 0, 6, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 1}, uint16(9), byte(4), mode)
+		f.Add([]byte{0x9f, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 9, 0xbe, 0xde, 0xff, 0xff, 1}, uint16(0), byte(0x10), mode)
+	}
+	// Keys cost more than all the rest: they are made once for all inputs.
+	sound := make([]byte, headerLen+160)
+	putHeader(sound, PCMA.Payload(), false, 7, 160, 99)
+	suites := [...]sdp.Suite{sdp.AESCM, sdp.AESGCM}
+	var keys, newer [len(suites)]sdp.Crypto
+	var sealed [len(suites)][]byte
+	for i, suite := range suites {
+		keys[i], newer[i] = sdp.NewCrypto(1, suite), sdp.NewCrypto(1, suite)
+		b, err := context1(f, keys[i]).EncryptRTP(nil, sound, nil)
+		if err != nil {
+			f.Fatal(err)
+		}
+		sealed[i] = b
+	}
+	f.Fuzz(func(t *testing.T, b []byte, at uint16, flip, mode byte) {
+		i, renewed := mode&1, mode&2 != 0
+		a, _ := leg(PCMA)
+		d, out := leg(PCMU)
+		agree := func(key sdp.Crypto) {
+			c, err := a.cipherFor(key, keys[i])
+			if err != nil {
+				t.Fatal(err)
 			}
-			a.handleRTP(bent, peerAddr, 2*time.Second)
-			want := 0
-			if flip == 0 {
-				want = 1
-			}
-			if st := a.Stats(); out.writes != want || st.PacketsIn != uint64(want) || a.life.Load() != 0 && want == 0 {
-				t.Fatalf("%v: %d packets heard, %d sent on", suite, st.PacketsIn, out.writes)
-			}
+			a.remote.Load().cipher = c
+		}
+		if agree(keys[i]); renewed {
+			agree(newer[i])
+		}
+		a.engine.Connect(a, d, PathConfig{DTMF: true})
+		a.remote.Load().stream.Mux = true
+		if len(b) <= maxPacket {
+			a.handleRTP(slices.Clone(b), peerAddr, time.Second)
+			a.handleRTCP(slices.Clone(b), peerAddr, time.Second)
+		}
+		bent := slices.Clone(sealed[i])
+		bent[int(at)%len(bent)] ^= flip
+		a.handleRTP(bent, peerAddr, 2*time.Second)
+		want := 0
+		if flip == 0 {
+			want = 1
+		}
+		if st := a.Stats(); out.writes != want || st.PacketsIn != uint64(want) || a.life.Load() != 0 && want == 0 {
+			t.Fatalf("%v, renewed %t: %d packets heard, %d sent on", suites[i], renewed, st.PacketsIn, out.writes)
 		}
 	})
 }
