@@ -216,12 +216,15 @@ func (in *Incoming) identify(t *trunk) {
 	in.From, in.FromDisplay = callerIn(in.req, caller)
 }
 
-// Numbers are the numbers that were dialled, as each of Trunks has them, the
-// first one's first; none comes twice.
+// Numbers are the numbers that were dialled, as each of Trunks has them that is
+// still configured, the first one's first; none comes twice.
 func (in *Incoming) Numbers() []string {
 	all := []string{in.Called}
 	for _, name := range in.Trunks {
 		t := in.a.peers.trunk(name)
+		if t == nil { // a reload was faster
+			continue
+		}
 		if number := calledIn(in.req, t.NumberIn); !slices.Contains(all, number) {
 			all = append(all, number)
 		}

@@ -95,7 +95,7 @@ func (a *Agent) whose(req *sipmsg.Request) (trunks []string, ext string) {
 	user := uriUser(&req.Recipient)
 	named := slices.DeleteFunc(slices.Clone(trunks), func(name string) bool {
 		t := a.peers.trunk(name)
-		return !t.Register || t.Username != user
+		return t == nil || !t.Register || t.Username != user
 	})
 	if len(named) > 0 {
 		return named, ""

@@ -117,6 +117,27 @@ func TestTrunkThatIsNoMoreIsTakenBackAndItsCallsStay(t *testing.T) {
 	})
 }
 
+func TestACallWhoseTrunkIsNoMoreIsServedAllTheSame(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		calls, release := make(chan incoming, 1), make(chan struct{})
+		t.Cleanup(func() { close(release) })
+		b := testAgent(t, accepting(calls, release))
+		b.carrier.send(b.carrier.initial("1", "body:"+testSDP))
+		b.carrier.expect("100")
+		in := (<-calls).in
+		if err := b.agent.Reconfigure(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		if numbers := in.Numbers(); len(numbers) != 1 || numbers[0] != in.Called {
+			t.Errorf("numbers %q, called %q", numbers, in.Called)
+		}
+		if err := in.Reject(486, ""); err != nil {
+			t.Error(err)
+		}
+		b.carrier.send(b.carrier.of(b.carrier.expect("486"), "ACK", "inv1", 100))
+	})
+}
+
 func TestWrongConfigurationLeavesEverythingAsItIs(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		a := registering(t, lab.RegistrarOptions{}, nil)
