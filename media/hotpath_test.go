@@ -156,7 +156,7 @@ func encrypted(tb testing.TB, from, to sdp.Suite) func() {
 	n, buf, now := 0, make([]byte, maxPacket), time.Second
 	return func() {
 		if n == len(packets) { // from the beginning, as if nothing had been heard
-			n = 0
+			n, b.tx.source = 0, 0
 			if c := a.remote.Load().cipher; c != nil {
 				c.in.rtp = &opener{context: context1(tb, c.in.key)}
 			}

@@ -143,7 +143,8 @@ func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration)
 	same := t.source == source && t.sourceSRC == p.ssrc
 	pass := audio || events && p.kind == kindEvent && rem.event != 0
 	if !pass || len(p.data) == headerLen {
-		if same {
+		// One that comes late has its gap already, and it may be a double.
+		if same && int16(p.seq+t.seqOff-t.seq) > 0 {
 			t.seqOff--
 		}
 		return
@@ -209,6 +210,9 @@ func (t *sender) nextTS(now time.Duration) uint32 {
 // write sends data, which has room for the header in front. A peer that
 // refuses is a passing trouble, and so is every other.
 func (t *sender) write(data []byte, payload uint8, marker bool, seq uint16, ts uint32, now time.Duration) {
+	if c := t.rem.cipher; c != nil && !c.out.spend(seq) {
+		return
+	}
 	putHeader(data, payload, marker, seq, ts, t.ssrc)
 	if !t.started || int16(seq-t.seq) > 0 {
 		if ts != t.ts || !t.started {

@@ -57,8 +57,10 @@ type opener struct {
 // outward encrypts what we send.
 type outward struct {
 	key    sdp.Crypto
-	rtp    *srtp.Context // guarded by the sender's mu, as the next one
+	rtp    *srtp.Context // guarded by the sender's mu, as the next three
 	header rtp.Header    // scratch
+	top    uint64        // the newest packet: how often the sequence began anew, times 65536, and its number
+	spent  uint64        // which of the 64 packets up to top there were, the lowest bit for top; 0: none yet
 
 	mu   sync.Mutex
 	rtcp *srtp.Context // guarded by mu
@@ -192,7 +194,33 @@ func (c *inward) openRTCP(b []byte) ([]byte, bool) {
 	return out, true
 }
 
-// sealRTP encrypts a packet, in place where its buffer goes on behind it. The sender's mu is held.
+// spend takes a sequence number for a packet. It is false for one that was
+// taken, and for one so late that nobody knows: two packets under one number
+// are encrypted with the same bits, and who sees both learns about their sound
+// (RFC 3711, section 9.1). A party whose plain sound is relayed could bring that
+// about. The sender's mu is held.
+func (c *outward) spend(seq uint16) bool {
+	if c.spent == 0 {
+		c.top, c.spent = uint64(seq), 1
+		return true
+	}
+	step := int16(seq - uint16(c.top))
+	if step > 0 {
+		c.top += uint64(step)
+		c.spent = c.spent<<step | 1
+		return true
+	}
+	late := -int64(step)
+	bit := uint64(1) << late
+	if bit == 0 || c.spent&bit != 0 || uint64(late) > c.top {
+		return false
+	}
+	c.spent |= bit
+	return true
+}
+
+// sealRTP encrypts a packet, in place where its buffer goes on behind it. The
+// sender's mu is held.
 func (c *outward) sealRTP(b []byte) ([]byte, error) {
 	return c.rtp.EncryptRTP(b, b, &c.header)
 }
