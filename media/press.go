@@ -3,6 +3,7 @@ package media
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -21,11 +22,13 @@ const (
 	keyVolume  = 10 // dBm0 below zero
 )
 
+var errNoKeys = errors.New("the other side takes no telephone events any more")
+
 // Press presses keys on this leg, 0-9, *, # and A-D: as telephone events where
 // the other side knows them (RFC 4733), else as tones in the sound. It returns
 // when they are out, or as Play does: ctx is done, or another sound takes their
 // place. What a path relays to the leg is dropped meanwhile. The error names a
-// key that there is not.
+// key that there is not, or says that the other side has stopped to take any.
 func (s *Session) Press(ctx context.Context, pressed string) error {
 	for _, key := range pressed {
 		if !strings.ContainsRune(keys, key) {
@@ -59,8 +62,12 @@ func (t *sender) press(p *player, buf []byte, now time.Duration) int {
 		all = keyHeld + keyRepeats + keyPause
 	)
 	key, step := p.pos/all, p.pos%all
-	if key >= len(p.keys) || t.rem.event == 0 {
+	switch {
+	case key >= len(p.keys):
 		t.replace(nil, nil)
+		return 0
+	case t.rem.event == 0: // by a new agreement
+		t.replace(nil, errNoKeys)
 		return 0
 	}
 	ts := t.ts

@@ -137,3 +137,20 @@ func TestKeyThatAHoldInterruptsIsPressedAfterIt(t *testing.T) {
 		}
 	})
 }
+
+func TestKeysThatANewAgreementLeavesUnpressedAreAnError(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.phone("192.0.2.1:4000", PCMA)
+		defer a.close()
+		s := w.open(SessionConfig{})
+		a.call(s)
+		done := make(chan error, 1)
+		go func() { done <- s.Press(context.Background(), "123") }()
+		time.Sleep(250 * time.Millisecond)
+		a.event = 0
+		a.call(s)
+		if err := <-done; err == nil || errors.Is(err, ErrInterrupted) {
+			t.Errorf("with two keys not pressed: %v", err)
+		}
+	})
+}

@@ -159,7 +159,7 @@ func (s *Session) handleRTCP(b []byte, from netip.AddrPort, now time.Duration) {
 	if err != nil {
 		return
 	}
-	s.life.Store(int64(now))
+	s.alive(now)
 	s.reports.mu.Lock()
 	s.reports.learnt = from
 	s.reports.mu.Unlock()
@@ -171,6 +171,14 @@ func (s *Session) handleRTCP(b []byte, from netip.AddrPort, now time.Duration) {
 		case *rtcp.ReceiverReport:
 			s.feedback(p.Reports, now)
 		}
+	}
+}
+
+// alive notes a sign of life. A report that was kept for a while is older than
+// the sound that came meanwhile.
+func (s *Session) alive(at time.Duration) {
+	for last := s.life.Load(); last < int64(at) && !s.life.CompareAndSwap(last, int64(at)); {
+		last = s.life.Load()
 	}
 }
 

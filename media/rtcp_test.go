@@ -204,3 +204,21 @@ func TestLossAndJitterByRFC3550(t *testing.T) {
 		t.Errorf("jitter %v", *st.Jitter)
 	}
 }
+
+func TestReportThatWasKeptDoesNotMakeTheSoundAfterItOlder(t *testing.T) {
+	s, _ := leg(PCMA)
+	buf := make([]byte, headerLen+160)
+	putHeader(buf, PCMA.Payload(), false, 1, 160, 99)
+	s.handleRTP(buf, peerAddr, 10*time.Second)
+	report, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 99}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for came, want := range map[time.Duration]time.Duration{9 * time.Second: 10 * time.Second, 11 * time.Second: 11 * time.Second} {
+		s.life.Store(int64(10 * time.Second))
+		s.handleRTCP(report, peerAddr, came)
+		if got := time.Duration(s.life.Load()); got != want {
+			t.Errorf("a report of %v, sound of 10 s: the last sign of life is of %v", came, got)
+		}
+	}
+}

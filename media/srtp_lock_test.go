@@ -174,3 +174,26 @@ func TestEncryptedPartyThatMovesIsFollowedAtOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestSequenceThatBeginsAnewWithANewKeyIsFollowed(t *testing.T) {
+	var l lock
+	elsewhere := netip.MustParseAddrPort("198.51.100.77:4242")
+	first, second := agreed(PCMA), agreed(PCMA)
+	first.cipher, second.cipher = &cipher{in: &inward{}}, &cipher{in: &inward{}}
+	for _, step := range []struct {
+		from netip.AddrPort
+		seq  uint16
+		rem  *remote
+		peer netip.AddrPort
+	}{
+		{peerAddr, 5000, first, peerAddr},
+		{elsewhere, 100, first, peerAddr}, // from behind
+		{elsewhere, 101, second, elsewhere},
+		{peerAddr, 5001, second, peerAddr},
+		{elsewhere, 102, second, peerAddr},
+	} {
+		if !l.accept(step.from, &packet{ssrc: 1, seq: step.seq}, step.rem, time.Second) || l.peer != step.peer {
+			t.Errorf("%+v: sound goes to %v", step, l.peer)
+		}
+	}
+}
