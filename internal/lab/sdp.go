@@ -73,7 +73,7 @@ func parseDescription(body []byte) (*Description, error) {
 	var port uint64
 	var seen, media string // types of the lines so far; the current m= line
 	for line := range strings.SplitSeq(strings.TrimSuffix(d.Text, "\r\n"), "\r\n") {
-		if len(line) < 2 || line[1] != '=' {
+		if len(line) < 2 || line[1] != '=' || strings.ContainsAny(line, "\r\n") {
 			return nil, fmt.Errorf("sdp: line %q", line)
 		}
 		var err error

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -54,6 +55,12 @@ func TestBrokenDescriptionsAreRefused(t *testing.T) {
 	for _, gone := range []string{"v=0\r\n", "s=-\r\n", "t=0 0\r\n", "c=IN IP4 10.0.0.1\r\n", " 1 1 ", "4000", "=audio"} {
 		if _, err := parseDescription(bytes.Replace([]byte(good), []byte(gone), nil, 1)); err == nil {
 			t.Errorf("taken without %q", gone)
+		}
+	}
+	key := "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + strings.Repeat("A", 40) + "\r\n"
+	for _, line := range []string{key, strings.Replace(key, "AA", "A\nA", 1), strings.Replace(key, "AA", "A\rA", 1)} {
+		if _, err := parseDescription([]byte(good + line)); (err == nil) != (line == key) {
+			t.Errorf("%q: %v", line, err)
 		}
 	}
 }

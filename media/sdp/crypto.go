@@ -144,7 +144,8 @@ var (
 //
 //	1 AES_CM_128_HMAC_SHA1_80 inline:KEY|2^20|1:4 FEC_ORDER=FEC_SRTP
 //
-// The lifetime of a key is not looked at: no call lasts that long.
+// The lifetime of a key is not looked at: what is written there is longer than
+// calls are, and the suites bear more.
 func parseCrypto(value string) (Crypto, error) {
 	f := strings.Fields(value)
 	if len(f) < 3 || len(f[0]) > 9 {
