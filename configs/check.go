@@ -32,6 +32,7 @@ func check(d *decoder, cfg *Config) {
 	c.general()
 	c.http()
 	c.sip()
+	c.sockets()
 	c.media()
 	for i := range cfg.Trunks {
 		c.trunk(index("trunks", i), &cfg.Trunks[i])

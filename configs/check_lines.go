@@ -1,9 +1,11 @@
 package configs
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -57,11 +59,8 @@ func (c *checker) trunk(path string, t *Trunk) {
 	}
 }
 
-// Bounds of how often a trunk is asked with OPTIONS.
-const (
-	leastOptions = 5 * time.Second
-	mostOptions  = 10 * time.Minute
-)
+// optionsRange is how often a trunk may be asked with OPTIONS.
+const optionsRange reflect.StructTag = `range:"5s..10m"`
 
 // parseOptions reads how often a trunk is asked whether it is there, 0 for
 // never.
@@ -70,18 +69,20 @@ func parseOptions(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	every, err := parseDuration(text)
+	unit, bare := errors.AsType[*unitError](err)
 	const form = "expected a duration such as " + defaultOptions + ", or off, found %s"
 	switch {
 	case slices.Contains([]string{"false", "no", "never", "0"}, text):
 		return 0, fmt.Errorf(form+"; write off", show(text))
 	case slices.Contains([]string{"true", "yes", "on"}, text):
 		return 0, fmt.Errorf(form+"; write "+defaultOptions, show(text))
-	case err != nil && digitsOnly.MatchString(text):
-		return 0, err
+	case bare:
+		return 0, unit.within(optionsRange)
 	case err != nil:
 		return 0, fmt.Errorf(form, show(text))
-	case every < leastOptions || every > mostOptions:
-		return 0, fmt.Errorf("%s is out of range: %s to %s, or off", shortDuration(every), shortDuration(leastOptions), shortDuration(mostOptions))
+	}
+	if err := checkTags(every, optionsRange); err != nil {
+		return 0, fmt.Errorf("%w, or off", err)
 	}
 	return every, nil
 }
@@ -147,11 +148,11 @@ func (c *checker) extension(path string, e *Extension) {
 	password := c.has(path + ".password")
 	switch {
 	case password && !e.Password.IsZero() && e.Password.Reveal() == e.Number:
-		c.fail(path+".password", "is the number itself: whoever tries passwords tries that first")
+		c.fail(path+".password", "is the number itself, which whoever tries passwords tries first: choose a long one by chance")
 	case !password && !c.has(path+".contact"):
 		c.fail(path, "needs a password, for phones that register, or the contact of a phone at a fixed address such as sip:%s@192.0.2.20:5060", exampleUser(e.Number))
 	case !password && c.has(path+".digest"):
-		c.fail(path+".digest", "says how phones are asked for a password, and there is none")
+		c.fail(path+".digest", "says how phones are asked for a password, and there is none: write one, or leave digest out")
 	}
 	if e.Mobile != "" {
 		c.e164(path+".mobile", e.Mobile)

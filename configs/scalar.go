@@ -199,7 +199,7 @@ func shortDuration(v time.Duration) string {
 
 func parseAddrPort(s string) (netip.AddrPort, error) {
 	if a, err := netip.ParseAddrPort(s); err == nil {
-		return a, nil
+		return a, knowable(a)
 	}
 	host, port, ok := strings.Cut(s, ":")
 	switch {
@@ -281,7 +281,15 @@ func parseListen(s string) (Listen, error) {
 	if !addr.Addr().Is4() {
 		return Listen{}, errors.New("IPv6 is not available in this version: SIP listens on IPv4 addresses")
 	}
-	return Listen{Transport: u.Scheme, Addr: addr}, nil
+	return Listen{Transport: u.Scheme, Addr: addr}, knowable(addr)
+}
+
+// knowable refuses port 0, behind which is another one after every start.
+func knowable(a netip.AddrPort) error {
+	if a.Port() == 0 {
+		return errors.New("port 0 is any free one, which nobody would know: give one from 1 to 65535")
+	}
+	return nil
 }
 
 // String returns the address as it is written in the configuration.

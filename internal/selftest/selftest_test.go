@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -248,6 +249,7 @@ func TestConfigurationOfAChildIsRightAndWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		h.cfg.HTTP.Listen = netip.MustParseAddrPort("127.0.0.1:8080") // as the child is given one
 		raw, err := json.Marshal(asFile(h.cfg))
 		if err != nil {
 			t.Fatal(err)
@@ -256,7 +258,7 @@ func TestConfigurationOfAChildIsRightAndWhole(t *testing.T) {
 		if err := os.WriteFile(path, raw, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		got, err := configs.Load(path)
+		got, err := configs.Load(path, configs.Sources{})
 		if err != nil {
 			t.Fatalf("%s: %v", sc.what, err)
 		}
