@@ -112,9 +112,14 @@ func (c *checker) file(path, what string, name *string) (data []byte, ok bool) {
 		return nil, true
 	}
 	data, err := c.src.File(*name)
-	if err == nil {
-		return data, true
+	if err != nil {
+		c.unreadable(path, what, *name, err)
 	}
+	return data, err == nil
+}
+
+// unreadable says why a file cannot be read, and what to do.
+func (c *checker) unreadable(path, what, name string, err error) {
 	advice := "look at the path"
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -125,8 +130,7 @@ func (c *checker) file(path, what string, name *string) (data []byte, ok bool) {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		err = pe.Err
 	}
-	c.fail(path, "%s file %s: %v; %s", what, *name, err, advice)
-	return nil, false
+	c.fail(path, "%s file %s: %v; %s", what, name, err, advice)
 }
 
 // Certificates says which certificates that the configuration names are over or

@@ -107,6 +107,7 @@ func (c *checker) general() {
 	if c.ok("region") && !phonenumbers.GetSupportedRegions()[c.cfg.Region] {
 		c.fail("region", "unknown region %s; %s", show(c.cfg.Region), regionAdvice(c.cfg.Region))
 	}
+	c.sound("music", c.cfg.Music)
 }
 
 func regionAdvice(region string) string {

@@ -1,6 +1,8 @@
 package configs
 
 import (
+	"errors"
+	"io/fs"
 	"maps"
 	"slices"
 	"unicode/utf8"
@@ -17,6 +19,23 @@ func (c *checker) announcement(path string, a *AnnounceStep) {
 		c.fail(path+".voice", "a voice is for a text; the sound of a file has its own")
 	default:
 		c.speech(path, a.Text, a.Voice)
+	}
+	c.sound(path+".sound", a.Sound)
+}
+
+// sound checks that a sound file can be played.
+func (c *checker) sound(path, file string) {
+	if file == "" || !c.ok(path) || c.src.Sound == nil {
+		return
+	}
+	err := c.src.Sound(file)
+	_, unread := errors.AsType[*fs.PathError](err)
+	switch {
+	case err == nil:
+	case unread:
+		c.unreadable(path, "sound", file, err)
+	default:
+		c.fail(path, "%v; give a WAV file of PCM or G.711, from 0.1 s to 5 minutes", err)
 	}
 }
 

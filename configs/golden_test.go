@@ -22,7 +22,7 @@ func TestMistakesAreReportedWithPlaceAndAdvice(t *testing.T) {
 	}
 	for _, f := range files {
 		t.Run(filepath.Base(f), func(t *testing.T) {
-			cfg, err := Load(f)
+			cfg, err := Load(f, Sources{})
 			if err == nil {
 				t.Fatalf("accepted: %+v", cfg)
 			}

@@ -18,21 +18,33 @@ import (
 // maxFile is the largest configuration file that is read, in bytes.
 const maxFile = 1 << 20
 
-// Sources are where secrets written env:NAME and file:PATH come from.
+// Sources are where secrets written env:NAME and file:PATH come from, and what
+// looks at the sounds that are named.
 type Sources struct {
 	Env  func(name string) (value string, ok bool) // nil: the process's environment
 	File func(path string) ([]byte, error)         // nil: the disk
+	// Sound returns why a sound file cannot be played; nil: none is looked at.
+	Sound func(path string) error
 
 	blind bool // files of TLS are not looked at
 }
 
 // Load reads and validates a configuration file. Mistakes in it come back as
 // Errors, all at once; any other error says that the file could not be read.
-func Load(path string) (*Config, error) { return load(path, Sources{}) }
+func Load(path string, src Sources) (*Config, error) {
+	data, err := readLimited(path, maxFile+1)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("read configuration: %w; configs/perezvon.example.yaml is one to start from", err)
+	case err != nil:
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, data, src)
+}
 
 // LoadWithoutSecrets is Load for those who may not or need not see secrets:
 // none is looked up, something else stands in their place.
-func LoadWithoutSecrets(path string) (*Config, error) { return load(path, withoutSecrets()) }
+func LoadWithoutSecrets(path string) (*Config, error) { return Load(path, withoutSecrets()) }
 
 func withoutSecrets() Sources {
 	const standIn = "stand-in for "
@@ -42,17 +54,6 @@ func withoutSecrets() Sources {
 
 		blind: true,
 	}
-}
-
-func load(path string, src Sources) (*Config, error) {
-	data, err := readLimited(path, maxFile+1)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("read configuration: %w; configs/perezvon.example.yaml is one to start from", err)
-	case err != nil:
-		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	return Parse(path, data, src)
 }
 
 // Address returns where the API of a file listens, whatever else is wrong with

@@ -2,6 +2,7 @@ package configs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,7 +27,9 @@ func TestEmptyFileGivesTheDefaults(t *testing.T) {
 }
 
 func TestFileThatIsNotThereIsToldWithOneThatIs(t *testing.T) {
-	for _, load := range []func(string) (*Config, error){Load, LoadWithoutSecrets} {
+	for _, load := range []func(string) (*Config, error){
+		func(path string) (*Config, error) { return Load(path, Sources{}) }, LoadWithoutSecrets,
+	} {
 		_, err := load(filepath.Join(t.TempDir(), "no.yaml"))
 		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "configs/perezvon.example.yaml") {
 			t.Errorf("%v", err)
@@ -49,7 +52,7 @@ http:
 	if cfg, err := LoadWithoutSecrets(file); err != nil || cfg.HTTP.Listen.Port() != 9090 {
 		t.Errorf("%v", err)
 	}
-	if _, err := Load(file); err == nil {
+	if _, err := Load(file, Sources{}); err == nil {
 		t.Error("loaded without its secrets")
 	}
 }
@@ -60,14 +63,14 @@ func TestValidFilesLoad(t *testing.T) {
 		t.Fatal("no files", err)
 	}
 	for _, f := range files {
-		if _, err := Load(f); err != nil {
+		if _, err := Load(f, Sources{}); err != nil {
 			t.Errorf("%s: %v", f, err)
 		}
 	}
 }
 
 func TestMissingFileIsNotAMistakeInIt(t *testing.T) {
-	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"))
+	_, err := Load(filepath.Join(t.TempDir(), "none.yaml"), Sources{})
 	if !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
@@ -149,5 +152,33 @@ func TestMusicIsInTheFolderOfTheConfiguration(t *testing.T) {
 		if err != nil || cfg.Music != want {
 			t.Errorf("%s: %q, %v", given, cfg.Music, err)
 		}
+	}
+}
+
+func TestSoundsThatCannotBePlayedAreMistakesOfTheFile(t *testing.T) {
+	const text = `
+music: none.wav
+trunks: [{name: a, host: 192.0.2.1}]
+lines:
+  - id: main
+    number: "+74950000000"
+    trunks: [a]
+    route:
+      - announce: {sound: noise.wav}
+      - announce: {sound: fine.wav}
+`
+	_, err := Parse("etc/perezvon.yaml", []byte(text), Sources{Sound: func(path string) error {
+		switch path {
+		case "etc/none.wav":
+			return fmt.Errorf("read sound: %w", &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist})
+		case "etc/noise.wav":
+			return fmt.Errorf("read sound %s: it is no WAV file", path)
+		}
+		return nil
+	}})
+	want := "etc/perezvon.yaml:2:8: music: sound file etc/none.wav: file does not exist; write the path of one that is there\n" +
+		"etc/perezvon.yaml:9:27: lines[0].route[0].announce.sound: read sound etc/noise.wav: it is no WAV file; give a WAV file of PCM or G.711, from 0.1 s to 5 minutes"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v", err)
 	}
 }

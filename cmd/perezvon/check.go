@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"perezvon/configs"
-	"perezvon/internal/call"
 	"perezvon/internal/route"
 )
 
@@ -22,9 +21,6 @@ type CheckCmd struct {
 // Run prints what the configuration sets up, or everything that is wrong.
 func (cmd *CheckCmd) Run(c *CLI) error {
 	cfg, note, err := loadConfig(c.Config)
-	if err == nil {
-		err = call.CheckSounds(cfg)
-	}
 	var tries []try
 	if c.JSON {
 		if err == nil && cmd.Online {

@@ -19,7 +19,7 @@ func (s *server) Reload(context.Context) ([]string, error) {
 	if s.path == "" {
 		return nil, errors.New("the server was started without a configuration file; write one and restart it with --config")
 	}
-	next, err := configs.Load(s.path)
+	next, err := configs.Load(s.path, fromHere())
 	if err != nil {
 		return nil, err
 	}

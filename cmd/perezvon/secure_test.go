@@ -72,7 +72,7 @@ func TestExpiredCertificateIsAnErrorOfCheckAndNotOfTheServer(t *testing.T) {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cfg, err := configs.Load(config)
+	cfg, err := configs.Load(config, configs.Sources{})
 	if err != nil {
 		t.Fatal(err)
 	}

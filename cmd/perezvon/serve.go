@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"perezvon/configs"
+	"perezvon/media"
 )
 
 // ServeCmd runs the server until SIGTERM or SIGINT, then drains.
@@ -61,8 +62,16 @@ func findConfig(path string) (found string, cfg *configs.Config, note string, er
 			return "", configs.Default(), noConfig(), nil
 		}
 	}
-	cfg, err = configs.Load(path)
+	cfg, err = configs.Load(path, fromHere())
 	return path, cfg, "", err
+}
+
+// fromHere has everything that a configuration names looked at on this machine.
+func fromHere() configs.Sources {
+	return configs.Sources{Sound: func(path string) error {
+		_, err := media.ReadClip(path)
+		return err
+	}}
 }
 
 // noConfig says where no configuration was found and what follows from it.

@@ -13,13 +13,6 @@ import (
 	"perezvon/tts"
 )
 
-// CheckSounds reads every sound file that the configuration names. The error
-// names the first that cannot be used, after the path of its key.
-func CheckSounds(cfg *configs.Config) error {
-	_, err := readSounds(cfg)
-	return err
-}
-
 // readSounds reads the sound files of all routes, and the music, by their paths.
 func readSounds(cfg *configs.Config) (map[string]*g711.Clip, error) {
 	clips := make(map[string]*g711.Clip)

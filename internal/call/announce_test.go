@@ -174,12 +174,19 @@ func TestAnnouncementPlaysASoundFile(t *testing.T) {
 }
 
 func TestSoundsThatCannotBeReadAreNamedWithTheirKey(t *testing.T) {
-	cfg := baseConfig()
-	cfg.Lines[0].Otherwise = []configs.Step{say("x"), {Announce: &configs.AnnounceStep{Sound: "/nowhere/welcome.wav"}}}
-	err := call.CheckSounds(cfg)
-	if err == nil || !strings.Contains(err.Error(), "lines[0].otherwise[1].announce.sound") || !strings.Contains(err.Error(), "/nowhere/welcome.wav") {
-		t.Errorf("got %v", err)
-	}
+	inWorld(t, func(*configs.Config) {}, func(w *world) {
+		cfg := baseConfig()
+		cfg.Lines[0].Otherwise = []configs.Step{say("x"), {Announce: &configs.AnnounceStep{Sound: "/nowhere/welcome.wav"}}}
+		_, err := w.svc.Prepare(cfg)
+		if err == nil || !strings.Contains(err.Error(), "lines[0].otherwise[1].announce.sound") || !strings.Contains(err.Error(), "/nowhere/welcome.wav") {
+			t.Errorf("got %v", err)
+		}
+		cfg = baseConfig()
+		cfg.Music = "/nowhere/music.wav"
+		if _, err := w.svc.Prepare(cfg); err == nil || !strings.HasPrefix(err.Error(), "music: ") {
+			t.Errorf("got %v", err)
+		}
+	})
 }
 
 func TestAnnouncementIsBeepsWhereNoSpeechEngineWorks(t *testing.T) {

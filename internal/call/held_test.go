@@ -488,14 +488,6 @@ func TestControlsThatMakeNoSenseAreRefused(t *testing.T) {
 	})
 }
 
-func TestMusicThatCannotBePlayedIsRefusedAtTheStart(t *testing.T) {
-	cfg := configs.Default()
-	cfg.Music = filepath.Join(t.TempDir(), "none.wav")
-	if err := call.CheckSounds(cfg); err == nil || !strings.HasPrefix(err.Error(), "music: ") {
-		t.Errorf("got %v", err)
-	}
-}
-
 func TestCallThatIsTransferredFromHold(t *testing.T) {
 	for name, taker := range map[string]struct {
 		steps []lab.Step
