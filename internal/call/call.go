@@ -66,7 +66,7 @@ func (c *Call) Record() store.Call {
 
 // change is the one door to a call's record: it applies mutate, appends an
 // event to the timeline and hands both to the store in this order. data is the
-// event's content; a func(store.Call) any is called with the changed record.
+// event's content; a func(*store.Call) any is called with the changed record.
 // An empty event changes the record silently.
 // Nothing changes a call that has ended.
 func (c *Call) change(event string, data any, mutate func(*store.Call)) *store.Commit {
@@ -79,8 +79,8 @@ func (c *Call) change(event string, data any, mutate func(*store.Call)) *store.C
 	if event == "" {
 		return c.store()
 	}
-	if f, ok := data.(func(store.Call) any); ok {
-		data = f(c.rec)
+	if f, ok := data.(func(*store.Call) any); ok {
+		data = f(&c.rec)
 	}
 	return c.store(newEvent(c.rec.ID, event, data))
 }
@@ -135,7 +135,7 @@ type stateData struct {
 // enter moves the call to a state in which nothing is planned.
 func (c *Call) enter(state store.State, text string) *store.Commit {
 	c.log.Debug("state", "state", state, "text", text)
-	return c.change(store.EventCallState, func(r store.Call) any {
+	return c.change(store.EventCallState, func(r *store.Call) any {
 		return stateData{State: state, Attempt: len(r.Attempts), Text: text}
 	}, func(r *store.Call) { r.State, r.NextAt = state, nil })
 }
@@ -171,7 +171,7 @@ func (c *Call) decide(text string) {
 
 // beginAttempt opens the next attempt.
 func (c *Call) beginAttempt(state store.State) *store.Commit {
-	return c.change(store.EventCallState, func(r store.Call) any {
+	return c.change(store.EventCallState, func(r *store.Call) any {
 		return stateData{State: state, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) {
 		r.State = state
@@ -212,7 +212,7 @@ func (c *Call) wait(o outcome, next time.Time) *store.Commit {
 	if opening := c.closedUntil(next); opening != nil {
 		state, next = store.StateScheduled, *opening
 	}
-	return c.change(event, func(r store.Call) any {
+	return c.change(event, func(r *store.Call) any {
 		return stateData{State: r.State, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: o.reason}
 	}, func(r *store.Call) {
 		endAttempt(r, o, now)
@@ -248,7 +248,7 @@ func (c *Call) finish(o outcome) {
 	c.cancel(&EndReason{By: store.PartyUs, Text: "call is over"})
 	c.waitLegs(legGrace)
 	now := time.Now()
-	c.change(store.EventCallEnded, func(r store.Call) any {
+	c.change(store.EventCallEnded, func(r *store.Call) any {
 		return endData{r.Result, r.Code, r.Reason, r.ReasonOwner, r.HangupBy, r.TalkMS, r.RingMS}
 	}, func(r *store.Call) {
 		endAttempt(r, o, now)
@@ -337,10 +337,17 @@ func closeLegs(r *store.Call, at time.Time, why string) {
 	}
 }
 
+// usualLeg is how long a leg is in JSON, bytes; few are longer.
+const usualLeg = 512
+
 func newEvent(callID, typ string, data any) store.Event {
 	ev := store.Event{Type: typ, At: time.Now(), CallID: callID}
-	if data != nil {
-		// Only our own plain structs come here: they always marshal.
+	// Only our own plain structs come here: they can always be written.
+	switch data := data.(type) {
+	case nil:
+	case *store.Leg: // half of all events
+		ev.Data, _ = data.AppendJSON(make([]byte, 0, usualLeg))
+	default:
 		ev.Data, _ = json.Marshal(data)
 	}
 	return ev

@@ -183,7 +183,7 @@ func (c *Call) closedUntil(at time.Time) *time.Time {
 // schedule puts the call aside until its line opens. The time-to-live counts
 // from then.
 func (c *Call) schedule(opening time.Time) {
-	c.change(store.EventCallState, func(r store.Call) any {
+	c.change(store.EventCallState, func(r *store.Call) any {
 		return stateData{State: r.State, Attempt: len(r.Attempts), NextAt: r.NextAt, Text: textClosed}
 	}, func(r *store.Call) {
 		r.State, r.NextAt = store.StateScheduled, &opening

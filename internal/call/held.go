@@ -177,7 +177,7 @@ func (b *bridge) tell(holds [2]bool) *store.Commit {
 	if who == "" {
 		state, text = store.StateTalking, "the hold is over"
 	}
-	return b.call.change(store.EventCallState, func(r store.Call) any {
+	return b.call.change(store.EventCallState, func(r *store.Call) any {
 		return stateData{State: state, Attempt: len(r.Attempts), Text: text}
 	}, func(r *store.Call) { r.State = state })
 }

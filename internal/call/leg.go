@@ -266,7 +266,7 @@ func (l *leg) hangup(reason *EndReason) {
 
 // recordLeg changes a leg's record, adding it when it is new.
 func (c *Call) recordLeg(event, id string, mutate func(*store.Leg)) *store.Commit {
-	return c.change(event, func(r store.Call) any { return *findLeg(&r, id) }, func(r *store.Call) {
+	return c.change(event, func(r *store.Call) any { return findLeg(r, id) }, func(r *store.Call) {
 		l := findLeg(r, id)
 		if l == nil {
 			r.Legs = append(r.Legs, store.Leg{})

@@ -268,7 +268,7 @@ func (c *Call) attachRecording() {
 		c.log.Error("the recording of an interrupted call cannot be read", "file", path, "err", err)
 		return
 	}
-	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(r *store.Call) {
+	c.change(store.EventRecordingReady, func(r *store.Call) any { return r.Recording }, func(r *store.Call) {
 		r.Recording = &store.Recording{File: file, Bytes: info.Size(), DurationMS: length.Milliseconds()}
 		if r.AnsweredAt != nil { // else it is a message to us
 			r.TalkMS = max(r.TalkMS, length.Milliseconds()) // what is known of the talk

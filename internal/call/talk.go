@@ -14,7 +14,7 @@ import (
 func (c *Call) talk(manager, customer *leg) outcome {
 	b := c.join(manager, customer)
 	c.mayInterrupt(nil)
-	c.change(store.EventCallState, func(r store.Call) any {
+	c.change(store.EventCallState, func(r *store.Call) any {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &b.began })
 	over := b.last(c.svc.set().Limits.MaxCall)
@@ -101,7 +101,7 @@ func (c *Call) publish(r *media.Recorder) {
 	if _, missing := os.Stat(done.Path); missing != nil {
 		return // nobody said anything, or nothing could be kept
 	}
-	c.change(store.EventRecordingReady, func(r store.Call) any { return r.Recording }, func(rec *store.Call) {
+	c.change(store.EventRecordingReady, func(r *store.Call) any { return r.Recording }, func(rec *store.Call) {
 		rec.Recording = &store.Recording{File: recordingFile(*rec), DurationMS: done.Duration.Milliseconds(), Bytes: done.Bytes}
 	})
 }

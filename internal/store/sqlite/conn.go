@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,7 +19,7 @@ type conn struct {
 	lastID  int64                // of the newest event, also of one that was rolled back
 	events  int                  // in the open transaction
 	rows    []any                // of those events, their values one after the other
-	json    bytes.Buffer         // of encode
+	json    []byte               // of encode
 	failing bool                 // the last transaction failed
 }
 

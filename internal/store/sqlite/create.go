@@ -22,11 +22,11 @@ import (
 //
 // When ctx ends the call may have been stored nevertheless; the same key tells.
 func (d *DB) CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error) {
-	row, err := newCallRow(c)
-	if err != nil {
-		return store.Call{}, false, fmt.Errorf("create call: %w", err)
+	if c.ID == "" {
+		return store.Call{}, false, fmt.Errorf("create call: %w", errNoID)
 	}
-	o := &createOp{pending: newPending(), row: row, limit: adm.PerNumber, events: evs, now: time.Now()}
+	o := &createOp{pending: newPending(), limit: adm.PerNumber, events: evs, now: time.Now()}
+	o.row.take(&c)
 	if adm.Key != nil {
 		k := *adm.Key
 		o.key = &k

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,14 +12,15 @@ import (
 // callRow is a call on its way into the table.
 type callRow store.Call
 
-// newCallRow takes the call's record as it is now, so that what the caller
-// does with it afterwards changes nothing. It is encoded when it is written:
-// half of all saves are superseded before.
-func newCallRow(c store.Call) (callRow, error) {
-	if c.ID == "" {
-		return callRow{}, errors.New("call without an id")
-	}
-	return callRow(snapshot(c)), nil
+var errNoID = errors.New("call without an id")
+
+// take takes the call's record as it is now: what its owner puts into it
+// afterwards, lists included, changes nothing. What it points to is shared. It
+// is encoded when it is written: half of all saves are superseded before.
+func (r *callRow) take(c *store.Call) {
+	*r = callRow(*c)
+	r.Attempts = slices.Clone(c.Attempts)
+	r.Legs = slices.Clone(c.Legs)
 }
 
 func (r *callRow) open() bool { return r.State != store.StateEnded }
@@ -86,39 +86,10 @@ func decodeCall(data string) (store.Call, error) {
 // encode returns the call's JSON, valid until the next encode. It is bound as
 // bytes and cast to text by SQLite, which spares a copy of the largest column.
 func (c *conn) encode(r *callRow) ([]byte, error) {
-	c.json.Reset()
-	if err := json.NewEncoder(&c.json).Encode(r); err != nil {
+	data, err := (*store.Call)(r).AppendJSON(c.json[:0])
+	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", r.ID, err)
 	}
-	return bytes.TrimSuffix(c.json.Bytes(), []byte("\n")), nil
-}
-
-// snapshot copies a call with all that it points to.
-func snapshot(c store.Call) store.Call {
-	c.Manager, c.Customer, c.Recording = copied(c.Manager), copied(c.Customer), copied(c.Recording)
-	c.AnsweredAt, c.EndedAt, c.NextAt = copied(c.AnsweredAt), copied(c.EndedAt), copied(c.NextAt)
-	c.Request.NotBefore = copied(c.Request.NotBefore)
-	c.Attempts = slices.Clone(c.Attempts)
-	for i := range c.Attempts {
-		a := &c.Attempts[i]
-		a.EndedAt = copied(a.EndedAt)
-	}
-	c.Legs = slices.Clone(c.Legs)
-	for i := range c.Legs {
-		l := &c.Legs[i]
-		l.RingAt, l.AnsweredAt, l.EndedAt = copied(l.RingAt), copied(l.AnsweredAt), copied(l.EndedAt)
-		if l.Quality = copied(l.Quality); l.Quality != nil {
-			q := l.Quality
-			q.Lost, q.JitterMS, q.RoundTripMS = copied(q.Lost), copied(q.JitterMS), copied(q.RoundTripMS)
-		}
-	}
-	return c
-}
-
-func copied[T any](p *T) *T {
-	if p == nil {
-		return nil
-	}
-	v := *p
-	return &v
+	c.json = data
+	return data, nil
 }

@@ -9,16 +9,17 @@ import (
 // SaveCall queues the call's record and its events and returns at once; it
 // blocks only while the queue is full. Saves reach the disk in the order in
 // which they were queued, each with all of its events or not at all. The record
-// is taken before SaveCall returns. A call that was never created is created,
-// without a look for duplicates.
+// is taken before SaveCall returns; what it points to, such as times, must not
+// change afterwards. A call that was never created is created, without a look
+// for duplicates.
 func (d *DB) SaveCall(c store.Call, evs ...store.Event) *store.Commit {
-	row, err := newCallRow(c)
-	if err != nil {
+	if c.ID == "" {
 		commit, settle := store.NewCommit()
-		settle(fmt.Errorf("save call: %w", err))
+		settle(fmt.Errorf("save call: %w", errNoID))
 		return commit
 	}
-	o := &saveOp{pending: newPending(), row: row, events: evs}
+	o := &saveOp{pending: newPending(), events: evs}
+	o.row.take(&c)
 	return d.writer.post(o, o.commit)
 }
 
