@@ -110,7 +110,7 @@ func New(cfg Config) (*Agent, error) {
 	a.challenger = newChallenger(secret)
 	peers.onResolved = a.relearn
 	a.guard = newGuard(cfg.Perimeter, peers)
-	a.guard.meant, a.guard.knock, a.guard.ours, a.guard.open = a.expected, a.ring, a.calls.has, a.calls.going
+	a.guard.meant, a.guard.knock, a.guard.ours, a.guard.open, a.guard.taken = a.expected, a.ring, a.calls.has, a.calls.going, a.inbox.has
 	if a.journal == nil {
 		a.journal = noJournal{}
 	}

@@ -65,6 +65,7 @@ type guard struct {
 	meant func([]byte) bool                          // a packet from wherever that is a trunk's
 	ours  func(tag []byte) bool                      // there is a call with this tag
 	open  func() int                                 // how many calls ring or talk
+	taken func([]byte) bool                          // an INVITE was let in before
 	knock func(sipmsg.RequestMethod, netip.AddrPort) // tells of a stranger's request
 
 	strangers, banned, limited, failures, begun atomic.Uint64
@@ -104,8 +105,9 @@ func newGuard(rules Perimeter, peers *directory) *guard {
 	return &guard{
 		rules: rules.withDefaults(), start: time.Now(), peers: peers, wake: make(chan struct{}, 1),
 		meant: func([]byte) bool { return false }, knock: func(sipmsg.RequestMethod, netip.AddrPort) {},
-		ours: func([]byte) bool { return false }, open: func() int { return 0 }, spenders: newTable[spender](maxPeers),
-		noise: newTable[noise](maxStrangers), wrong: newTable[guesses](maxFailed), bans: newTable[ban](maxBans),
+		ours: func([]byte) bool { return false }, open: func() int { return 0 }, taken: func([]byte) bool { return false },
+		spenders: newTable[spender](maxPeers),
+		noise:    newTable[noise](maxStrangers), wrong: newTable[guesses](maxFailed), bans: newTable[ban](maxBans),
 	}
 }
 

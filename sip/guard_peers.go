@@ -82,7 +82,10 @@ func (g *guard) kindOf(p []byte) kind {
 // may send. Where it is not, an answer may be due.
 func (g *guard) affords(from netip.AddrPort, p []byte) (ok bool, answer []byte) {
 	k, now := g.kindOf(p), g.now()
-	full := k == kindInvite && g.full(from.Addr())
+	begins := k == kindInvite && sniffKnock(p) == sipmsg.INVITE // and is no CANCEL: that makes room
+	// One that comes again is not refused: its call goes on.
+	again := begins && g.taken(p)
+	full := begins && !again && g.full(from.Addr())
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	one := g.spender(from.Addr(), now)
@@ -96,7 +99,7 @@ func (g *guard) affords(from netip.AddrPort, p []byte) (ok bool, answer []byte) 
 		ok = within(&one.other, &g.all.other, now, otherEvery, otherBurst, allOtherEvery, allOtherBurst)
 	case !full && within(&one.invites, &g.all.invites, now, inviteEvery, inviteBurst, allInviteEvery, allInviteBurst):
 		ok = true
-	case sniffKnock(p) == sipmsg.INVITE && g.refusals.allow(now, refuseEvery, refuseBurst):
+	case begins && !again && g.refusals.allow(now, refuseEvery, refuseBurst):
 		answer = stateless(p, from, "SIP/2.0 503 Service Unavailable", "Retry-After: 5\r\n")
 	}
 	if !ok {

@@ -108,6 +108,47 @@ func TestTooManyCallsAreRefused(t *testing.T) {
 	}
 }
 
+func TestWhoeverHasAsManyCallsAsThereMayBeCanStillGiveUp(t *testing.T) {
+	g := testGuard(t, Perimeter{})
+	g.open = func() int { return maxDialogs }
+	if in, _ := g.let(trunkAt, 1, bare("CANCEL", "1")); in != 1 {
+		t.Error("a CANCEL is dropped: its call takes the place of another")
+	}
+}
+
+// The first INVITE of a call is under way: a refusal of its repetition would end
+// the call for the caller and not for us.
+func TestAnInviteThatComesAgainIsNotRefused(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		ring := make(chan struct{})
+		b := testAgent(t, func(c *Config) {
+			c.Handle = func(_ context.Context, in *Incoming) {
+				<-ring
+				_ = in.Reject(486, "")
+			}
+		})
+		first := b.carrier.initial("1", "body:"+testSDP)
+		b.carrier.send(first)
+		b.carrier.expect("100")
+		g := b.agent.guard
+		from := netip.MustParseAddrPort(carrierAddr)
+		g.open = func() int { return maxDialogs }
+		if in, refused := g.let(from, 1, []byte(first)); in != 1 || refused != 0 {
+			t.Errorf("where there are as many calls as there may be: taken %d, refused %d", in, refused)
+		}
+		g.open = func() int { return 0 }
+		g.let(from, inviteBurst, bare("INVITE", "others"))
+		if in, refused := g.let(from, 1, []byte(first)); in != 0 || refused != 0 {
+			t.Errorf("beyond the limit: taken %d, refused %d; it should be dropped", in, refused)
+		}
+		if _, refused := g.let(from, 1, bare("INVITE", "more")); refused != 1 {
+			t.Error("another INVITE is not refused")
+		}
+		close(ring)
+		b.carrier.send(b.carrier.of(b.carrier.expect("486"), "ACK", "inv1", 100))
+	})
+}
+
 func TestStrangersRegisterAtALimitedRate(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		g := testGuard(t, Perimeter{Ignored: -1})

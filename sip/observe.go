@@ -196,7 +196,11 @@ func mergeKey(req *sipmsg.Request) string {
 	if s == nil {
 		return ""
 	}
-	return callID(req) + "\x00" + fromTag(req) + "\x00" + strconv.FormatUint(uint64(s.SeqNo), 10)
+	return mergeKeyOf(callID(req), fromTag(req), s.SeqNo)
+}
+
+func mergeKeyOf(callID, fromTag string, seq uint32) string {
+	return callID + "\x00" + fromTag + "\x00" + strconv.FormatUint(uint64(seq), 10)
 }
 
 // dialogOf returns the dialog that a request with a To-tag belongs to.
@@ -254,6 +258,16 @@ func (b *inbox) arrive(key, merge string, from side) {
 		r.cancelled = nil
 	}
 	r.merge, r.side, r.invited = merge, from, true
+}
+
+// has reports whether an INVITE that is not parsed yet was seen, over whichever
+// way.
+func (b *inbox) has(p []byte) bool {
+	key := sniffMergeKey(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, there := b.merged[key]
+	return there
 }
 
 // side is where an INVITE that was seen came from.

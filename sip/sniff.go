@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"strconv"
 
 	sipmsg "github.com/emiago/sipgo/sip"
 )
@@ -58,6 +59,23 @@ func sniffCallID(p []byte) []byte {
 		}
 		return nil
 	}
+}
+
+// sniffMergeKey is mergeKey of a request that is not parsed yet.
+func sniffMergeKey(p []byte) string {
+	var tag, number []byte
+	for line, rest := nextHeader(afterStartLine(p)); len(line) > 0; line, rest = nextHeader(rest) {
+		if value := named(line, "from", 'f'); value != nil {
+			tag = tagOf(value)
+		} else if value = named(line, "cseq", 0); value != nil {
+			number, _, _ = bytes.Cut(bytes.TrimLeft(value, linear), []byte(" "))
+		}
+	}
+	seq, err := strconv.ParseUint(string(number), 10, 32)
+	if err != nil {
+		return ""
+	}
+	return mergeKeyOf(string(sniffCallID(p)), string(tag), uint32(seq))
 }
 
 // sniffMethod returns the method of a request, nil if p is none.
