@@ -7,7 +7,7 @@ import (
 )
 
 // maxBindings is how many phones may be registered as one extension. One more
-// takes the place of the one whose registration ends first.
+// takes the place of that of the others whose registration ends first.
 const maxBindings = 10
 
 // Binding is a phone that has registered (RFC 3261 section 10.3).

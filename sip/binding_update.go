@@ -78,9 +78,19 @@ func (r *bindings) update(o regOrder) ([]change, error) {
 		}
 	}
 	for len(r.byExt[o.extension]) > maxBindings {
-		remove(slices.MinFunc(r.byExt[o.extension], func(x, y *bound) int { return x.Expires.Compare(y.Expires) }), ReasonReplaced)
+		remove(r.spare(o), ReasonReplaced)
 	}
 	return changes, nil
+}
+
+// spare is the binding that makes room for an order: the one that ends first of
+// those that it does not name, which one of more than maxBindings never is. r.mu
+// is held.
+func (r *bindings) spare(o regOrder) *bound {
+	others := slices.DeleteFunc(slices.Clone(r.byExt[o.extension]), func(b *bound) bool {
+		return slices.ContainsFunc(o.wishes, func(w wish) bool { return w.contact == b.Contact })
+	})
+	return slices.MinFunc(others, func(x, y *bound) int { return x.Expires.Compare(y.Expires) })
 }
 
 // expel ends all registrations of an extension.

@@ -3,6 +3,7 @@ package sip
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -370,6 +371,24 @@ func TestTenPhonesMayBeOneExtension(t *testing.T) {
 		}
 		if got := told.log(); !strings.HasSuffix(got, "201 replaced 10.0.9.1:5060") {
 			t.Error(got)
+		}
+	})
+}
+
+// Phones by connections register for two minutes, those over UDP for an hour.
+func TestANewPhoneFindsRoomHoweverShortItRegisters(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		d := desking(t, nil)
+		for i := range maxBindings {
+			newDesktop(t, d.net, fmt.Sprintf("10.0.9.%d:5060", i+1)).registers("Expires: 3600")
+			time.Sleep(time.Second)
+		}
+		last := newDesktop(t, d.net, "10.0.9.100:5060")
+		if res := last.registers("Expires: 120"); !slices.Contains(res.all("Contact"), last.contact+";expires=120") {
+			t.Errorf("answered\n%s", res.raw)
+		}
+		if all := d.agent.Registered("201"); len(all) != maxBindings || all[0].Address.String() != last.addr || all[9].Address.String() != "10.0.9.2:5060" {
+			t.Errorf("%d: %s", len(all), d.bound())
 		}
 	})
 }
