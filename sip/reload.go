@@ -2,6 +2,7 @@ package sip
 
 import (
 	"errors"
+	"maps"
 	"reflect"
 	"slices"
 )
@@ -108,14 +109,39 @@ func (b *book) keep(was *book) {
 			if t.Host == before.Host && t.Proxy == before.Proxy {
 				t.mirror = before.mirror
 			}
+			t.host.keep(before.endpoints())
+			if t.proxy != nil {
+				t.proxy.keep(before.endpoints())
+			}
 		}
 	}
 	for i, e := range b.extensions {
-		if before := was.extension(e.Number); before != nil && before.Extension == e.Extension {
+		switch before := was.extension(e.Number); {
+		case before == nil:
+		case before.Extension == e.Extension:
 			b.extensions[i] = before
+		case e.hop != nil && before.hop != nil:
+			e.hop.keep([]*endpoint{before.hop})
 		}
 	}
 	b.index()
+}
+
+// keep takes what is known of the same host: it is spoken to while it is looked
+// up anew, also where the DNS does not answer.
+func (e *endpoint) keep(was []*endpoint) {
+	for _, before := range was {
+		if before.host != e.host || before.port != e.port || before.transport != e.transport {
+			continue
+		}
+		before.mu.Lock()
+		targets, trouble, rests := before.targets, before.trouble, maps.Clone(before.rests)
+		before.mu.Unlock()
+		e.mu.Lock()
+		e.targets, e.trouble, e.rests = targets, trouble, rests
+		e.mu.Unlock()
+		return
+	}
 }
 
 // same reports whether a trunk is configured as it was.

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"perezvon/internal/lab"
@@ -170,6 +171,35 @@ func TestLimitsAndCallsOfATrunkSurviveAChange(t *testing.T) {
 		go func() { _ = d.Bye(t.Context()) }()
 		a.bed.carrier.reply(a.bed.carrier.expect("BYE"), "200 OK")
 		<-d.Done()
+	})
+}
+
+func TestATrunkAndAPhoneThatHaveChangedKeepTheirAddressesWhileDNSIsDown(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dns := &names{ip: map[string]string{"sip.example.net": "10.0.0.9", "desk.example.net": "10.0.0.50"}}
+		b := testAgent(t, func(c *Config) {
+			c.Trunks[0].Host, c.Extensions[0].Contact, c.Resolve = "sip.example.net", "sip:101@desk.example.net", dns.resolve
+		})
+		synctest.Wait()
+		dns.mu.Lock()
+		clear(dns.ip)
+		dns.mu.Unlock()
+		book := b.agent.peers.book.Load()
+		trunk, phone := book.trunks[0].Trunk, book.extensions[0].Extension
+		trunk.MaxCalls, phone.Contact = 5, "sip:anna@desk.example.net"
+		if err := b.agent.Reconfigure([]Trunk{trunk}, []Extension{phone}); err != nil {
+			t.Fatal(err)
+		}
+		for _, at := range []string{"10.0.0.9", "10.0.0.50"} {
+			if !b.agent.peers.allows(netip.MustParseAddr(at)) {
+				t.Errorf("%s is a stranger after the reload", at)
+			}
+		}
+		time.Sleep(2 * resolveEvery)
+		b.answered(Invite{})
+		if got := b.agent.Unresolved(); len(got) != 0 {
+			t.Errorf("unresolved: %q", got)
+		}
 	})
 }
 
