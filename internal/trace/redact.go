@@ -36,7 +36,7 @@ func appendRedacted(to, data []byte, isCut bool) []byte {
 		case secret: // goes on with what was taken out
 			r.out = append(r.out, " "+removed...)
 		default:
-			r.continued(line)
+			secret = r.continued(line)
 		}
 		r.out = append(r.out, end...)
 	}
@@ -79,15 +79,15 @@ func cutLine(b []byte) (line, end, rest []byte) {
 	return b[:i], b[i:n], b[n:]
 }
 
-// header writes a line of the head and reports whether its value was taken out.
+// header writes a line of the head and reports whether something of its value
+// was taken out, so that it may go on in a folded line.
 func (r *redactor) header(line []byte) (secret bool) {
 	name, value, ok := bytes.Cut(line, []byte(":"))
 	var buf nameBuffer
 	key := buf.lower(bytes.TrimSpace(name))
 	switch {
 	case !ok:
-		r.values(line)
-		return isDigest(key) || secretHeader(key)
+		return r.values(line) || isDigest(key) || secretHeader(key)
 	case bytes.ContainsAny(key, " \t"): // the first line
 	case isDigest(key):
 		r.out = append(append(r.out, name...), ':')
@@ -101,17 +101,16 @@ func (r *redactor) header(line []byte) (secret bool) {
 	case is(key, "content-encoding", "e"):
 		r.packed = true
 	}
-	r.values(line)
-	return false
+	return r.values(line)
 }
 
-// continued writes a folded line of a header. It may name the type of the body
-// as well, and be folded in the middle of what is to be taken out.
-func (r *redactor) continued(line []byte) {
+// continued is header for a folded line. It may name the type of the body as
+// well.
+func (r *redactor) continued(line []byte) (secret bool) {
 	if k := kindOf(line); k != bodyOther {
 		r.kind = k
 	}
-	r.values(line)
+	return r.values(line)
 }
 
 func kindOf(value []byte) bodyKind {
@@ -200,16 +199,17 @@ func parameter(b []byte) (value, rest []byte, ok bool) {
 	return nil, nil, false
 }
 
-// values writes a line whose parameters and URIs may hold secrets.
-func (r *redactor) values(line []byte) {
+// values writes a line whose parameters and URIs may hold secrets, and reports
+// whether there is one, or the name of one at the end.
+func (r *redactor) values(line []byte) (secret bool) {
 	for from := 0; ; {
 		at, end := nextSecret(line, from)
 		if at < 0 {
 			r.out = append(r.out, line[from:]...)
-			return
+			return secret || named(line[from:])
 		}
 		r.out = append(append(r.out, line[from:at]...), removed...)
-		from = end
+		from, secret = end, true
 	}
 }
 
@@ -274,21 +274,7 @@ func sdpLine(line []byte) {
 	case line[0] == 'k' || line[0] == 'K':
 		overwrite(value)
 	case is(key, "crypto"):
-		// The tag and the suite are told, and that there is a key.
-		i := bytes.IndexByte(rest, ' ')
-		j := -1
-		if i >= 0 {
-			j = bytes.IndexByte(rest[i+1:], ' ')
-		}
-		if j < 0 {
-			overwrite(rest)
-			return
-		}
-		params := rest[i+1+j+1:]
-		if k := indexFold(params, "inline:"); k == 0 {
-			params = params[len("inline:"):]
-		}
-		overwrite(params)
+		overwrite(cryptoKeys(rest))
 	case is(key, "key-mgmt", "identity") || telling(key):
 		overwrite(rest)
 	default:
@@ -297,6 +283,22 @@ func sdpLine(line []byte) {
 		}
 		overwriteValues(line)
 	}
+}
+
+// cryptoKeys is the value of a=crypto but for the tag, the suite and the word
+// that a key follows; all of it where it has another form than "1 SUITE inline:".
+func cryptoKeys(value []byte) []byte {
+	rest := bytes.TrimLeft(value, "0123456789")
+	space := bytes.TrimLeft(rest, " \t")
+	keys := bytes.TrimLeftFunc(space, func(r rune) bool { return r == '_' || r < 0x80 && isWord(byte(r)) })
+	params := bytes.TrimLeft(keys, " \t")
+	if len(rest) == len(value) || len(space) == len(rest) || len(keys) == len(space) || len(params) == len(keys) {
+		return value
+	}
+	if indexFold(params, "inline:") == 0 {
+		return params[len("inline:"):]
+	}
+	return params
 }
 
 func overwriteValues(line []byte) {

@@ -57,12 +57,15 @@ func places() []place {
 		`Refer-To: <sip:102@10.0.0.1?Proxy-Authorization=%s&X=y>`,
 		`X-Custom: a=b;password=%s;c=d`, `X-Custom: secret = "%s \" %s"`, `X-Custom: user_passwd=%s`, `X-Custom: access-token="%s"`,
 		`Alert-Info: <http://x/?api_key=%s>`,
+		"X-Custom: a;password=\r\n %s;c=d", "X-Custom: a;\r\n\tpassword =\r\n \"%s\"", "X-Custom: secret=\"some\r\n %s\"",
 	)
 	all = append(all, sdp(
 		"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:%s|2^20|1:4",
 		"a=crypto:2 AEAD_AES_128_GCM inline:%s;inline:%s",
 		"A=CRYPTO:1 AES_CM_128_HMAC_SHA1_80 INLINE:%s",
 		"a=crypto:1 SUITE %s", "a=crypto:%s", "a=crypto:1  AES_CM_128_HMAC_SHA1_80  inline:%s",
+		"a=crypto:1 AES_CM_128_HMAC_SHA1_80\tinline:%s|2^20 WSH=64", "a=crypto:1\tAES_CM_128_HMAC_SHA1_80 inline:%s\tWSH=64 X=y",
+		"a=crypto:1\u00a0SUITE inline:%s X=y", "a=crypto:1 SUITE\u00a0inline:%s X=y", "a=crypto: inline:%s x y", "a=crypto:1 %s+", "a=crypto:x%s SUITE y",
 		"k=clear:%s", "k=base64:%s", "k=%s", "a=key-mgmt:mikey %s", "a=ice-pwd:%s", "a=x-password:%s", "a=other inline:%s",
 		"a=fmtp:96 key=%s", "u=http://a:%s@example.net/", "password: %s", "a=identity:%s",
 	)...)

@@ -70,6 +70,14 @@ func isWord(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z' || c == '-' || c == '_' || c == '.' || c == '%'
 }
 
+// named reports whether a line ends with the name of a secret and an equals
+// sign.
+func named(line []byte) bool {
+	name, ok := bytes.CutSuffix(bytes.TrimRight(line, " \t"), []byte("="))
+	var buf nameBuffer
+	return ok && telling(buf.lower(word(name)))
+}
+
 // value is where the value that begins behind an equals sign begins and ends.
 func value(line []byte, from int) (at, end int) {
 	at = from
