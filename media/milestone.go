@@ -27,6 +27,7 @@ const (
 	Locked                            // packets of this source are heard from now on
 	Digit                             // a key was pressed
 	Silence                           // nothing was heard for Config.NoAudioAfter after the answer
+	Closed                            // the session has ended; the port is another leg's before long
 )
 
 // milestone tells of one.

@@ -99,6 +99,7 @@ func (s *Session) Close() error {
 	}
 	s.closedAt = s.engine.now()
 	s.mu.Unlock()
+	s.milestone(Closed, netip.AddrPort{}, 0)
 	s.sendBye()
 	s.tx.close()
 	s.route.Store(nil)

@@ -99,6 +99,13 @@ func (k *call) skip(at time.Time) {
 	}
 }
 
+// mark keeps a milestone, while there is room.
+func (d *dialog) mark(m media.Milestone) {
+	if k := d.call; len(k.milestones) < MaxMilestones {
+		k.milestones = append(k.milestones, milestone{dialog: d, Milestone: m})
+	}
+}
+
 // of returns the messages of a dialog.
 func (k *call) of(d *dialog) []entry {
 	var all []entry

@@ -54,10 +54,11 @@ type Collector struct {
 	done chan struct{} // closed when the goroutine has ended
 
 	mu      sync.Mutex
-	closed  bool                 // guarded by mu, as everything below
-	calls   map[string]*call     // by our id
-	dialogs map[string][]*dialog // by SIP Call-ID; two where our own call comes back to us
-	ports   map[uint16]*dialog   // by our RTP port
+	closed  bool                       // guarded by mu, as everything below
+	calls   map[string]*call           // by our id
+	dialogs map[string][]*dialog       // by SIP Call-ID; two where our own call comes back to us
+	ports   map[uint16]*dialog         // by our RTP port
+	agreed  map[uint16]media.Milestone // by our RTP port: an offer was accepted, and the answer, which tells the port, has not gone yet
 	unbound unbound
 	held    int // bytes of all calls
 	due     []due
@@ -82,6 +83,7 @@ func New(cfg Config) *Collector {
 	c := &Collector{
 		cfg: cfg, wake: make(chan struct{}, 1), quit: make(chan struct{}), done: make(chan struct{}),
 		calls: make(map[string]*call), dialogs: make(map[string][]*dialog), ports: make(map[uint16]*dialog),
+		agreed: make(map[uint16]media.Milestone),
 		saving: make(map[string][]part), unbound: newUnbound(),
 	}
 	go c.run()
@@ -124,9 +126,8 @@ func (c *Collector) Message(m sip.Message) {
 // keep adds an entry to its call. c.mu is held.
 func (c *Collector) keep(d *dialog, e entry) {
 	if e.sent {
-		if port := offeredPort(e.data); port != 0 && c.ports[port] != d {
-			c.ports[port] = d
-			d.ports = append(d.ports, port)
+		if port := offeredPort(e.data); port != 0 && !slices.Contains(d.ports, port) {
+			c.own(d, port)
 		}
 	}
 	e.dialog = d
@@ -135,6 +136,16 @@ func (c *Collector) keep(d *dialog, e entry) {
 		return
 	}
 	c.held += d.call.add(e)
+}
+
+// own makes a port that of a dialog, until the leg's sound ends. c.mu is held.
+func (c *Collector) own(d *dialog, port uint16) {
+	c.ports[port] = d
+	d.ports = append(d.ports, port)
+	if m, ok := c.agreed[port]; ok {
+		d.mark(m)
+		delete(c.agreed, port)
+	}
 }
 
 // Bind is for sip.Config.OnCall: the messages of a SIP Call-ID belong to a leg
@@ -175,11 +186,15 @@ func (c *Collector) Media(m media.Milestone) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	d := c.ports[m.Port]
-	if d == nil || c.closed {
-		return
-	}
-	if len(d.call.milestones) < MaxMilestones {
-		d.call.milestones = append(d.call.milestones, milestone{dialog: d, Milestone: m})
+	switch {
+	case c.closed:
+	case m.Kind == media.Closed:
+		delete(c.ports, m.Port)
+		delete(c.agreed, m.Port)
+	case d != nil:
+		d.mark(m)
+	case m.Kind == media.Agreed:
+		c.agreed[m.Port] = m
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -14,7 +13,6 @@ import (
 	"time"
 
 	"perezvon/internal/store"
-	"perezvon/media"
 	"perezvon/sip"
 )
 
@@ -174,120 +172,6 @@ func TestInviteThatComesIsKeptUntilItsCallIsKnown(t *testing.T) {
 	})
 }
 
-// Whoever sends INVITEs that never become calls fills a bounded memory.
-func TestWhatIsNoCallIsBounded(t *testing.T) {
-	collecting(t, func(t *testing.T, c *Collector, _ *shelf) {
-		body := strings.Repeat("x", 4000)
-		for n := range 2000 {
-			id := fmt.Sprint("flood", n)
-			c.told(false, id, request("INVITE", id)+body)
-			c.told(true, id, response("401 Unauthorized", id))
-			if n%10 == 0 {
-				time.Sleep(time.Millisecond)
-			}
-		}
-		for range 100 { // one that goes on and on
-			c.told(false, "long", request("INVITE", "long")+body)
-		}
-		held, unbound := c.Held()
-		if held != 0 || unbound > maxUnbound || unbound < maxUnbound/2 || len(c.unbound.byID) > maxUnbound/4000 || len(c.unbound.byID) != len(c.unbound.order) {
-			t.Errorf("%d bytes of calls, %d of %d others (%d in order)", held, unbound, len(c.unbound.byID), len(c.unbound.order))
-		}
-		if one := c.unbound.byID["long"]; one == nil || one.bytes > maxUnboundOne {
-			t.Errorf("%+v", one)
-		}
-		c.Bind("flood1999", ref("call", "leg")) // the last of the flood is still there
-		want(t, starts(t, c, "call"), "<INVITE >401")
-		time.Sleep(2 * unboundTime)
-		c.told(false, "next", request("INVITE", "next"))
-		if _, unbound := c.Held(); unbound != len(request("INVITE", "next")) {
-			t.Errorf("%d bytes after a while", unbound)
-		}
-	})
-}
-
-func TestFirstAndLastMessagesOfALongCallAreKept(t *testing.T) {
-	collecting(t, func(t *testing.T, c *Collector, _ *shelf) {
-		c.Bind("id", ref("call", "leg"))
-		for n := range 500 {
-			c.told(n%2 == 0, "id", fmt.Sprintf("M%03d sip:x SIP/2.0\r\nCall-ID: id\r\n\r\n", n))
-			time.Sleep(time.Second)
-		}
-		check := func() {
-			t.Helper()
-			tr, err := c.Trace(t.Context(), "call")
-			if err != nil || len(tr.Messages) != MaxMessages || tr.LeftOut != 500-MaxMessages {
-				t.Fatalf("%d messages, %d left out, error %v", len(tr.Messages), tr.LeftOut, err)
-			}
-			for i, m := range tr.Messages {
-				n := i
-				if i >= MaxMessages/2 {
-					n += 500 - MaxMessages
-				}
-				if !bytes.HasPrefix(m.Data, fmt.Appendf(nil, "M%03d ", n)) {
-					t.Fatalf("message %d is %s", i, m.Data)
-				}
-			}
-			if !tr.Gap.After(tr.Messages[MaxMessages/2-1].At) || !tr.Gap.Before(tr.Messages[MaxMessages/2].At) {
-				t.Errorf("the gap begins at %v", tr.Gap)
-			}
-		}
-		check()
-		c.Ended("call")
-		time.Sleep(2 * linger)
-		synctest.Wait()
-		check()
-	})
-}
-
-func TestLargeMessagesAreBounded(t *testing.T) {
-	collecting(t, func(t *testing.T, c *Collector, _ *shelf) {
-		c.Bind("id", ref("call", "leg"))
-		large := "INVITE sip:x SIP/2.0\r\nX: " + strings.Repeat("y", 60000) + "\r\n\r\n"
-		for range 300 {
-			c.told(false, "id", large)
-		}
-		if held, _ := c.Held(); held > MaxBytes || held < MaxBytes/2 {
-			t.Errorf("%d bytes held", held)
-		}
-		tr, err := c.Trace(t.Context(), "call")
-		if err != nil || len(tr.Messages)+tr.LeftOut != 300 {
-			t.Fatalf("%d messages, %d left out, error %v", len(tr.Messages), tr.LeftOut, err)
-		}
-		if m := tr.Messages[0]; m.Size != len(large) || !m.Cut() || len(m.Data) > MaxMessage {
-			t.Errorf("%d of %d bytes", len(m.Data), m.Size)
-		}
-	})
-}
-
-func TestMemoryOfAllCallsIsBounded(t *testing.T) {
-	collecting(t, func(t *testing.T, c *Collector, _ *shelf) {
-		large := "INVITE sip:x SIP/2.0\r\nX: " + strings.Repeat("y", MaxMessage) + "\r\n\r\n"
-		n := maxHeld/MaxBytes + 20
-		for i := range n {
-			id := fmt.Sprint(i)
-			c.Bind(id, ref(id, ""))
-			for range MaxBytes / MaxMessage {
-				c.told(true, id, large)
-			}
-		}
-		held, _ := c.Held()
-		if held > maxHeld || held < maxHeld-MaxMessage {
-			t.Errorf("%d bytes held", held)
-		}
-		if tr, err := c.Trace(t.Context(), fmt.Sprint(n-1)); err != nil || len(tr.Messages) > 0 || tr.LeftOut == 0 {
-			t.Errorf("the last: %d messages, %d left out, %v", len(tr.Messages), tr.LeftOut, err)
-		}
-		for i := range n {
-			c.Ended(fmt.Sprint(i))
-		}
-		time.Sleep(2 * linger)
-		if held, _ := c.Held(); held != 0 {
-			t.Errorf("%d bytes held at the end", held)
-		}
-	})
-}
-
 func TestCallThatWaitsIsStoredInParts(t *testing.T) {
 	collecting(t, func(t *testing.T, c *Collector, s *shelf) {
 		c.Bind("one", ref("call", "a"))
@@ -391,39 +275,6 @@ func TestCallThatComesBackIsInBothTraces(t *testing.T) {
 	})
 }
 
-func TestMilestonesAreFoundByThePortThatWasOffered(t *testing.T) {
-	collecting(t, func(t *testing.T, c *Collector, _ *shelf) {
-		sdp := "v=0\r\nm=audio 20000 RTP/AVP 8\r\n"
-		at := func(kind media.MilestoneKind, port uint16) {
-			c.Media(media.Milestone{At: time.Now(), Port: port, Kind: kind, Codec: media.PCMA})
-		}
-		c.Bind("one", ref("call", "leg"))
-		at(media.Locked, 20000) // of an earlier call
-		c.told(false, "one", request("INVITE", "one")+strings.Replace(sdp, "20000", "4000", 1))
-		c.told(true, "one", response("200 OK", "one")+sdp)
-		at(media.Agreed, 20000)
-		at(media.Locked, 4000) // their port is not ours
-		for range 2 * MaxMilestones {
-			at(media.Digit, 20000)
-		}
-		tr, err := c.Trace(t.Context(), "call")
-		if err != nil || len(tr.Milestones) != MaxMilestones {
-			t.Fatalf("%d milestones, error %v", len(tr.Milestones), err)
-		}
-		if m := tr.Milestones[0]; m.Kind != KindAgreed || m.Leg != "leg" || m.Port != 20000 || m.Text != "PCMA" {
-			t.Errorf("%+v", m)
-		}
-		c.Ended("call")
-		c.Bind("two", ref("next", "other")) // has the port now
-		c.told(true, "two", request("INVITE", "two")+sdp)
-		time.Sleep(2 * linger)
-		at(media.Locked, 20000)
-		if tr, err := c.Trace(t.Context(), "next"); err != nil || len(tr.Milestones) != 1 || tr.Milestones[0].Leg != "other" {
-			t.Errorf("%+v, %v", tr.Milestones, err)
-		}
-	})
-}
-
 func TestCallWhoseEndNobodyTellsIsStored(t *testing.T) {
 	collecting(t, func(t *testing.T, c *Collector, s *shelf) {
 		c.Bind("id", ref("call", ""))
@@ -506,84 +357,3 @@ func TestManyCallsAtOnce(t *testing.T) {
 		t.Errorf("%d and %d bytes held", held, unbound)
 	}
 }
-
-func FuzzUnpack(f *testing.F) {
-	p := newPacker()
-	data, err := p.pack(&part{ID: 1, Trace: Trace{Messages: []Message{{Data: []byte("INVITE"), Local: ours}, {Data: []byte("x")}}, LeftOut: 3}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(bytes.Clone(data))
-	f.Add([]byte{version})
-	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := unpack(data)
-		if err != nil {
-			return
-		}
-		again, err := newPacker().pack(&p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		q, err := unpack(again)
-		if err != nil || len(q.Messages) != len(p.Messages) || q.LeftOut != p.LeftOut {
-			t.Fatalf("%v: %+v became %+v", err, p, q)
-		}
-	})
-}
-
-// BenchmarkCall is what the trace of a call of 20 messages costs until it is
-// handed to the store, and how large it is there.
-func BenchmarkCall(b *testing.B) {
-	s := &shelf{}
-	c := New(Config{Store: s})
-	defer c.Close()
-	packer := newPacker()
-	stored := 0
-	b.ReportAllocs()
-	for n := 0; b.Loop(); n++ {
-		id := strconv.Itoa(n)
-		c.Bind(id, ref(id, "leg"))
-		for i, raw := range benchMessages {
-			c.Message(sip.Message{At: time.Now(), Sent: i%2 == 0, Transport: "udp", Local: ours, Remote: theirs, CallID: []byte(id), Data: raw})
-		}
-		c.mu.Lock()
-		k := c.calls[id]
-		p := c.part(k)
-		c.drop(k)
-		c.mu.Unlock()
-		c.clean(&p, nil)
-		data, err := packer.pack(&p)
-		if err != nil {
-			b.Fatal(err)
-		}
-		stored = len(data)
-	}
-	b.ReportMetric(float64(stored), "stored-B")
-}
-
-// BenchmarkMessage is what a message costs its path.
-func BenchmarkMessage(b *testing.B) {
-	c := New(Config{Store: &shelf{}})
-	defer c.Close()
-	m := sip.Message{At: time.Now(), Transport: "udp", Local: ours, Remote: theirs, CallID: []byte("id"), Data: benchMessages[0]}
-	c.Bind("id", ref("call", "leg"))
-	b.ReportAllocs()
-	for b.Loop() {
-		c.Message(m)
-	}
-}
-
-// benchMessages are those of a call with two legs, as they are in size.
-var benchMessages = func() (all [][]byte) { //nolint:gochecknoglobals // a constant
-	sdp := "v=0\r\no=- 1 1 IN IP4 10.0.0.2\r\ns=-\r\nc=IN IP4 10.0.0.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\n" +
-		"a=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=sendrecv\r\na=ptime:20\r\n"
-	head := "Contact: <sip:101@10.0.0.2:5060>\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, UPDATE\r\nUser-Agent: Perezvon/1.2.3"
-	for i := range 20 {
-		raw := message(head, "", "")
-		if i%5 == 0 {
-			raw = message(head, "application/sdp", sdp)
-		}
-		all = append(all, []byte(strings.ReplaceAll(raw, "z9hG4bK1", fmt.Sprintf("z9hG4bK%032x", i*i*i*7919+i))))
-	}
-	return all
-}()

@@ -184,22 +184,13 @@ func (c *Collector) clean(p *part, room []byte) []byte {
 
 // newMilestone is one as it is written down.
 func newMilestone(m milestone) Milestone {
+	kinds := [...]string{
+		media.Agreed: KindAgreed, media.Held: KindHeld, media.Resumed: KindResumed, media.FirstOut: KindFirstOut,
+		media.Locked: KindLocked, media.Digit: KindDigit, media.Silence: KindSilence,
+	}
 	one := Milestone{At: m.At, Port: m.Port, Leg: m.dialog.leg, Peer: m.Peer, Text: m.Codec.String()}
-	switch m.Kind {
-	case media.Agreed:
-		one.Kind = KindAgreed
-	case media.Held:
-		one.Kind = KindHeld
-	case media.Resumed:
-		one.Kind = KindResumed
-	case media.FirstOut:
-		one.Kind = KindFirstOut
-	case media.Locked:
-		one.Kind = KindLocked
-	case media.Digit:
-		one.Kind = KindDigit
-	case media.Silence:
-		one.Kind = KindSilence
+	if int(m.Kind) < len(kinds) {
+		one.Kind = kinds[m.Kind]
 	}
 	return one
 }

@@ -8,7 +8,6 @@
 package trace
 
 import (
-	"cmp"
 	"errors"
 	"net/netip"
 	"slices"
@@ -85,11 +84,11 @@ func join(parts []Trace) Trace {
 		t.Messages = append(t.Messages, p.Messages...)
 		t.Milestones = append(t.Milestones, p.Milestones...)
 		t.LeftOut += p.LeftOut
-		if t.Gap.IsZero() {
+		if t.Gap.IsZero() || !p.Gap.IsZero() && p.Gap.Before(t.Gap) {
 			t.Gap = p.Gap
 		}
 	}
 	slices.SortStableFunc(t.Messages, func(a, b Message) int { return a.At.Compare(b.At) })
-	slices.SortStableFunc(t.Milestones, func(a, b Milestone) int { return cmp.Or(a.At.Compare(b.At)) })
+	slices.SortStableFunc(t.Milestones, func(a, b Milestone) int { return a.At.Compare(b.At) })
 	return t
 }
