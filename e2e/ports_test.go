@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -59,4 +60,51 @@ func allFree(first, n int) bool {
 		_ = l.Close()
 	}
 	return true
+}
+
+// bound reports whether somebody has a UDP socket at a port. The system is asked:
+// who tried the port himself would now and then have it when somebody else wants it.
+func bound(t *testing.T, port int) bool {
+	t.Helper()
+	table, err := os.ReadFile("/proc/net/udp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for row := range strings.Lines(string(table)) {
+		if fields := strings.Fields(row); len(fields) > 1 && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestWhoWaitsForAPortIsInNobodysWay(t *testing.T) {
+	t.Parallel()
+	port, over := freePort(t), make(chan struct{})
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			default:
+				bound(t, port)
+			}
+		}
+	})
+	defer waiting.Wait()
+	defer close(over)
+	for range 300 {
+		if bound(t, port) {
+			t.Fatal("somebody has the port")
+		}
+		socket, err := net.ListenPacket("udp4", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bound(t, port) {
+			t.Error("the socket is not seen")
+		}
+		_ = socket.Close()
+	}
 }

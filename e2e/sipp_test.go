@@ -46,7 +46,7 @@ func newSIPp(t *testing.T, scenario, target string, keys ...string) *sipp {
 		}
 	})
 	if target == "" {
-		eventually(t, 10*time.Second, scenario+" listens", func() bool { return !allFree(port, 1) })
+		eventually(t, 10*time.Second, scenario+" listens", func() bool { return bound(t, port) })
 	}
 	return s
 }
