@@ -83,54 +83,66 @@ func newServer(t *testing.T, s setup) *server {
 		t: t, dir: dir, config: filepath.Join(dir, "perezvon.yaml"), data: s.data, env: append(os.Environ(), s.env...),
 		http: freePort(t), sip: freePort(t), media: freePorts(t, s.ports),
 	}
+	srv.write(srv.listening(s) + srv.lists(s))
+	return srv
+}
+
+// listening is where a server listens, and where it keeps things.
+func (s *server) listening(want setup) string {
+	s.t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "data_dir: %s\nregion: RU\nlanguage: ru\ndrain: %s\n", s.data, s.drain)
-	fmt.Fprintf(&b, "http: {listen: \"127.0.0.1:%d\"}\n", srv.http)
-	listen := fmt.Sprintf("\"udp://127.0.0.1:%d\"", srv.sip)
-	if s.tcp {
-		listen += fmt.Sprintf(", \"tcp://127.0.0.1:%d\"", srv.sip)
+	fmt.Fprintf(&b, "data_dir: %s\nregion: RU\nlanguage: ru\ndrain: %s\n", want.data, want.drain)
+	fmt.Fprintf(&b, "http: {listen: \"127.0.0.1:%d\"}\n", s.http)
+	listen := fmt.Sprintf("\"udp://127.0.0.1:%d\"", s.sip)
+	if want.tcp {
+		listen += fmt.Sprintf(", \"tcp://127.0.0.1:%d\"", s.sip)
 	}
 	secured := ""
-	if s.tls != nil {
-		srv.tls = freePort(t)
-		listen += fmt.Sprintf(", \"tls://127.0.0.1:%d\"", srv.tls)
-		cert, key := s.tls.Issue("localhost", "127.0.0.1").Write(dir)
+	if want.tls != nil {
+		s.tls = freePort(s.t)
+		listen += fmt.Sprintf(", \"tls://127.0.0.1:%d\"", s.tls)
+		cert, key := want.tls.Issue("localhost", "127.0.0.1").Write(s.dir)
 		secured = fmt.Sprintf(", tls: {cert: %q, key: %q}", cert, key)
 	}
 	fmt.Fprintf(&b, "sip: {listen: [%s]%s}\n", listen, secured)
-	fmt.Fprintf(&b, "media: {ports: %d-%d, codecs: [%s]}\n", srv.media, srv.media+s.ports-1, s.codecs)
+	fmt.Fprintf(&b, "media: {ports: %d-%d, codecs: [%s]}\n", s.media, s.media+want.ports-1, want.codecs)
+	return b.String()
+}
+
+// lists are the trunks, phones and lines of a server, and what else a test wants.
+func (s *server) lists(want setup) string {
+	var b strings.Builder
 	quiet := ", options: \"off\"" // SIPp takes every request for its scenario's
-	if strings.Contains(s.trunkMore, "options:") {
+	if strings.Contains(want.trunkMore, "options:") {
 		quiet = ""
 	}
-	fmt.Fprintf(&b, "trunks:\n  - {name: carrier, host: %q%s%s}\n", s.trunk, s.trunkMore, quiet)
+	fmt.Fprintf(&b, "trunks:\n  - {name: carrier, host: %q%s%s}\n", want.trunk, want.trunkMore, quiet)
 	trunks := "carrier"
-	if s.backup != "" {
-		fmt.Fprintf(&b, "  - {name: backup, host: %q%s}\n", s.backup, cmp.Or(s.backupMore, ", options: \"off\""))
+	if want.backup != "" {
+		fmt.Fprintf(&b, "  - {name: backup, host: %q%s}\n", want.backup, cmp.Or(want.backupMore, ", options: \"off\""))
 		trunks += ", backup"
 	}
-	for i, host := range s.others {
+	for i, host := range want.others {
 		fmt.Fprintf(&b, "  - {name: other-%d, host: %q, options: \"off\"}\n", i, host)
 	}
-	fmt.Fprintf(&b, "extensions:\n  - {number: %q, name: Anna, contact: \"sip:%s@%s\"%s}\n", managerPort, managerPort, s.manager, s.phoneMore)
-	for i := range s.others {
+	fmt.Fprintf(&b, "extensions:\n  - {number: %q, name: Anna, contact: \"sip:%s@%s\"%s}\n", managerPort, managerPort, want.manager, want.phoneMore)
+	for i := range want.others {
 		_, ext := other(i)
-		fmt.Fprintf(&b, "  - {number: %q, contact: \"sip:%s@%s\"}\n", ext, ext, s.manager)
+		fmt.Fprintf(&b, "  - {number: %q, contact: \"sip:%s@%s\"}\n", ext, ext, want.manager)
 	}
-	b.WriteString(s.extensions)
+	b.WriteString(want.extensions)
 	fmt.Fprintf(&b, "lines:\n  - id: %s\n    name: Main office\n    number: %q\n    trunks: [%s]\n    record: true\n", line, lineNumber, trunks)
 	fmt.Fprintf(&b, "    route:\n      - extension: {number: %q}\n", managerPort)
-	for i := range s.others {
+	for i := range want.others {
 		id, ext := other(i)
 		fmt.Fprintf(&b, "  - {id: %s, number: \"+7495000%04d\", trunks: [other-%d], route: [{extension: {number: %q}}]}\n", id, 1000+i, i, ext)
 	}
-	b.WriteString(s.lines)
-	if !strings.Contains(s.callback, "attempts:") {
-		s.callback += ", attempts: 1"
+	b.WriteString(want.lines)
+	if !strings.Contains(want.callback, "attempts:") {
+		want.callback += ", attempts: 1"
 	}
-	fmt.Fprintf(&b, "callback: {%s}\n%s", strings.TrimPrefix(s.callback, ", "), s.more)
-	srv.write(b.String())
-	return srv
+	fmt.Fprintf(&b, "callback: {%s}\n%s", strings.TrimPrefix(want.callback, ", "), want.more)
+	return b.String()
 }
 
 // other names the line and the extension that the i-th of setup.others has.
