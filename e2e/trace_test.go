@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"database/sql"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	_ "modernc.org/sqlite" // the store's driver
 
 	"perezvon/internal/api"
 	"perezvon/internal/client"
@@ -110,31 +113,37 @@ func TestTraceOfACall(t *testing.T) {
 				}
 			}
 			wantNoSecrets(t, s, call.ID, tr)
-
-			lines := s.tshark(call.ID, "sip.Method", "sip.Status-Code", "sip.Call-ID", "sdp.media", "ip.dst", "udp.dstport", "_ws.malformed", "ip.checksum.status", "udp.checksum.status")
-			if len(lines) != len(tr.Messages) {
-				t.Fatalf("tshark reads %d packets, there are %d messages:\n%s", len(lines), len(tr.Messages), strings.Join(lines, "\n"))
-			}
-			for i, line := range lines {
-				f, m := strings.Split(line, "|"), tr.Messages[i]
-				status, _, _ := strings.Cut(m.Summary, " ")
-				if f[0] == "" && f[1] != status || f[0] != "" && !strings.HasPrefix(m.Summary, f[0]) || f[2] != m.SIPCallID {
-					t.Errorf("packet %d is %q, want %s of %s", i+1, line, m.Summary, m.SIPCallID)
-				}
-				if sdp := strings.Contains(m.Summary, "(SDP)"); sdp != strings.Contains(f[3], "audio") {
-					t.Errorf("packet %d: session description %q of %s", i+1, f[3], m.Summary)
-				}
-				to := m.Local
-				if m.Sent {
-					to = m.Remote
-				}
-				if f[4]+":"+f[5] != to || f[6] != "" || f[7] != "1" || f[8] != "1" { // 1: the checksum is good
-					t.Errorf("packet %d: %q, want one to %s", i+1, line, to)
-				}
-			}
+			wantCapture(t, s, call.ID, tr)
 			s.clean()
 			s.stop()
 		})
+	}
+}
+
+// wantCapture checks that a capture of a call has its messages as Wireshark reads
+// them: whole, between the right addresses.
+func wantCapture(t *testing.T, s *server, id string, tr api.Trace) {
+	t.Helper()
+	lines := s.tshark(id, "sip.Method", "sip.Status-Code", "sip.Call-ID", "sdp.media", "ip.dst", "udp.dstport", "_ws.malformed", "ip.checksum.status", "udp.checksum.status")
+	if len(lines) != len(tr.Messages) {
+		t.Fatalf("tshark reads %d packets, there are %d messages:\n%s", len(lines), len(tr.Messages), strings.Join(lines, "\n"))
+	}
+	for i, line := range lines {
+		f, m := strings.Split(line, "|"), tr.Messages[i]
+		status, _, _ := strings.Cut(m.Summary, " ")
+		if f[0] == "" && f[1] != status || f[0] != "" && !strings.HasPrefix(m.Summary, f[0]) || f[2] != m.SIPCallID {
+			t.Errorf("packet %d is %q, want %s of %s", i+1, line, m.Summary, m.SIPCallID)
+		}
+		if sdp := strings.Contains(m.Summary, "(SDP)"); sdp != strings.Contains(f[3], "audio") {
+			t.Errorf("packet %d: session description %q of %s", i+1, f[3], m.Summary)
+		}
+		to := m.Local
+		if m.Sent {
+			to = m.Remote
+		}
+		if f[4]+":"+f[5] != to || f[6] != "" || f[7] != "1" || f[8] != "1" { // 1: the checksum is good
+			t.Errorf("packet %d: %q, want one to %s", i+1, line, to)
+		}
 	}
 }
 
@@ -194,6 +203,23 @@ func TestExplainSaysWhyACallFailed(t *testing.T) {
 	s.stop()
 }
 
+// storesTrace waits until the trace of a call that is over is in the store.
+func (s *server) storesTrace(id string) {
+	s.t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(s.data, "perezvon.db")+"?mode=ro&_pragma=busy_timeout(5000)")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer db.Close()
+	eventually(s.t, 20*time.Second, "the trace of call "+id+" is stored", func() bool {
+		var parts int
+		if err := db.QueryRowContext(s.t.Context(), "SELECT count(*) FROM traces WHERE call_id = ?", id).Scan(&parts); err != nil {
+			s.t.Fatal(err)
+		}
+		return parts > 0
+	})
+}
+
 // A crash loses the trace of the calls in progress; of what was done about them
 // there is a trace, and those that were over are kept.
 func TestTracesAfterACrash(t *testing.T) {
@@ -209,7 +235,7 @@ func TestTracesAfterACrash(t *testing.T) {
 	if during := s.traceOf(talking.ID); len(during.Messages) < 8 {
 		t.Errorf("during the call: %q", summaries(during))
 	}
-	time.Sleep(4 * time.Second) // what is over is in the store by then
+	s.storesTrace(over.ID)
 	s.kill()
 	s.start()
 	s.ended(talking.ID, 30*time.Second)
