@@ -106,9 +106,14 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
+// patience is how many times longer anything may take than it would where nothing
+// else runs. What works does not wait for it.
+const patience = 3
+
 // exit waits for the end and returns the exit status.
 func (p *process) exit(limit time.Duration) int {
 	p.t.Helper()
+	limit *= patience
 	select {
 	case <-p.done:
 	case <-time.After(limit):
@@ -133,6 +138,7 @@ func tail(text string, n int) string {
 // eventually polls until ok returns true; what says what was waited for.
 func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) {
 	t.Helper()
+	limit *= patience
 	deadline := time.Now().Add(limit)
 	for !ok() {
 		if time.Now().After(deadline) {
@@ -145,7 +151,7 @@ func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) 
 // within is a context for one wait of a test.
 func within(t *testing.T, limit time.Duration) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	ctx, cancel := context.WithTimeout(t.Context(), patience*limit)
 	t.Cleanup(cancel)
 	return ctx
 }
