@@ -292,7 +292,7 @@ func TestPanicIsAnsweredAndTheServerStaysUp(t *testing.T) {
 }
 
 // FuzzCallbackBody sends anything as anything: every answer is an accepted
-// call or a problem, never a fault of the server.
+// call, which then was asked for, or a problem, never a fault of the server.
 func FuzzCallbackBody(f *testing.F) {
 	const json, form = "application/json", "application/x-www-form-urlencoded"
 	for _, body := range []string{
@@ -309,7 +309,11 @@ func FuzzCallbackBody(f *testing.F) {
 		if len(body) > maxBody {
 			return
 		}
+		fix.calls.asked = nil
 		a := fix.do(t, "POST", "/api/v1/callbacks", body, "Content-Type: "+contentType, "Idempotency-Key: "+key)
+		if n := len(fix.calls.asked); (a.status == http.StatusAccepted) != (n == 1) || n > 1 {
+			t.Errorf("status %d, and %d calls asked for", a.status, n)
+		}
 		switch a.status {
 		case http.StatusAccepted:
 			decode[Call](t, a)
