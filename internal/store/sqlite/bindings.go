@@ -3,7 +3,6 @@ package sqlite
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -32,25 +31,10 @@ func (d *DB) DeleteBinding(id string) *store.Commit {
 // Bindings returns every registration that is kept, in the order in which they
 // were first saved.
 func (d *DB) Bindings(ctx context.Context) ([]store.Binding, error) {
-	rows, err := d.read.QueryContext(ctx, `SELECT id, data FROM bindings ORDER BY rowid`)
-	if err != nil {
-		return nil, d.failed("read bindings", err)
-	}
-	defer rows.Close()
-	var all []store.Binding
-	for rows.Next() {
-		var b store.Binding
-		var data []byte
-		if err := rows.Scan(&b.ID, &data); err != nil {
-			return nil, d.failed("read bindings", err)
-		}
-		b.Data = json.RawMessage(data)
-		all = append(all, b)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, d.failed("read bindings", err)
-	}
-	return all, nil
+	return list(ctx, d, "read bindings", func(scan func(...any) error) (b store.Binding, err error) {
+		err = scan(&b.ID, (*[]byte)(&b.Data))
+		return b, err
+	}, `SELECT id, data FROM bindings ORDER BY rowid`)
 }
 
 type saveBindingOp struct {

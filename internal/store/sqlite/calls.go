@@ -38,30 +38,24 @@ func (d *DB) Calls(ctx context.Context, f store.Filter) (calls []store.Call, nex
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
 	// One more than asked for tells whether there is another page.
-	rows, err := d.read.QueryContext(ctx, query, append(args, limit+1)...)
-	if err != nil {
-		return nil, "", d.failed("list calls", err)
-	}
-	defer rows.Close()
-	var last callCursor
-	for rows.Next() {
-		if len(calls) == limit {
-			return calls, last.String(), nil
-		}
+	var places []callCursor
+	calls, err = list(ctx, d, "list calls", func(scan func(...any) error) (store.Call, error) {
+		var at callCursor
 		var data string
-		if err := rows.Scan(&last.created, &last.id, &data); err != nil {
-			return nil, "", d.failed("list calls", err)
+		if err := scan(&at.created, &at.id, &data); err != nil {
+			return store.Call{}, err
 		}
+		places = append(places, at)
 		c, err := decodeCall(data)
 		if err != nil {
-			return nil, "", fmt.Errorf("list calls: %s: %w", last.id, err)
+			return store.Call{}, fmt.Errorf("%s: %w", at.id, err)
 		}
-		calls = append(calls, c)
+		return c, nil
+	}, query, append(args, limit+1)...)
+	if err != nil || len(calls) <= limit {
+		return calls, "", err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, "", d.failed("list calls", err)
-	}
-	return calls, "", nil
+	return calls[:limit:limit], places[limit-1].String(), nil
 }
 
 // selectCalls builds the query of a page; the limit is its last argument.
@@ -122,27 +116,13 @@ const openCalls = `SELECT data FROM calls` + onlyOpen + ` WHERE open = 1 ORDER B
 
 // OpenCalls returns every call that is not ended, oldest first.
 func (d *DB) OpenCalls(ctx context.Context) ([]store.Call, error) {
-	rows, err := d.read.QueryContext(ctx, openCalls)
-	if err != nil {
-		return nil, d.failed("read open calls", err)
-	}
-	defer rows.Close()
-	var calls []store.Call
-	for rows.Next() {
+	return list(ctx, d, "read open calls", func(scan func(...any) error) (store.Call, error) {
 		var data string
-		if err := rows.Scan(&data); err != nil {
-			return nil, d.failed("read open calls", err)
+		if err := scan(&data); err != nil {
+			return store.Call{}, err
 		}
-		c, err := decodeCall(data)
-		if err != nil {
-			return nil, fmt.Errorf("read open calls: %w", err)
-		}
-		calls = append(calls, c)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, d.failed("read open calls", err)
-	}
-	return calls, nil
+		return decodeCall(data)
+	}, openCalls)
 }
 
 // countCalls counts the calls to a number since a time that somebody has asked

@@ -118,6 +118,28 @@ func (d *DB) failed(op string, err error) error {
 	return fmt.Errorf("%s: %w", op, explain(d.path, err))
 }
 
+// list runs a query and reads its rows, each with read, which is given the
+// row's Scan. op says in errors what it is for.
+func list[T any](ctx context.Context, d *DB, op string, read func(scan func(...any) error) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := d.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, d.failed(op, err)
+	}
+	defer func() { _ = rows.Close() }() // only read from
+	var all []T
+	for rows.Next() {
+		one, err := read(rows.Scan)
+		if err != nil {
+			return nil, d.failed(op, err)
+		}
+		all = append(all, one)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, d.failed(op, err)
+	}
+	return all, nil
+}
+
 type pingOp struct{ pending }
 
 func (o *pingOp) apply(t *conn) error {

@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -30,27 +29,12 @@ func (d *DB) DeleteDialog(id string) *store.Commit {
 }
 
 // Dialogs returns every journalled dialog, in the order in which they were
-// first saved.
+// first written.
 func (d *DB) Dialogs(ctx context.Context) ([]store.Dialog, error) {
-	rows, err := d.read.QueryContext(ctx, `SELECT id, call_id, leg_id, data FROM dialogs ORDER BY rowid`)
-	if err != nil {
-		return nil, d.failed("read dialogs", err)
-	}
-	defer rows.Close()
-	var all []store.Dialog
-	for rows.Next() {
-		var dl store.Dialog
-		var data []byte
-		if err := rows.Scan(&dl.ID, &dl.CallID, &dl.LegID, &data); err != nil {
-			return nil, d.failed("read dialogs", err)
-		}
-		dl.Data = json.RawMessage(data)
-		all = append(all, dl)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, d.failed("read dialogs", err)
-	}
-	return all, nil
+	return list(ctx, d, "read dialogs", func(scan func(...any) error) (dl store.Dialog, err error) {
+		err = scan(&dl.ID, &dl.CallID, &dl.LegID, (*[]byte)(&dl.Data))
+		return dl, err
+	}, `SELECT id, call_id, leg_id, data FROM dialogs ORDER BY rowid`)
 }
 
 type saveDialogOp struct {

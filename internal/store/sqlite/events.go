@@ -2,7 +2,6 @@ package sqlite
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 
 	"perezvon/internal/store"
@@ -22,28 +21,16 @@ func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event
 		query = `SELECT id, call_id, type, at, data FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`
 		args = []any{f.CallID, after, limit + 1}
 	}
-	rows, err := d.read.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, "", d.failed("list events", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		if len(evs) == limit {
-			return evs, evs[limit-1].ID, nil
-		}
-		var e store.Event
+	evs, err = list(ctx, d, "list events", func(scan func(...any) error) (e store.Event, err error) {
 		var id, at int64
-		var data []byte
-		if err := rows.Scan(&id, &e.CallID, &e.Type, &at, &data); err != nil {
-			return nil, "", d.failed("list events", err)
-		}
-		e.ID, e.At, e.Data = eventID(id), fromNanos(at), json.RawMessage(data)
-		evs = append(evs, e)
+		err = scan(&id, &e.CallID, &e.Type, &at, (*[]byte)(&e.Data))
+		e.ID, e.At = eventID(id), fromNanos(at)
+		return e, err
+	}, query, args...)
+	if err != nil || len(evs) <= limit {
+		return evs, "", err
 	}
-	if err := rows.Err(); err != nil {
-		return nil, "", d.failed("list events", err)
-	}
-	return evs, "", nil
+	return evs[:limit:limit], evs[limit-1].ID, nil
 }
 
 // LastEvent returns the id of the newest event. Where there is none it is one

@@ -17,22 +17,20 @@ func (d *DB) SetDND(ctx context.Context, extension string, on bool) error {
 
 // DND returns the extensions of which SetDND has said something, and what.
 func (d *DB) DND(ctx context.Context) (map[string]bool, error) {
-	rows, err := d.read.QueryContext(ctx, `SELECT number, dnd FROM extensions`)
+	type word struct {
+		number string
+		on     bool
+	}
+	words, err := list(ctx, d, "read do not disturb", func(scan func(...any) error) (w word, err error) {
+		err = scan(&w.number, &w.on)
+		return w, err
+	}, `SELECT number, dnd FROM extensions`)
 	if err != nil {
-		return nil, d.failed("read do not disturb", err)
+		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // only read from
-	said := make(map[string]bool)
-	for rows.Next() {
-		var number string
-		var on bool
-		if err := rows.Scan(&number, &on); err != nil {
-			return nil, d.failed("read do not disturb", err)
-		}
-		said[number] = on
-	}
-	if err := rows.Err(); err != nil {
-		return nil, d.failed("read do not disturb", err)
+	said := make(map[string]bool, len(words))
+	for _, w := range words {
+		said[w.number] = w.on
 	}
 	return said, nil
 }

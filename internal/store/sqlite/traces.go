@@ -27,26 +27,21 @@ func (d *DB) SaveTrace(t store.TracePart) *store.Commit {
 // Traces returns the parts of a call's trace in the order in which they were
 // saved; none is no error.
 func (d *DB) Traces(ctx context.Context, callID string) ([]store.TracePart, error) {
-	rows, err := d.read.QueryContext(ctx, `SELECT at, data FROM traces WHERE call_id = ? ORDER BY id`, callID)
-	if err != nil {
-		return nil, d.failed("read traces", err)
-	}
-	defer rows.Close()
-	var all []store.TracePart
-	for rows.Next() {
+	return list(ctx, d, "read traces", func(scan func(...any) error) (store.TracePart, error) {
 		p := store.TracePart{CallID: callID}
 		var at int64
-		if err := rows.Scan(&at, &p.Data); err != nil {
-			return nil, d.failed("read traces", err)
-		}
-		p.At = time.Unix(0, at).UTC()
-		all = append(all, p)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, d.failed("read traces", err)
-	}
-	return all, nil
+		err := scan(&at, &p.Data)
+		p.At = fromNanos(at)
+		return p, err
+	}, tracesOf, callID)
 }
+
+const (
+	tracesOf    = `SELECT at, data FROM traces WHERE call_id = ? ORDER BY id`
+	insertTrace = `INSERT INTO traces (call_id, at, data) SELECT ?1, ?2, ?3
+		WHERE (SELECT count(*) FROM traces WHERE call_id = ?1) < ?4`
+	deleteTraces = `DELETE FROM traces WHERE at < ?`
+)
 
 // PruneTraces forgets traces that were saved before a time.
 func (d *DB) PruneTraces(ctx context.Context, before time.Time) error {
@@ -62,8 +57,7 @@ type saveTraceOp struct {
 }
 
 func (o *saveTraceOp) apply(t *conn) error {
-	_, err := t.exec(`INSERT INTO traces (call_id, at, data) SELECT ?1, ?2, ?3
-		WHERE (SELECT count(*) FROM traces WHERE call_id = ?1) < ?4`,
+	_, err := t.exec(insertTrace,
 		o.part.CallID, nanos(o.part.At), o.part.Data, store.MaxTraceParts)
 	if err != nil {
 		return fmt.Errorf("save trace of %s: %w", o.part.CallID, err)
@@ -77,6 +71,6 @@ type pruneTracesOp struct {
 }
 
 func (o *pruneTracesOp) apply(t *conn) error {
-	_, err := t.exec(`DELETE FROM traces WHERE at < ?`, nanos(o.before))
+	_, err := t.exec(deleteTraces, nanos(o.before))
 	return err
 }

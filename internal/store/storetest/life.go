@@ -46,18 +46,23 @@ func runLife(t *testing.T, open Opener) {
 		_, _, events := s.Events(ctx, store.EventFilter{})
 		_, last := s.LastEvent(ctx)
 		_, dialogs := s.Dialogs(ctx)
+		_, bindings := s.Bindings(ctx)
 		_, traces := s.Traces(ctx, newCall(1).ID)
+		_, dnd := s.DND(ctx)
 		_, lease := s.AcquireLease(ctx, "n", "a", time.Minute)
 		for name, err := range map[string]error{
 			"create": create, "call": call, "calls": calls, "open calls": stillOpen,
-			"events": events, "last event": last, "dialogs": dialogs, "traces": traces, "lease": lease,
-			"save":          s.SaveCall(newCall(1)).Wait(ctx),
-			"save events":   s.SaveEvents(event("a")).Wait(ctx),
-			"save dialog":   s.SaveDialog(store.Dialog{ID: "d"}).Wait(ctx),
-			"delete dialog": s.DeleteDialog("d").Wait(ctx),
-			"save trace":    s.SaveTrace(store.TracePart{CallID: newCall(1).ID}).Wait(ctx),
-			"prune traces":  s.PruneTraces(ctx, start()),
-			"ping":          s.Ping(ctx), "prune": s.Prune(ctx),
+			"events": events, "last event": last, "dialogs": dialogs, "bindings": bindings, "traces": traces, "dnd": dnd, "lease": lease,
+			"save":           s.SaveCall(newCall(1)).Wait(ctx),
+			"save events":    s.SaveEvents(event("a")).Wait(ctx),
+			"save dialog":    s.SaveDialog(store.Dialog{ID: "d"}).Wait(ctx),
+			"delete dialog":  s.DeleteDialog("d").Wait(ctx),
+			"save binding":   s.SaveBinding(store.Binding{ID: "b"}).Wait(ctx),
+			"delete binding": s.DeleteBinding("b").Wait(ctx),
+			"set dnd":        s.SetDND(ctx, "101", true),
+			"save trace":     s.SaveTrace(store.TracePart{CallID: newCall(1).ID}).Wait(ctx),
+			"prune traces":   s.PruneTraces(ctx, start()),
+			"ping":           s.Ping(ctx), "prune": s.Prune(ctx),
 		} {
 			if !errors.Is(err, store.ErrClosed) {
 				t.Errorf("%s: error %v", name, err)

@@ -59,6 +59,12 @@ func runTraces(t *testing.T, open Opener) {
 		wait(t, commit)
 		same(t, "traces", traces(t, s, 1), []store.TracePart{part(1, 1)})
 	})
+	t.Run("a time that was never set stays so", func(t *testing.T) {
+		s := opened(t, open)
+		p := store.TracePart{CallID: newCall(1).ID, Data: []byte("x")}
+		wait(t, s.SaveTrace(p))
+		same(t, "traces", traces(t, s, 1), []store.TracePart{p})
+	})
 	t.Run("a trace is of a call", func(t *testing.T) {
 		s := opened(t, open)
 		if err := s.SaveTrace(store.TracePart{Data: []byte("x")}).Wait(t.Context()); err == nil {
