@@ -25,23 +25,20 @@ type udpConn struct {
 	out  outgoing
 }
 
-func listenUDP(ctx context.Context, addr netip.AddrPort) (Conn, error) {
+func listenUDP(_ context.Context, addr netip.AddrPort) (Conn, error) {
 	network := "udp6"
 	if addr.Addr().Is4() {
 		network = "udp4"
 	}
-	lc := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
-		return raw.Control(func(fd uintptr) {
-			// A kernel that refuses only takes away the priority.
-			_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, expedited)
-		})
-	}}
-	pc, err := lc.ListenPacket(ctx, network, addr.String())
+	c, err := net.ListenUDP(network, net.UDPAddrFromAddrPort(addr))
 	if err != nil {
 		return nil, err
 	}
-	c := pc.(*net.UDPConn)
 	raw, err := c.SyscallConn()
+	if err == nil {
+		// A kernel that refuses only takes away the priority.
+		err = raw.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_TOS, expedited) })
+	}
 	if err != nil {
 		_ = c.Close()
 		return nil, err
