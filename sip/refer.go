@@ -115,6 +115,10 @@ func (d *Dialog) OnRefer(f func(*Refer) bool) {
 // Ref is what the dialog was given to belong to.
 func (d *Dialog) Ref() DialogRef { return d.record().Ref }
 
+// SetRef gives the dialog to another leg to belong to. The journal takes it with
+// the next change of the dialog; messages are told to whom they were before.
+func (d *Dialog) SetRef(ref DialogRef) { d.update(func(r *DialogRecord) { r.Ref = ref }) }
+
 func (d *Dialog) serveRefer(req *sipmsg.Request, tx *sipmsg.ServerTx) {
 	d.mu.Lock()
 	decide := d.onRefer

@@ -147,13 +147,13 @@ func (b *bridge) placeOf(l *leg) (place, bool) {
 	return 0, false
 }
 
-// watched returns the sides that the bridge depends on, nil for one that it can
-// do without.
+// watched returns the sides that may go, nil for one that has gone already and
+// that the bridge can do without.
 func (b *bridge) watched() (sides [2]*leg) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for at, l := range b.sides {
-		if !b.expendable(l) {
+		if l.ctx.Err() == nil || !b.expendable(l) {
 			sides[at] = l
 		}
 	}

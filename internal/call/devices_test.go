@@ -24,12 +24,19 @@ func registering(cfg *configs.Config) {
 // desk is a phone of Anna's, and what it does when it is rung.
 func (w *world) desk(addr string, steps ...lab.Step) *lab.Carrier {
 	w.t.Helper()
+	return w.deskOf("101", addr, steps...)
+}
+
+// deskOf is a phone that registers as an extension, and what it does when it is
+// rung.
+func (w *world) deskOf(ext, addr string, steps ...lab.Step) *lab.Carrier {
+	w.t.Helper()
 	p := w.network(addr)
-	w.phones["101 at "+addr] = p
-	p.Number("101", lab.Script(steps))
+	w.phones[ext+" at "+addr] = p
+	p.Number(ext, lab.Script(steps))
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := p.RegisterPhone(ctx, lab.Account{At: netip.MustParseAddrPort("10.0.0.1:5060"), Username: "101", Password: phonePassword}); err != nil {
+	if _, err := p.RegisterPhone(ctx, lab.Account{At: netip.MustParseAddrPort("10.0.0.1:5060"), Username: ext, Password: phonePassword}); err != nil {
 		w.t.Fatal(err)
 	}
 	return p

@@ -15,30 +15,26 @@ import (
 
 // transferTo joins the other side with the one whom the phone has talked to in
 // another call of ours.
-func (b *bridge) transferTo(t *transferring, with sip.DialogRef) {
-	defer b.endTransfer()
+func (b *bridge) transferTo(t *transferring, with sip.DialogRef) moving {
 	c := b.call
 	second := c.svc.bridgeOf(with.Call)
 	if second == nil || second == b {
 		c.decide(fmt.Sprintf("%s wants to transfer the call to somebody it does not talk to", t.asker.to))
-		t.tell(moving{status: 404})
-		return
+		return moving{status: 404}
 	}
 	asked, lent := second.lend(with.Leg, t.asker.to.extension)
 	if lent == nil {
 		c.decide(fmt.Sprintf("%s wants to transfer the call into another that is over, or that it has no part in", t.asker.to))
-		t.tell(moving{status: 404})
-		return
+		return moving{status: 404}
 	}
 	taker := b.replaceWith(t.asker, func() *leg { return b.handOver(t, lent, asked) })
 	if taker == nil {
 		second.takeBack()
-		t.tell(moving{status: 487})
-		return
+		return moving{status: 487}
 	}
 	c.decide(fmt.Sprintf("%s transfers the call to %s, after talking to them", t.asker.to, taker.to))
-	b.transferred(t, taker, with.Call)
-	c.claimFrom(second.call, taker)
+	c.legs.Go(func() { c.claimFrom(second.call, taker) })
+	return b.transferred(t, taker, with.Call)
 }
 
 // lend keeps the other side of a leg for another bridge: this one has nothing
@@ -83,6 +79,7 @@ func (b *bridge) handOver(t *transferring, lent, asked *leg) (taker *leg) {
 			call: b.call, id: lent.id, party: t.asker.party, to: lent.to, media: lent.media, dialog: lent.dialog,
 			turned: make(chan struct{}, 1), leave: lent.leave,
 		}
+		taker.dialog.SetRef(sip.DialogRef{Call: b.call.rec.ID, Leg: taker.id})
 		taker.ctx, taker.cancel = context.WithCancelCause(b.call.ctx)
 		now := time.Now()
 		rec := b.call.Record()
@@ -143,12 +140,17 @@ func (b *bridge) seeOff() {
 // claimFrom keeps callbacks away from somebody outside who has come over from
 // another call, as that did until its end.
 func (c *Call) claimFrom(other *Call, l *leg) {
-	if l.to.extension != "" {
-		return
-	}
 	select {
 	case <-other.ended:
-		context.AfterFunc(l.ctx, c.claimNumber(l.to.number))
-	case <-c.ctx.Done():
+		c.claimWhile(l)
+	case <-l.ctx.Done():
+	}
+}
+
+// claimWhile keeps callbacks away from somebody outside as long as a leg lasts.
+func (c *Call) claimWhile(l *leg) {
+	if l.to.extension == "" {
+		defer c.claimNumber(l.to.number)()
+		<-l.ctx.Done()
 	}
 }

@@ -33,7 +33,7 @@ type leg struct {
 	heir   atomic.Pointer[leg] // what it has become in another call, see handOver; nil: it is its own
 
 	leave  func(talked bool) // tells presence that it is over; nil: presence does not know it
-	talked bool              // was bridged; only touched by the flow
+	talked bool              // was bridged; under the mu of the bridge, and read once it is out of there
 }
 
 // target is somebody to dial.

@@ -54,9 +54,10 @@ func (b *bridge) last(limit time.Duration) *EndReason {
 			b.listen()
 			continue
 		}
-		if b.lost(gone) { // else another leg has just taken its place
+		if b.lost(gone) {
 			return endReason(context.Cause(gone.ctx))
 		}
+		gone.hangup(errOver) // it has passed the other side on: its part ends here
 	}
 }
 

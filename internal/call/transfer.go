@@ -2,6 +2,7 @@ package call
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"perezvon/internal/store"
@@ -20,7 +21,7 @@ type transferring struct {
 	by           string       // name of the API key that asks for it; empty: the phone does
 	lines        []string     // ids of those that the key is limited to; none: it may use all
 	tell         func(moving) // how it goes
-	rings        bool         // was told; touched by one goroutine only
+	rings        atomic.Bool  // was told
 }
 
 // String names who wants the transfer, at the beginning of a sentence.
@@ -51,20 +52,19 @@ func (b *bridge) mayTransfer(l *leg) {
 		return
 	}
 	l.dialog.OnRefer(func(r *sip.Refer) bool {
-		return b.beginTransfer(&transferring{asker: l, tell: func(m moving) { r.Notify(m.status) }}, func(t *transferring) {
+		return b.beginTransfer(&transferring{asker: l, tell: func(m moving) { r.Notify(m.status) }}, func(t *transferring) moving {
 			if r.Replaces != nil {
-				b.transferTo(t, *r.Replaces)
-			} else {
-				b.transferBlind(t, r.User)
+				return b.transferTo(t, *r.Replaces)
 			}
+			return b.transferBlind(t, r.User)
 		})
 	})
 }
 
 // beginTransfer reserves the bridge for a transfer by one of its sides and
 // carries it out beside the talk; false means that the talk is over, or that
-// another transfer is under way.
-func (b *bridge) beginTransfer(t *transferring, carryOut func(*transferring)) bool {
+// another transfer is under way. How it ended is told once another may begin.
+func (b *bridge) beginTransfer(t *transferring, carryOut func(*transferring) moving) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at, ok := b.placeOf(t.asker)
@@ -73,7 +73,14 @@ func (b *bridge) beginTransfer(t *transferring, carryOut func(*transferring)) bo
 	}
 	t.other = b.sides[1-at]
 	b.moving = t
-	b.call.legs.Go(func() { carryOut(t) }) // under b.mu: the call waits for it once the bridge is over
+	b.call.legs.Go(func() { // under b.mu: the call waits for it once the bridge is over
+		end := carryOut(t)
+		b.endTransfer()
+		t.tell(end)
+		if end.status < 300 {
+			b.call.farewell(t.asker)
+		}
+	})
 	return true
 }
 
@@ -85,15 +92,13 @@ func (b *bridge) endTransfer() {
 	b.wake()
 }
 
-// transferred tells everybody that another leg has taken a place, and waits for
-// the phone that has lost it to hang up.
-func (b *bridge) transferred(t *transferring, taker *leg, with string) {
-	c := b.call
+// transferred records that another leg has taken the place of the phone that
+// wanted to be rid of the call.
+func (b *bridge) transferred(t *transferring, taker *leg, with string) moving {
+	b.note(taker)
 	data := transferData{By: t.asker.to.number, To: taker.to.number, Call: with, Key: t.by}
-	b.note(t.asker, taker)
-	c.change(store.EventTransferred, data, func(*store.Call) {})
-	t.tell(moving{status: 200})
-	c.farewell(t.asker)
+	b.call.change(store.EventTransferred, data, func(*store.Call) {})
+	return moving{status: 200}
 }
 
 // transferData is the content of a call.transferred event.
@@ -105,21 +110,17 @@ type transferData struct {
 }
 
 // note keeps who talks now in the record.
-func (b *bridge) note(gone, taker *leg) {
-	to := taker.call.Record()
-	who := b.call.endpointOf(&to, taker.id)
-	if who == nil {
-		return
-	}
+func (b *bridge) note(taker *leg) {
 	b.mu.Lock()
 	at, ok := b.placeOf(taker)
 	b.mu.Unlock()
+	if !ok {
+		return
+	}
 	b.call.change("", nil, func(r *store.Call) {
-		switch {
-		case !ok:
-		case at == managerSide:
+		if who := b.call.endpointOf(r, taker.id); at == managerSide {
 			r.Manager = who
-		default:
+		} else {
 			r.Customer = who
 		}
 	})

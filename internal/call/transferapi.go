@@ -31,7 +31,7 @@ func (s *Service) Transfer(ctx context.Context, id, number string, by Asker) (st
 	}
 	told := make(chan moving, 4)
 	t := &transferring{asker: b.phone(), by: by.Name, lines: by.Lines, tell: func(m moving) { told <- m }}
-	if !b.beginTransfer(t, func(t *transferring) { b.transferBlind(t, number) }) {
+	if !b.beginTransfer(t, func(t *transferring) moving { return b.transferBlind(t, number) }) {
 		return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
 			Detail: "the call is being transferred already, or no phone of the office takes part in it",
 		}}}

@@ -14,13 +14,11 @@ import (
 )
 
 // transferBlind rings who is dialled for the other side.
-func (b *bridge) transferBlind(t *transferring, number string) {
-	defer b.endTransfer()
+func (b *bridge) transferBlind(t *transferring, number string) moving {
 	c := b.call
 	from := c.svc.set().Extension(t.asker.to.extension)
 	if from == nil {
-		t.tell(moving{status: 403, err: fmt.Errorf("%s is not in the configuration any more", t.asker.to), undialled: true})
-		return
+		return moving{status: 403, err: fmt.Errorf("%s is not in the configuration any more", t.asker.to), undialled: true}
 	}
 	to, status, err := c.svc.dialledAt(from, number)
 	if err == nil && to.reaches(t.other.to) {
@@ -31,31 +29,43 @@ func (b *bridge) transferBlind(t *transferring, number string) {
 	}
 	if err != nil {
 		c.decide(fmt.Sprintf("%s wants to transfer the call to %s: %v", t, number, err))
-		t.tell(moving{status: status, err: err, undialled: true})
-		return
+		return moving{status: status, err: err, undialled: true}
 	}
-	free, ok := c.svc.ports.tryHold(1)
+	free, ok := c.svc.ports.tryHold(b.portsFor(t, to))
 	if !ok {
 		c.decide("a transfer is refused: " + errNoPorts.Error())
-		t.tell(moving{status: 503, err: errNoPorts, undialled: true})
-		return
+		return moving{status: 503, err: errNoPorts, undialled: true}
 	}
-	defer free()
+	defer free() // they rest for longer than the one who asked may take to hang up
 	c.decide(fmt.Sprintf("%s transfers the call to %s", t, to.target.Display))
 	taker, why := b.ringFor(t, to)
 	if taker == nil {
 		o, answer := c.notReached(to, why)
 		c.decide(fmt.Sprintf("nobody takes the transferred call: %s", o.reason))
 		b.giveBack(t)
-		t.tell(moving{status: answer.status, err: errors.New(o.reason), undialled: undialled(why)})
-		return
+		return moving{status: answer.status, err: errors.New(o.reason), undialled: undialled(why)}
 	}
 	if !b.replace(t.asker, taker) {
 		taker.hangup(errElsewhere)
-		t.tell(moving{status: 487, err: errGone})
-		return
+		return moving{status: 487, err: errGone}
 	}
-	b.transferred(t, taker, "")
+	c.legs.Go(func() { c.claimWhile(taker) })
+	return b.transferred(t, taker, "")
+}
+
+// portsFor is how many media ports a transfer takes at the most, besides those
+// that its call has: for all phones that ring, there or on the way back.
+func (b *bridge) portsFor(t *transferring, to wanted) int64 {
+	ports := b.call.svc.ports
+	return max(ports.need(to.plan()), ports.need(b.wayBack(t).plan())) - 1
+}
+
+// wayBack rings the phone that wanted to be rid of the call.
+func (b *bridge) wayBack(t *transferring) wanted {
+	return wanted{
+		kind: store.KindInternal, line: b.call.line(), ring: b.call.svc.set().Callback.Ring,
+		target: route.Target{Extension: t.asker.to.extension, Display: t.asker.to.number},
+	}
 }
 
 // errNoPorts refuses a transfer.
@@ -117,9 +127,8 @@ func (b *bridge) ringFor(t *transferring, to wanted) (*leg, refusal) {
 	return c.ringPlan(ctx, ringing{
 		role: role, plan: to.plan(), prefer: t.other.media.Codec(), life: c.ctx,
 		caller: caller{number: t.other.to.number, name: c.shown(t.other), line: to.line},
-		progress: func(*leg, sip.Progress) {
-			if !t.rings {
-				t.rings = true
+		progress: func(*leg, sip.Progress) { // of each of its phones
+			if !t.rings.Swap(true) {
 				t.tell(moving{status: 180})
 			}
 		},
@@ -155,15 +164,12 @@ func (b *bridge) giveBack(t *transferring) {
 		return
 	}
 	c.decide(fmt.Sprintf("%s has hung up already and is called back", t.asker.to))
-	back := wanted{
-		kind: store.KindInternal, line: c.line(), ring: c.svc.set().Callback.Ring,
-		target: route.Target{Extension: t.asker.to.extension, Display: t.asker.to.number},
-	}
-	t.rings = true // nobody is told of this any more
-	taker, _ := b.ringFor(t, back)
+	t.rings.Store(true) // nobody is told of this any more
+	taker, _ := b.ringFor(t, b.wayBack(t))
 	switch {
 	case taker != nil && b.replace(t.asker, taker):
-		b.note(t.asker, taker)
+		b.note(taker)
+		t.asker.hangup(errOver)
 	case taker != nil:
 		taker.hangup(errElsewhere)
 	case t.other.ctx.Err() == nil && c.ctx.Err() == nil:

@@ -396,6 +396,9 @@ func (w *world) recording(rec store.Call) (left, right []int16) {
 type diskSwitch struct {
 	full atomic.Bool
 	slow atomic.Int64 // how long the creation of a call takes, ns
+
+	release   atomic.Int64 // how long it takes to give a lease back, ns
+	releasing atomic.Int64 // leases that are being given back
 }
 
 // fullDisk is a store that refuses to write while the disk is full.
@@ -458,5 +461,8 @@ func (f fullDisk) ReleaseLease(ctx context.Context, l store.Lease) error {
 	if f.disk.full.Load() {
 		return errDiskFull
 	}
+	f.disk.releasing.Add(1)
+	defer f.disk.releasing.Add(-1)
+	time.Sleep(time.Duration(f.disk.release.Load()))
 	return f.DB.ReleaseLease(ctx, l)
 }
