@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -15,12 +16,14 @@ type conn struct {
 	path    string
 	pool    *sql.DB
 	sql     *sql.Conn            // nil after a failure that a new connection may mend
-	stmts   map[string]*sql.Stmt // by their text
-	lastID  int64                // of the newest event, also of one that was rolled back
-	events  int                  // in the open transaction
-	rows    []any                // of those events, their values one after the other
-	json    []byte               // of encode
-	failing bool                 // the last transaction failed
+	queries map[string]*sql.Stmt // prepared, by their text; those of exec in stmts
+	stmts   map[string]statement
+	args    []driver.NamedValue // of exec
+	lastID  int64               // of the newest event, also of one that was rolled back
+	events  int                 // in the open transaction
+	rows    []any               // of those events, their values one after the other
+	json    []byte              // of encode
+	failing bool                // the last transaction failed
 }
 
 // connect opens the connection and brings the schema up to date.
@@ -45,7 +48,7 @@ func (c *conn) open(ctx context.Context) error {
 		return err
 	}
 	c.pool = pool
-	c.stmts = make(map[string]*sql.Stmt)
+	c.queries, c.stmts = make(map[string]*sql.Stmt), make(map[string]statement)
 	c.sql, err = pool.Conn(ctx)
 	return err
 }
@@ -53,14 +56,21 @@ func (c *conn) open(ctx context.Context) error {
 // close closes the connection, if there is one.
 func (c *conn) close() error {
 	var errs []error
-	for _, s := range c.stmts {
+	for _, s := range c.queries {
 		errs = append(errs, s.Close())
 	}
-	c.stmts = nil
 	if c.sql != nil {
+		errs = append(errs, c.sql.Raw(func(any) error {
+			var errs []error
+			for _, s := range c.stmts {
+				errs = append(errs, s.Close())
+			}
+			return errors.Join(errs...)
+		}))
 		errs = append(errs, c.sql.Close())
 		c.sql = nil
 	}
+	c.queries, c.stmts = nil, nil
 	if c.pool != nil {
 		errs = append(errs, c.pool.Close())
 		c.pool = nil
@@ -106,13 +116,55 @@ func (c *conn) rollback() error {
 	return nil
 }
 
-// exec runs a statement, prepared at its first use.
-func (c *conn) exec(query string, args ...any) (sql.Result, error) {
-	s, err := c.prepared(query)
-	if err != nil {
-		return nil, err
+// statement is one of the driver's that returns no rows.
+type statement interface {
+	driver.Stmt
+	driver.StmtExecContext
+}
+
+// exec runs a statement, prepared at its first use, and returns how many rows
+// it changed. It goes to the driver itself: database/sql, made for connections
+// that many share, allocates a list for the arguments of each statement.
+func (c *conn) exec(query string, args ...any) (changed int64, err error) {
+	c.args = c.args[:0]
+	for i, arg := range args {
+		value, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		if err != nil {
+			return 0, fmt.Errorf("argument %d of %q: %w", i+1, query, err)
+		}
+		c.args = append(c.args, driver.NamedValue{Ordinal: i + 1, Value: value})
 	}
-	return s.Exec(args...) //nolint:noctx // nothing may interrupt the writer
+	defer clear(c.args)
+	err = c.sql.Raw(func(on any) error {
+		s, err := c.statement(on, query)
+		if err != nil {
+			return err
+		}
+		result, err := s.ExecContext(context.Background(), c.args) // nothing may interrupt the writer
+		if err != nil {
+			return err
+		}
+		changed, err = result.RowsAffected()
+		return err
+	})
+	return changed, err
+}
+
+// statement returns a prepared statement of the driver's connection.
+func (c *conn) statement(on any, query string) (statement, error) {
+	if s := c.stmts[query]; s != nil {
+		return s, nil
+	}
+	prepared, err := on.(driver.Conn).Prepare(query)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %q: %w", query, err)
+	}
+	s, ok := prepared.(statement)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("prepare %q: it cannot be run", query), prepared.Close())
+	}
+	c.stmts[query] = s
+	return s, nil
 }
 
 // row runs a query for one row and says whether there was one.
@@ -129,13 +181,13 @@ func (c *conn) row(query string, args []any, dest ...any) (bool, error) {
 }
 
 func (c *conn) prepared(query string) (*sql.Stmt, error) {
-	if s := c.stmts[query]; s != nil {
+	if s := c.queries[query]; s != nil {
 		return s, nil
 	}
 	s, err := c.sql.PrepareContext(context.Background(), query)
 	if err != nil {
 		return nil, fmt.Errorf("prepare %q: %w", query, err)
 	}
-	c.stmts[query] = s
+	c.queries[query] = s
 	return s, nil
 }

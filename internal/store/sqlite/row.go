@@ -67,11 +67,7 @@ func (r *callRow) save(t *conn) error {
 
 // update says whether the statement found its row.
 func (r *callRow) update(t *conn, query string, args ...any) (bool, error) {
-	res, err := t.exec(query, args...)
-	if err != nil {
-		return false, err
-	}
-	n, err := res.RowsAffected()
+	n, err := t.exec(query, args...)
 	return n > 0, err
 }
 
