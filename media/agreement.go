@@ -197,6 +197,7 @@ func (s *Session) agree(stream sdp.Stream, c *cipher) {
 	if moved {
 		s.announced = stream.RTP
 		s.moves++
+		s.reports.forget()
 	}
 	r.moves = s.moves
 	r.since = s.engine.now()

@@ -35,6 +35,13 @@ func (r *reports) schedule(now time.Duration) {
 	r.next = now + reportEvery/2 + rand.N(reportEvery)
 }
 
+// forget lets reports go where a new description says, until some come.
+func (r *reports) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.learnt = netip.AddrPort{}
+}
+
 // report sends a report if it is time.
 func (s *Session) report(now time.Duration) {
 	rem := s.remote.Load()

@@ -222,3 +222,25 @@ func TestReportThatWasKeptDoesNotMakeTheSoundAfterItOlder(t *testing.T) {
 		}
 	}
 }
+
+func TestReportsFollowAPartyThatMoves(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, s, reports, send := controlled(t, w)
+		defer a.close()
+		send(&rtcp.ReceiverReport{SSRC: a.ssrc})
+		<-reports
+		moved := w.phone("192.0.2.9:6000", PCMA)
+		defer moved.close()
+		control := w.net.MustListen("192.0.2.9:6001")
+		defer control.Close()
+		moved.call(s)
+		time.Sleep(10 * time.Second)
+		if n := len(reports); n != 0 {
+			t.Errorf("%d reports went to the address before", n)
+		}
+		_ = control.SetReadDeadline(time.Now().Add(time.Second))
+		if _, _, err := control.ReadFromUDPAddrPort(make([]byte, 2000)); err != nil {
+			t.Errorf("none went to the new one: %v", err)
+		}
+	})
+}
