@@ -49,7 +49,7 @@ type asked struct {
 
 // RegisterPhone registers the phone and refreshes that at half of the time that
 // is granted. It returns when it is registered. The error is of the response
-// that refuses it.
+// that refuses it, or of ctx; what is granted after the end of ctx is taken back.
 func (c *Carrier) RegisterPhone(ctx context.Context, a Account) (*Registration, error) {
 	if a.Contact == "" {
 		a.Contact = "sip:" + a.Username + "@" + c.addr.String()
@@ -73,6 +73,7 @@ func (c *Carrier) RegisterPhone(ctx context.Context, a Account) (*Registration, 
 		return r, nil
 	case <-r.over:
 	case <-ctx.Done():
+		r.finish()
 		return nil, context.Cause(ctx)
 	}
 	c.mu.Lock()
@@ -99,17 +100,21 @@ func (r *Registration) Answer() *Message {
 
 // Unregister takes the registration back and waits for the response.
 func (r *Registration) Unregister(ctx context.Context) error {
-	r.c.mu.Lock()
-	if !r.ending {
-		r.ending = true
-		close(r.end)
-	}
-	r.c.mu.Unlock()
+	r.finish()
 	select {
 	case <-r.over:
 		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	}
+}
+
+func (r *Registration) finish() {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	if !r.ending {
+		r.ending = true
+		close(r.end)
 	}
 }
 

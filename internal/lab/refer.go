@@ -73,6 +73,10 @@ func (p *Party) refer(ctx context.Context, number string, replaces *Party) error
 	m.add("Refer-To", "<"+uri+">")
 	m.add("Referred-By", "<"+p.contact()+">")
 	p.referring = true
+	select {
+	case <-p.referred: // the last word on an earlier one, for which nobody waited
+	default:
+	}
 	tx := p.c.request(p, m, to, func(*Message) {})
 	p.c.mu.Unlock()
 	res, err := p.outcome(ctx, tx)

@@ -1,8 +1,10 @@
 package lab_test
 
 import (
+	"context"
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"time"
 
 	"perezvon/internal/lab"
+	"perezvon/internal/memnet"
 )
 
 // subscriber is a device that registers by hand.
@@ -176,5 +179,22 @@ func TestOptionsGetWhatIsSaid(t *testing.T) {
 		p.send(p.message("OPTIONS", 2, "z9hG4bK2"))
 		p.receive("SIP/2.0 503")
 		_ = p.conn.Close()
+	})
+}
+
+func TestPhoneThatIsRegisteredTooLateForWhoAskedTakesItBack(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		r := w.b.NewRegistrar(lab.RegistrarOptions{Credentials: lab.Credentials{Username: "100", Password: "secret"}})
+		w.net.SetFilter(func(memnet.Packet) memnet.Fate { return memnet.Fate{Delay: time.Second} })
+		ctx, cancel := context.WithTimeout(w.ctx, time.Second)
+		defer cancel()
+		account := lab.Account{At: w.b.Addr(), Username: "100", Password: "secret"}
+		if _, err := w.a.RegisterPhone(ctx, account); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("registered: %v", err)
+		}
+		time.Sleep(20 * time.Minute)
+		if n := len(r.Bindings()); n != 0 || r.Granted() == 0 {
+			t.Errorf("%d phones are registered after %d REGISTER", n, r.Granted())
+		}
 	})
 }

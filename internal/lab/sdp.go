@@ -74,7 +74,7 @@ func parseDescription(body []byte) (*Description, error) {
 	var seen, media string // types of the lines so far; the current m= line
 	for line := range strings.SplitSeq(strings.TrimSuffix(d.Text, "\r\n"), "\r\n") {
 		if len(line) < 2 || line[1] != '=' || strings.ContainsAny(line, "\r\n") {
-			return nil, fmt.Errorf("sdp: line %q", line)
+			return nil, fmt.Errorf("sdp: line %q", withoutKeys(line))
 		}
 		var err error
 		value := line[2:]
@@ -96,7 +96,7 @@ func parseDescription(body []byte) (*Description, error) {
 			}
 		}
 		if err != nil {
-			return nil, fmt.Errorf("sdp: line %q: %w", line, err)
+			return nil, fmt.Errorf("sdp: line %q: %w", withoutKeys(line), err)
 		}
 		seen += line[:1]
 		if line[0] != 'o' {
@@ -111,6 +111,12 @@ func parseDescription(body []byte) (*Description, error) {
 	}
 	d.Remote = netip.AddrPortFrom(address, uint16(port))
 	return d, nil
+}
+
+// withoutKeys is a line as it may be shown.
+func withoutKeys(line string) string {
+	shown, _, _ := strings.Cut(line, "inline:")
+	return shown
 }
 
 func (d *Description) parseOrigin(value string) (err error) {

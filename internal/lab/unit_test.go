@@ -58,9 +58,11 @@ func TestBrokenDescriptionsAreRefused(t *testing.T) {
 		}
 	}
 	key := "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" + strings.Repeat("A", 40) + "\r\n"
-	for _, line := range []string{key, strings.Replace(key, "AA", "A\nA", 1), strings.Replace(key, "AA", "A\rA", 1)} {
+	for _, line := range []string{key, strings.Replace(key, "inline:", "inline:A", 1), strings.Replace(key, "AA", "A\nA", 1), strings.Replace(key, "AA", "A\rA", 1)} {
 		if _, err := parseDescription([]byte(good + line)); (err == nil) != (line == key) {
 			t.Errorf("%q: %v", line, err)
+		} else if err != nil && strings.Contains(err.Error(), "AAAA") {
+			t.Errorf("the error shows the key: %v", err)
 		}
 	}
 }
