@@ -16,7 +16,7 @@ import (
 // CallsCmd lists calls.
 type CallsCmd struct {
 	remote
-	Kind   string `placeholder:"KIND" help:"Only callback or inbound calls."`
+	Kind   string `placeholder:"KIND" help:"Only calls of this kind: callback, inbound, outbound or internal."`
 	State  string `placeholder:"STATE" help:"Only calls in this state, for example talking."`
 	Result string `placeholder:"RESULT" help:"Only calls with this result, for example completed."`
 	Number string `placeholder:"NUMBER" help:"Only calls with this customer, as people write numbers."`

@@ -83,6 +83,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 		descInvites, descDialogs, descConfirmed, descPeers, descNoAddress, descDropped, descReordered, descPanics,
 		descStreams, descStreamsRefused, descUnshaken, descRegistrations,
 		descBans, descBanned, descFailures,
+		descExtensionPhones,
 		descTrunkUp, descTrunkRegistered, descTrunkOptions, descTrunkCalls, descTrunkRefused, descTrunkRests,
 	} {
 		ch <- d
