@@ -69,7 +69,8 @@ func printable(s string) bool {
 	return true
 }
 
-// pureKeysKept is how many keys of requests without effect are remembered.
+// pureKeysKept is how many keys of requests without effect are remembered at
+// the most, and half of it at the least.
 const pureKeysKept = 10_000
 
 // pureKeys remembers the keys of requests that have no effect, or one that does
@@ -77,8 +78,9 @@ const pureKeysKept = 10_000
 // carried out as often as one likes; all there is to find is a key that comes
 // with another request, which is a mistake of the client's.
 type pureKeys struct {
-	mu    sync.Mutex
-	known map[store.Key]pureKey // by scope and value; guarded by mu
+	mu     sync.Mutex
+	known  map[store.Key]pureKey // by scope and value; guarded by mu
+	before map[store.Key]pureKey // the same of those that came earlier; guarded by mu
 }
 
 // pureKey is what is known of a key.
@@ -111,6 +113,9 @@ func (k *pureKeys) note(client, value string, body any, runs bool) (again bool, 
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	known, ok := k.known[*key]
+	if !ok {
+		known, ok = k.before[*key]
+	}
 	switch {
 	case ok && known.hash != hash:
 		return false, nil, keyReused()
@@ -120,18 +125,18 @@ func (k *pureKeys) note(client, value string, body any, runs bool) (again bool, 
 			FieldError{idempotencyHeader, "its request has not been answered yet"})
 	case ok:
 		return true, nil, nil
-	case k.known == nil || len(k.known) >= pureKeysKept:
-		k.known = make(map[store.Key]pureKey)
+	case k.known == nil || len(k.known) >= pureKeysKept/2:
+		k.before, k.known = k.known, make(map[store.Key]pureKey)
 	}
 	k.known[*key] = pureKey{hash, runs}
 	return false, func(done bool) {
 		k.mu.Lock()
 		defer k.mu.Unlock()
+		delete(k.known, *key)
+		delete(k.before, *key)
 		if done {
 			k.known[*key] = pureKey{hash: hash}
-			return
 		}
-		delete(k.known, *key)
 	}, nil
 }
 

@@ -105,7 +105,32 @@ func TestKeysOfRequestsWithoutEffectAreForgottenInTime(t *testing.T) {
 			t.Fatal(p)
 		}
 	}
-	if len(k.known) > pureKeysKept {
-		t.Errorf("%d keys are remembered", len(k.known))
+	if n := len(k.known) + len(k.before); n > pureKeysKept {
+		t.Errorf("%d keys are remembered", n)
+	}
+}
+
+func TestKeyOfARequestThatIsCarriedOutOutlivesManyOthers(t *testing.T) {
+	var k pureKeys
+	for i := range pureKeysKept - 1 {
+		if p := k.check("a", string(rune(i+1)), i); p != nil {
+			t.Fatal(p)
+		}
+	}
+	_, end, p := k.take("a", "mine", 0)
+	if p != nil {
+		t.Fatal(p)
+	}
+	for i := range pureKeysKept / 2 {
+		if p := k.check("b", string(rune(i+1)), i); p != nil {
+			t.Fatal(p)
+		}
+	}
+	if _, _, p := k.take("a", "mine", 0); p == nil || p.Code != CodeInProgress {
+		t.Errorf("a repetition before the answer: %+v", p)
+	}
+	end(true)
+	if again, _, p := k.take("a", "mine", 0); !again || p != nil {
+		t.Errorf("a repetition after it: %t, %+v", again, p)
 	}
 }
