@@ -278,10 +278,10 @@ func sdpLine(line []byte) {
 	case is(key, "key-mgmt", "identity") || telling(key):
 		overwrite(rest)
 	default:
-		if k := indexFold(line, "inline:"); k >= 0 {
-			overwrite(line[k+len("inline:"):])
+		if k := indexFold(value, "inline:"); k >= 0 {
+			overwrite(value[k+len("inline:"):])
 		}
-		overwriteValues(line)
+		overwriteValues(value) // few have an equals sign or an @
 	}
 }
 

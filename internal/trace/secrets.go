@@ -109,7 +109,7 @@ func telling(name []byte) bool {
 		return true
 	}
 	for i, c := range name {
-		switch rest := string(name[i:]); c {
+		switch rest := name[i:]; c {
 		case 'p':
 			if begins(rest, "pass", "pwd") {
 				return true
@@ -135,9 +135,9 @@ func telling(name []byte) bool {
 	return false
 }
 
-func begins(s string, words ...string) bool {
+func begins(b []byte, words ...string) bool {
 	for _, w := range words {
-		if strings.HasPrefix(s, w) {
+		if len(b) >= len(w) && string(b[:len(w)]) == w {
 			return true
 		}
 	}
