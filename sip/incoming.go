@@ -143,10 +143,7 @@ func (a *Agent) incomingRecord(req *sipmsg.Request) DialogRecord {
 	if s := req.CSeq(); s != nil {
 		rec.InviteCSeq, rec.RemoteCSeq = s.SeqNo, s.SeqNo
 	}
-	// As a response would have them, with the true source of the request.
-	for _, v := range sipmsg.NewResponseFromRequest(req, sipmsg.StatusTrying, "", nil).GetHeaders("via") {
-		rec.Vias = append(rec.Vias, v.Value())
-	}
+	rec.Vias = viasBack(req)
 	if rec.Target == "" {
 		rec.Target = "<" + from.Address.String() + ">"
 	}

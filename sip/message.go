@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -281,6 +282,26 @@ func (a *Agent) response(req *sipmsg.Request, status int, phrase string, body []
 		res.SetBody(body)
 	}
 	return res
+}
+
+// viasBack are the Via headers as a response has them, with the true source of
+// the request (RFC 3581 4).
+func viasBack(req *sipmsg.Request) []string {
+	hs := headersOf(req, "via")
+	vias := make([]string, 0, len(hs))
+	for i, h := range hs {
+		if top, ok := h.(*sipmsg.ViaHeader); ok && i == 0 {
+			if asked, ok := top.Params.Get("rport"); ok && asked == "" {
+				host, port, _ := net.SplitHostPort(req.Source()) // our own, always whole
+				top = top.Clone()
+				top.Params.Add("rport", port)
+				top.Params.Add("received", host)
+				h = top
+			}
+		}
+		vias = append(vias, h.Value())
+	}
+	return vias
 }
 
 func retryAfter(seconds int) sipmsg.Header {

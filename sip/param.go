@@ -197,7 +197,11 @@ func sdpBody(m sipmsg.Message) []byte {
 	if len(body) == 0 {
 		return nil
 	}
-	kind, params, err := mime.ParseMediaType(contentType(m))
+	written := contentType(m)
+	if written == sdpType { // as nearly everybody writes it
+		return body
+	}
+	kind, params, err := mime.ParseMediaType(written)
 	if err != nil {
 		return nil
 	}

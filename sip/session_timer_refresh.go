@@ -151,8 +151,8 @@ func (d *Dialog) acknowledge(req *sipmsg.Request, res *sipmsg.Response, tx *sipm
 
 func copyCredentials(to, from *sipmsg.Request) {
 	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
-		if h := from.GetHeader(name); h != nil {
-			to.AppendHeader(sipmsg.HeaderClone(h))
+		if hs := headersOf(from, name); len(hs) > 0 {
+			to.AppendHeader(sipmsg.HeaderClone(hs[0]))
 		}
 	}
 }
