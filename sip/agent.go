@@ -51,7 +51,9 @@ type Agent struct {
 	fatal  chan error
 
 	mu      sync.Mutex
-	started bool           // guarded by mu
+	started bool           // guarded by mu; Start was called
+	reading bool           // guarded by mu; what serving counts has begun
+	running bool           // guarded by mu; Start has returned without an error
 	closing bool           // guarded by mu
 	ended   bool           // guarded by mu; dead is closed
 	wg      sync.WaitGroup // everything that runs; Add under mu while not ended
@@ -59,7 +61,7 @@ type Agent struct {
 	closed  chan struct{}  // closed when Close has finished
 
 	registrations []*registration // guarded by mu
-	reloading     sync.Mutex      // held while the configuration is replaced
+	reloading     sync.Mutex      // held while the configuration is replaced, and when closing begins
 
 	answered     atomic.Int64 // dialogs confirmed since the start
 	registered   atomic.Uint64
@@ -183,7 +185,32 @@ func (a *Agent) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("sip: start: %w", err)
 	}
+	if err := a.beginReading(); err != nil {
+		return err
+	}
+	a.watchNames(a.peers.endpoints())
+	if err := a.awaitListeners(ctx); err != nil {
+		return err
+	}
+	a.watchSTUN()
+	a.watchTrunks()
+	a.spawn(a.keepGuard)
+	a.watchPhones(restored)
 	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.running = true
+	return nil
+}
+
+// beginReading starts the loops that read, unless the agent has been closed
+// meanwhile.
+func (a *Agent) beginReading() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closing {
+		return errStarting
+	}
+	a.reading = true
 	for _, l := range a.listeners {
 		a.serving.Go(func() { a.read(l) })
 	}
@@ -194,15 +221,23 @@ func (a *Agent) Start(ctx context.Context) error {
 			a.serving.Go(func() { a.accept(l, transport) })
 		}
 	}
-	a.mu.Unlock()
-	a.watchNames(a.peers.endpoints())
-	// The library registers a listener from inside its read loop; a request
-	// sent before that would open a socket of its own.
+	return nil
+}
+
+// errStarting is what Start says that a Close was faster than.
+var errStarting = fmt.Errorf("sip: start: %w", ErrClosed)
+
+// awaitListeners returns once requests can be sent. The library registers a
+// listener from inside its read loop; a request sent before that would open a
+// socket of its own.
+func (a *Agent) awaitListeners(ctx context.Context) error {
 	for _, l := range a.listeners {
 		for a.tp.Pool("udp").Size() < len(a.listeners) {
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("sip: start: %w", context.Cause(ctx))
+			case <-a.base.Done():
+				return errStarting
 			case <-time.After(time.Millisecond):
 			}
 		}
@@ -213,10 +248,6 @@ func (a *Agent) Start(ctx context.Context) error {
 			a.log.Info("sip listens", "addr", l.Addr(), "transport", transport)
 		}
 	}
-	a.watchSTUN()
-	a.watchTrunks()
-	a.spawn(a.keepGuard)
-	a.watchPhones(restored)
 	return nil
 }
 
@@ -325,14 +356,10 @@ func (a *Agent) isClosing() bool {
 // for every goroutine of the agent, Handle included. It is idempotent; later
 // calls wait for the first.
 func (a *Agent) Close(ctx context.Context) error {
-	a.mu.Lock()
-	if a.closing {
-		a.mu.Unlock()
+	if !a.beginClosing() {
 		<-a.closed
 		return nil
 	}
-	a.closing = true
-	a.mu.Unlock()
 	defer close(a.closed)
 	a.cancel(ErrClosed)
 	err := a.hangUpAll(ctx)
@@ -341,7 +368,7 @@ func (a *Agent) Close(ctx context.Context) error {
 	a.mu.Lock()
 	a.ended = true
 	close(a.dead)
-	if !a.started {
+	if !a.reading {
 		a.streams.stopFeeding() // nobody takes them
 	}
 	a.mu.Unlock()
@@ -365,6 +392,20 @@ func (a *Agent) Close(ctx context.Context) error {
 	// The transport's pool stays filled, see steady; with UDP it holds nothing
 	// that needs closing.
 	return err
+}
+
+// beginClosing is false where somebody else closes the agent. A reload that is
+// under way ends first: what it begins is to be ended, too.
+func (a *Agent) beginClosing() bool {
+	a.reloading.Lock()
+	defer a.reloading.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.closing {
+		return false
+	}
+	a.closing = true
+	return true
 }
 
 // hangUpAll ends all dialogs and waits until none is left or ctx ends.

@@ -381,7 +381,7 @@ func (r *registration) follow(before *registration) {
 // awaitUnregistered waits until all registrations are taken back, or ctx ends.
 func (a *Agent) awaitUnregistered(ctx context.Context) {
 	a.mu.Lock()
-	all := a.registrations
+	all := slices.Clone(a.registrations)
 	a.mu.Unlock()
 	for _, r := range all {
 		select {

@@ -19,7 +19,7 @@ func (a *Agent) Reconfigure(trunks []Trunk, extensions []Extension) error {
 	a.reloading.Lock()
 	defer a.reloading.Unlock()
 	a.mu.Lock()
-	running := a.started && !a.closing
+	running := a.running && !a.closing
 	a.mu.Unlock()
 	if !running {
 		return errors.New("sip: reconfigure: not running")
