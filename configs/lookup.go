@@ -1,5 +1,7 @@
 package configs
 
+import "slices"
+
 // Trunk returns the trunk of that name, nil where there is none.
 func (c *Config) Trunk(name string) *Trunk {
 	for i := range c.Trunks {
@@ -49,4 +51,11 @@ func (c *Config) AllRaw(line *Line) bool {
 		}
 	}
 	return len(line.Trunks) > 0
+}
+
+// Uses reports whether calls of the line go through the trunk: as one of its own,
+// or because a step of its routes forwards them there.
+func (l *Line) Uses(trunk string) bool {
+	forwards := func(s Step) bool { return s.Forward != nil && s.Forward.Trunk == trunk }
+	return slices.Contains(l.Trunks, trunk) || slices.ContainsFunc(l.Route, forwards) || slices.ContainsFunc(l.Otherwise, forwards)
 }

@@ -57,7 +57,7 @@ func (c *Config) Warnings() []string {
 		if t.SRTP != defaultSRTP && t.Transport != "tls" {
 			add("trunks[%d].srtp: the keys of encrypted sound travel readable over %s; with transport: tls they do not", i, t.Transport)
 		}
-		if !slices.ContainsFunc(c.Lines, func(l Line) bool { return l.uses(t.Name) }) {
+		if !slices.ContainsFunc(c.Lines, func(l Line) bool { return l.Uses(t.Name) }) {
 			add("trunks[%d]: no line uses trunk %s", i, t.Name)
 		}
 	}
@@ -136,12 +136,6 @@ func localHost(text string) bool {
 	host, _ := HostPort(text, "")
 	ip, err := netip.ParseAddr(host)
 	return host == "localhost" || (err == nil && ip.IsLoopback())
-}
-
-// uses reports whether calls of the line go through the trunk.
-func (l *Line) uses(trunk string) bool {
-	forwards := func(s Step) bool { return s.Forward != nil && s.Forward.Trunk == trunk }
-	return slices.Contains(l.Trunks, trunk) || slices.ContainsFunc(l.Route, forwards) || slices.ContainsFunc(l.Otherwise, forwards)
 }
 
 func (l *Line) warnings(path string, add func(format string, args ...any)) {

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -90,7 +89,7 @@ func (a *API) linesOf(trunk string, who *client) []string {
 	lines := []string{}
 	cfg := a.cfg()
 	for i := range cfg.Lines {
-		if l := &cfg.Lines[i]; slices.Contains(l.Trunks, trunk) && who.sees(l.ID) {
+		if l := &cfg.Lines[i]; l.Uses(trunk) && who.sees(l.ID) {
 			lines = append(lines, l.ID)
 		}
 	}

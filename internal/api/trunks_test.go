@@ -1,9 +1,12 @@
 package api
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"perezvon/configs"
 )
 
 func TestTrunksShowHowTheyAre(t *testing.T) {
@@ -37,6 +40,24 @@ func TestTrunksNobodyHasAskedAreUnknown(t *testing.T) {
 		list := decode[TrunkList](t, f.do(t, "GET", "/api/v1/trunks", "")).Trunks
 		if len(list) != 2 || list[0].State != "unknown" || list[0].Transport != "udp" || list[0].Since != nil {
 			t.Errorf("%s: %+v", name, list)
+		}
+	}
+}
+
+func TestTrunkThatALineOnlyForwardsToIsUsedByIt(t *testing.T) {
+	f := newFixture(t, testKeys())
+	cfg := *f.cfg()
+	cfg.Lines = slices.Clone(cfg.Lines)
+	for i := range cfg.Lines {
+		if cfg.Lines[i].ID == "main" {
+			cfg.Lines[i].Otherwise = []configs.Step{{Forward: &configs.ForwardStep{Trunk: "spare"}}}
+		}
+	}
+	f.Reconfigure(&cfg)
+	for _, key := range []string{"reader", "two"} {
+		list := decode[TrunkList](t, f.do(t, "GET", "/api/v1/trunks", "", bearer(key))).Trunks
+		if len(list) != 2 || list[1].Name != "spare" || !slices.Equal(list[1].Lines, []string{"main"}) {
+			t.Errorf("%s sees %+v", key, list)
 		}
 	}
 }
