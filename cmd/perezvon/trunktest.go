@@ -155,7 +155,7 @@ func tryTrunk(ctx context.Context, cfg *configs.Config, t *configs.Trunk) ([]tru
 	}
 	steps := make([]trunkStep, 0, len(report.Trials)+2)
 	for _, one := range report.Trials {
-		step := trunkStep{What: one.What, Result: one.Result, Detail: one.Detail}
+		step := judgeTrial(&one, t)
 		if one.Took > 0 {
 			step.TookMS = new(float64(one.Took.Microseconds()) / 1000)
 		}
@@ -165,6 +165,17 @@ func tryTrunk(ctx context.Context, cfg *configs.Config, t *configs.Trunk) ([]tru
 		steps = append(steps, step)
 	}
 	return steps, nil
+}
+
+// judgeTrial takes what was found, but for a trunk of which the configuration says
+// already that it does not answer OPTIONS: that it does not is no failure then.
+func judgeTrial(one *sip.Trial, t *configs.Trunk) trunkStep {
+	step := trunkStep{What: one.What, Result: one.Result, Detail: one.Detail}
+	const advice = "; where the provider never answers OPTIONS, set trunks[].options to off"
+	if silent, ok := strings.CutSuffix(one.Detail, advice); ok && t.OptionsEvery() == 0 {
+		step.Result, step.Detail = sip.TrialNote, silent+"; the server does not ask it, for options is off, and a call will show whether it is there"
+	}
+	return step
 }
 
 // udpAddress is the address of this machine that SIP over UDP uses.
@@ -256,6 +267,9 @@ func judgeServer(t *api.Trunk, now time.Time) (sip.TrialResult, string) {
 	}
 	if t.State == "down" {
 		return sip.TrialFailed, words + "; " + value(t.Reason)
+	}
+	if t.State == "unknown" {
+		return sip.TrialNote, words
 	}
 	return sip.TrialOK, words
 }

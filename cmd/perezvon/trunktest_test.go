@@ -34,6 +34,10 @@ func TestServerSaysHowATrunkIs(t *testing.T) {
 	if result, words := judgeServer(up, now); result != sip.TrialOK || !strings.HasSuffix(words, ", registered for 1 min 30 s, answers in 12 ms, calls: 2 of 3") {
 		t.Errorf("%s: %s", result, words)
 	}
+	unasked := &api.Trunk{Name: "a", State: "unknown"}
+	if result, words := judgeServer(unasked, now); result != sip.TrialNote || words != "for the running server it is unknown, calls: 0" {
+		t.Errorf("%s: %s", result, words)
+	}
 	down := &api.Trunk{Name: "a", State: "down", Reason: new("the password is wrong")}
 	if result, words := judgeServer(down, now); result != sip.TrialFailed || words != "for the running server it is down, calls: 0; the password is wrong" {
 		t.Errorf("%s: %s", result, words)
