@@ -22,9 +22,10 @@ import (
 
 // world is a network with an engine on it.
 type world struct {
-	t   *testing.T
-	net *memnet.Net
-	e   *Engine
+	t      *testing.T
+	net    *memnet.Net
+	e      *Engine
+	phones []*phone
 }
 
 var engineIP = netip.MustParseAddr("203.0.113.5")
@@ -48,6 +49,9 @@ func newWorld(t *testing.T, change ...func(*Config)) *world {
 // close ends everything and checks that nothing is left behind.
 func (w *world) close() {
 	w.t.Helper()
+	for _, p := range w.phones {
+		p.close()
+	}
 	if err := w.e.Close(); err != nil {
 		w.t.Error(err)
 	}
@@ -87,6 +91,7 @@ type phone struct {
 	event   uint8
 	ptime   time.Duration
 	stop    chan struct{}
+	once    sync.Once // closes stop
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
@@ -107,11 +112,24 @@ func (w *world) phone(addr string, codec Codec) *phone {
 		ssrc: random32(), seq: uint16(random32()), ts: random32(),
 	}
 	p.wg.Go(p.listen)
+	w.phones = append(w.phones, p)
 	return p
 }
 
+// pair is two phones, each with a session of its own: the first has called, the
+// second has answered.
+func (w *world) pair(ca, cb Codec) (a, b *phone, sa, sb *Session) {
+	w.t.Helper()
+	a, b = w.phone("192.0.2.1:4000", ca), w.phone("192.0.2.2:5000", cb)
+	sa, sb = w.open(SessionConfig{}), w.open(SessionConfig{})
+	a.call(sa)
+	b.answer(sb)
+	return a, b, sa, sb
+}
+
+// close ends the phone, which happens by itself at the end of its world.
 func (p *phone) close() {
-	close(p.stop)
+	p.once.Do(func() { close(p.stop) })
 	_ = p.conn.Close()
 	p.wg.Wait()
 }

@@ -12,7 +12,6 @@ func TestListeningRecordsOneLegAndTellsSpeechFromSilence(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "message.wav")
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMU)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		rec, err := NewRecorder(path)
@@ -63,7 +62,6 @@ func TestListeningRecordsOneLegAndTellsSpeechFromSilence(t *testing.T) {
 func TestListeningCountsAbsentPacketsAsSilence(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		rec, err := NewRecorder(filepath.Join(t.TempDir(), "message.wav"))
@@ -85,12 +83,7 @@ func TestListeningCountsAbsentPacketsAsSilence(t *testing.T) {
 
 func TestListeningGivesWayToAPath(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		b.answer(sb)
+		a, b, sa, sb := w.pair(PCMA, PCMA)
 		rec, err := NewRecorder(filepath.Join(t.TempDir(), "message.wav"))
 		if err != nil {
 			t.Fatal(err)

@@ -37,6 +37,63 @@ func (w *world) sprayer(addr string, at *Session) *phone {
 	return x
 }
 
+func TestStrangersAreIgnoredAlsoThoseQueuedBeforeTheLock(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, _, sb := bridged(t, w)
+		x := w.phone("198.51.100.66:4000", PCMA)
+		x.dest = b.dest
+		// Three good packets of the party and ten of a stranger wait in the
+		// socket together, the stranger's in between.
+		for i := range 10 {
+			x.say(make([]int16, 160))
+			if i%3 == 0 {
+				b.say(make([]int16, 160))
+			}
+		}
+		x.hum(1200)
+		b.hum(800)
+		time.Sleep(2 * time.Second)
+		got := a.heard()
+		smooth(t, got)
+		a.hears(got, tones, 800)
+		if st := sb.Stats(); st.Peer != b.conn.AddrPort() {
+			t.Errorf("sound goes to %v", st.Peer)
+		}
+		if n := len(x.heard()); n != 0 {
+			t.Errorf("the stranger hears %d packets", n)
+		}
+	})
+}
+
+func TestLockOpensAfterSilenceForTheSameHostOnly(t *testing.T) {
+	for _, tc := range []struct {
+		addr string
+		want bool
+	}{{"192.0.2.2:5900", true}, {"198.51.100.66:5000", false}} {
+		t.Run(tc.addr, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, b, _, _ := bridged(t, w)
+				b.hum(800)
+				time.Sleep(time.Second)
+				moved := w.phone(tc.addr, PCMA)
+				moved.dest = b.dest
+				moved.hum(1200)
+				time.Sleep(time.Second)
+				a.hears(a.heard(), tones, 800) // the party still speaks
+				b.close()
+				time.Sleep(time.Second)
+				a.heard()
+				time.Sleep(2 * time.Second)
+				if tc.want {
+					a.hears(a.heard(), tones, 1200)
+				} else {
+					a.hears(a.heard(), tones)
+				}
+			})
+		})
+	}
+}
+
 func TestPartyBehindNATIsHeardAfterTheGrace(t *testing.T) {
 	for name, tc := range map[string]struct {
 		late         time.Duration
@@ -48,8 +105,6 @@ func TestPartyBehindNATIsHeardAfterTheGrace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				a, b, sb := behindNAT(t, w, "192.168.1.7:5000")
-				defer a.close()
-				defer b.close()
 				time.Sleep(tc.late)
 				b.hum(800)
 				time.Sleep(time.Second)
@@ -67,10 +122,7 @@ func TestPartyBehindNATIsHeardAfterTheGrace(t *testing.T) {
 func TestOtherPortOfTheDescribedHostIsBelievedAfterThreePackets(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sb := behindNAT(t, w, "198.51.100.9:5000")
-		defer a.close()
-		defer b.close()
 		x := w.sprayer("198.51.100.66:4000", sb)
-		defer x.close()
 		time.Sleep(100 * time.Millisecond)
 		b.hum(800)
 		time.Sleep(300 * time.Millisecond)
@@ -85,10 +137,7 @@ func TestOtherPortOfTheDescribedHostIsBelievedAfterThreePackets(t *testing.T) {
 func TestDescribedHostTakesItsPlaceBackFromAStranger(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sb := behindNAT(t, w, "198.51.100.9:5000")
-		defer a.close()
-		defer b.close()
 		x := w.sprayer("198.51.100.66:4000", sb)
-		defer x.close()
 		time.Sleep(2 * time.Second)
 		b.hum(800)
 		time.Sleep(100 * time.Millisecond)
@@ -108,11 +157,8 @@ func TestStrangerWhoSpraysBeforeTheFirstPacketIsNotHeard(t *testing.T) {
 		t.Run(late.String(), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				a, b, _, sb := bridged(t, w)
-				defer a.close()
-				defer b.close()
 				a.hum(500)
 				x := w.sprayer("198.51.100.66:4000", sb)
-				defer x.close()
 				time.Sleep(late)
 				b.hum(800)
 				time.Sleep(15 * time.Second)
@@ -134,11 +180,8 @@ func TestDescribedAddressWinsBackWithItsFirstPacket(t *testing.T) {
 		t.Run(late.String(), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				a, b, _, sb := bridged(t, w)
-				defer a.close()
-				defer b.close()
 				a.hum(500)
 				x := w.sprayer("198.51.100.66:4000", sb)
-				defer x.close()
 				time.Sleep(late)
 				a.heard()
 				b.heard()
@@ -163,12 +206,9 @@ func TestDescribedAddressWinsBackWithItsFirstPacket(t *testing.T) {
 func TestStrangersAreDroppedByTheKernelOnceAPartyBehindNATIsCertain(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sb := behindNAT(t, w, "192.168.1.7:5000")
-		defer a.close()
-		defer b.close()
 		b.hum(800)
 		time.Sleep(time.Second)
-		x := w.sprayer("198.51.100.66:4000", sb)
-		defer x.close()
+		w.sprayer("198.51.100.66:4000", sb)
 		time.Sleep(8 * time.Second)
 		early := sb.Stats().Strangers
 		time.Sleep(3 * time.Second)
@@ -185,8 +225,6 @@ func TestStrangersAreDroppedByTheKernelOnceAPartyBehindNATIsCertain(t *testing.T
 func TestStrangerDoesNotSlipInOnHold(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sb := behindNAT(t, w, "192.168.1.7:5000")
-		defer a.close()
-		defer b.close()
 		b.hum(800)
 		time.Sleep(2 * time.Second)
 		inside := netip.MustParseAddrPort("192.168.1.7:5000")
@@ -195,7 +233,6 @@ func TestStrangerDoesNotSlipInOnHold(t *testing.T) {
 		}
 		b.hush(true)
 		x := w.sprayer("198.51.100.66:4000", sb)
-		defer x.close()
 		time.Sleep(time.Minute)
 		if _, err := sb.AcceptOffer(b.sdpAt(inside)); err != nil {
 			t.Fatal(err)
@@ -215,15 +252,11 @@ func TestStrangerDoesNotSlipInOnHold(t *testing.T) {
 func TestManyPacketsOfStrangersAreReportedOnceWithTheirAddresses(t *testing.T) {
 	var out bytes.Buffer
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b, sb := behindNAT(t, w, "192.168.1.7:5000")
-		defer a.close()
-		defer b.close()
+		_, b, sb := behindNAT(t, w, "192.168.1.7:5000")
 		b.hum(800)
 		time.Sleep(time.Second)
-		x := w.sprayer("198.51.100.66:4000", sb)
-		defer x.close()
-		y := w.sprayer("198.51.100.67:4000", sb)
-		defer y.close()
+		w.sprayer("198.51.100.66:4000", sb)
+		w.sprayer("198.51.100.67:4000", sb)
 		time.Sleep(5 * time.Second)
 		_ = w.e.Close() // nobody writes any more
 		got := out.String()
@@ -243,7 +276,6 @@ func TestManyPacketsOfStrangersAreReportedOnceWithTheirAddresses(t *testing.T) {
 func TestDescriptionThatNamesAGroupOrOurselvesIsRefused(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		b := w.phone("192.0.2.2:5000", PCMA)
-		defer b.close()
 		var sent []netip.AddrPort
 		w.net.SetLog(func(p memnet.Packet) { sent = append(sent, p.To) })
 		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})

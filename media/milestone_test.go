@@ -33,7 +33,6 @@ func TestMilestonesOfALeg(t *testing.T) {
 	var told milestones
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMU)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		a.call(s) // the same again is nothing new

@@ -19,12 +19,7 @@ func TestEachPartyHearsTheOtherAndNotItself(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
-				a, b := w.phone("192.0.2.1:4000", tc.a), w.phone("192.0.2.2:5000", tc.b)
-				defer a.close()
-				defer b.close()
-				sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-				a.call(sa)
-				b.answer(sb)
+				a, b, sa, sb := w.pair(tc.a, tc.b)
 				w.e.Connect(sa, sb, PathConfig{})
 				a.hum(500)
 				b.hum(800)
@@ -50,12 +45,7 @@ func TestEachPartyHearsTheOtherAndNotItself(t *testing.T) {
 
 func TestOneWayPathCarriesEarlyMediaOnly(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		b.answer(sb)
+		a, b, sa, sb := w.pair(PCMA, PCMA)
 		early := w.e.Connect(sa, sb, PathConfig{OneWay: true})
 		a.hum(500)
 		b.hum(800)
@@ -84,12 +74,7 @@ func TestOneWayPathCarriesEarlyMediaOnly(t *testing.T) {
 
 func TestStreamGoesOnFromRingbackToPromptToBridgeAndBack(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMU)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		b.answer(sb)
+		a, b, sa, sb := w.pair(PCMA, PCMU)
 		b.hum(800)
 		started := time.Now()
 		stop := sa.Ringback()
@@ -141,9 +126,6 @@ func TestStreamGoesOnFromRingbackToPromptToBridgeAndBack(t *testing.T) {
 func TestNewestPathFeedsALeg(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, c := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA), w.phone("192.0.2.3:6000", PCMA)
-		defer a.close()
-		defer b.close()
-		defer c.close()
 		sa, sb, sc := w.open(SessionConfig{}), w.open(SessionConfig{}), w.open(SessionConfig{})
 		a.call(sa)
 		b.call(sb)
@@ -171,12 +153,7 @@ func TestNewestPathFeedsALeg(t *testing.T) {
 
 func TestANewSourceStreamDoesNotBreakOurs(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		b.answer(sb)
+		a, b, sa, sb := w.pair(PCMA, PCMA)
 		w.e.Connect(sa, sb, PathConfig{})
 		b.hum(800)
 		time.Sleep(time.Second)
@@ -195,12 +172,7 @@ func TestANewSourceStreamDoesNotBreakOurs(t *testing.T) {
 
 func TestLossAndReorderingPassThrough(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		b.answer(sb)
+		a, b, sa, sb := w.pair(PCMA, PCMA)
 		w.e.Connect(sa, sb, PathConfig{})
 		b.mu.Lock()
 		b.seq = 65530
@@ -229,12 +201,7 @@ func TestLossAndReorderingPassThrough(t *testing.T) {
 
 func TestHeaderExtensionSourcesAndPaddingStayBehind(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		b.answer(sb)
+		a, b, sa, sb := w.pair(PCMA, PCMA)
 		w.e.Connect(sa, sb, PathConfig{})
 		pkt := []byte{0xb2, 8, 0, 1, 0, 0, 0, 160, 0, 0, 0, 9, 1, 1, 1, 1, 2, 2, 2, 2, 0xbe, 0xde, 0, 1, 5, 5, 5, 5, 'a', 'b', 'c', 0, 0, 3}
 		if _, err := b.conn.WriteToUDPAddrPort(pkt, b.dest); err != nil {
@@ -251,8 +218,6 @@ func TestHeaderExtensionSourcesAndPaddingStayBehind(t *testing.T) {
 func TestTelephoneEventsAreDeliveredOnceAndPassWithTheOtherSidesNumber(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMU)
-		defer a.close()
-		defer b.close()
 		b.event = 96
 		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
 		a.call(sa)
@@ -296,8 +261,6 @@ func TestTelephoneEventsStopAtALegThatDidNotAgreeOrAPathWithoutThem(t *testing.T
 		t.Run(tc.name, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-				defer a.close()
-				defer b.close()
 				b.event = tc.event
 				sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
 				a.call(sa)
@@ -334,12 +297,7 @@ func digits(s *Session) string {
 
 func TestRingbackGivesWayToEarlyMedia(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
-		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
-		a.call(sa)
-		b.answer(sb)
+		a, b, sa, sb := w.pair(PCMA, PCMA)
 		stop := sa.Ringback()
 		defer stop()
 		w.e.Connect(sa, sb, PathConfig{OneWay: true, DTMF: true})

@@ -16,7 +16,6 @@ func TestPlaySendsTheWholeClipInThePacketLengthAsked(t *testing.T) {
 		for _, codec := range []Codec{PCMA, PCMU} {
 			inWorld(t, func(t *testing.T, w *world) {
 				a := w.phone("192.0.2.1:4000", codec)
-				defer a.close()
 				a.ptime = ptime * time.Millisecond
 				s := w.open(SessionConfig{})
 				a.call(s)
@@ -57,8 +56,6 @@ func TestPlaySendsTheWholeClipInThePacketLengthAsked(t *testing.T) {
 func TestSoundThatBeginsBetweenTheFramesOfAnotherKeepsItsPace(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		first, second := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:4000", PCMA)
-		defer first.close()
-		defer second.close()
 		one, two := w.open(SessionConfig{}), w.open(SessionConfig{})
 		first.call(one)
 		second.call(two)
@@ -80,7 +77,6 @@ func TestSoundThatBeginsBetweenTheFramesOfAnotherKeepsItsPace(t *testing.T) {
 func TestPlayStopsWithItsContextAndSaysHowMuchWasSent(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		ctx, cancel := context.WithTimeout(context.Background(), 510*time.Millisecond)
@@ -103,7 +99,6 @@ func TestPlayStopsWithItsContextAndSaysHowMuchWasSent(t *testing.T) {
 func TestAnotherSoundTakesThePlaceOfTheFirst(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		first := make(chan error, 1)
@@ -127,7 +122,6 @@ func TestAnotherSoundTakesThePlaceOfTheFirst(t *testing.T) {
 func TestCloseEndsPlayback(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		result := make(chan error, 1)
@@ -153,7 +147,6 @@ func TestCloseEndsPlayback(t *testing.T) {
 func TestPlayWaitsForADescriptionAndWhileHeld(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		type result struct {
 			played time.Duration
@@ -193,7 +186,6 @@ func TestPlayWaitsForADescriptionAndWhileHeld(t *testing.T) {
 func TestRingbackIsTheRussianCadence(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMU)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		stop := s.Ringback()
@@ -221,7 +213,6 @@ func TestRingbackIsTheRussianCadence(t *testing.T) {
 func TestEmptyClipIsPlayedAtOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		if played, err := s.Play(context.Background(), g711.NewClip(nil)); played != 0 || err != nil {

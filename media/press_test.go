@@ -12,8 +12,6 @@ import (
 func TestKeysArePressedAsEventsWithTheTimeOfTheirBeginning(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:4000", PCMA)
-		defer a.close()
-		defer b.close()
 		a.event = 96
 		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
 		a.call(sa)
@@ -65,7 +63,6 @@ func TestKeysArePressedAsEventsWithTheTimeOfTheirBeginning(t *testing.T) {
 func TestKeysAreTonesWhereTheOtherSideKnowsNoEvents(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMU)
-		defer a.close()
 		a.event = 0
 		s := w.open(SessionConfig{})
 		a.call(s)
@@ -95,7 +92,6 @@ func power(pcm []int16, hz float64) float64 {
 func TestKeysThatThereAreNotAreNotPressed(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		if err := s.Press(context.Background(), "1x"); err == nil || len(a.heard()) != 0 {
@@ -118,7 +114,6 @@ func TestKeysThatThereAreNotAreNotPressed(t *testing.T) {
 func TestKeyThatAHoldInterruptsIsPressedAfterIt(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		done := make(chan error, 1)
@@ -141,7 +136,6 @@ func TestKeyThatAHoldInterruptsIsPressedAfterIt(t *testing.T) {
 func TestKeysThatANewAgreementLeavesUnpressedAreAnError(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		done := make(chan error, 1)

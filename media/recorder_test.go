@@ -32,8 +32,6 @@ func TestRecordingHasEachPartyInItsChannel(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "2026", "call.wav")
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMU)
-		defer a.close()
-		defer b.close()
 		b.ptime = 60 * time.Millisecond
 		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
 		a.call(sa)

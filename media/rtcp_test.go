@@ -48,7 +48,6 @@ func controlled(t *testing.T, w *world, lines ...string) (a *phone, s *Session, 
 func TestReportsTellWhatIsReceivedAndSent(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s, reports, send := controlled(t, w)
-		defer a.close()
 		a.hum(500)
 		time.Sleep(100 * time.Millisecond)
 		send(&rtcp.SenderReport{SSRC: a.ssrc, NTPTime: 0x0000_1234_5678_0000})
@@ -79,8 +78,7 @@ func TestReportsTellWhatIsReceivedAndSent(t *testing.T) {
 
 func TestReportsComeEveryFiveSecondsOrSo(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, _, reports, _ := controlled(t, w)
-		defer a.close()
+		_, _, reports, _ := controlled(t, w)
 		time.Sleep(60 * time.Second)
 		if n := len(reports); n < 7 || n > 24 {
 			t.Errorf("%d reports in a minute", n)
@@ -90,8 +88,7 @@ func TestReportsComeEveryFiveSecondsOrSo(t *testing.T) {
 
 func TestRoundTripAndOutgoingLossComeFromTheOtherSidesReport(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, s, reports, send := controlled(t, w)
-		defer a.close()
+		_, s, reports, send := controlled(t, w)
 		defer s.Ringback()()
 		if st := s.Stats(); st.RoundTrip != nil || st.LostOut != nil || st.Lost != nil || st.Jitter != nil {
 			t.Errorf("measured before anything came: %+v", st)
@@ -116,12 +113,9 @@ func TestRoundTripAndOutgoingLossComeFromTheOtherSidesReport(t *testing.T) {
 func TestMuxedReportsUseTheSoundsPort(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		conn := a.conn
 		s := w.open(SessionConfig{})
 		a.call(s, "a=rtcp-mux")
-		close(a.stop)
-		_ = conn.Close()
-		a.wg.Wait()
+		a.close()
 		c := w.net.MustListen("192.0.2.1:4000")
 		defer c.Close()
 		silence := watched(s)
@@ -226,11 +220,9 @@ func TestReportThatWasKeptDoesNotMakeTheSoundAfterItOlder(t *testing.T) {
 func TestReportsFollowAPartyThatMoves(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s, reports, send := controlled(t, w)
-		defer a.close()
 		send(&rtcp.ReceiverReport{SSRC: a.ssrc})
 		<-reports
 		moved := w.phone("192.0.2.9:6000", PCMA)
-		defer moved.close()
 		control := w.net.MustListen("192.0.2.9:6001")
 		defer control.Close()
 		moved.call(s)

@@ -13,86 +13,18 @@ import (
 // bridged is a world with two parties in conversation.
 func bridged(t *testing.T, w *world) (a, b *phone, sa, sb *Session) {
 	t.Helper()
-	a, b = w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-	sa, sb = w.open(SessionConfig{}), w.open(SessionConfig{})
-	a.call(sa)
-	b.answer(sb)
+	a, b, sa, sb = w.pair(PCMA, PCMA)
 	w.e.Connect(sa, sb, PathConfig{DTMF: true})
 	return a, b, sa, sb
-}
-
-func TestStrangersAreIgnoredAlsoThoseQueuedBeforeTheLock(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
-		a, b, _, sb := bridged(t, w)
-		defer a.close()
-		defer b.close()
-		x := w.phone("198.51.100.66:4000", PCMA)
-		defer x.close()
-		x.dest = b.dest
-		// Three good packets of the party and ten of a stranger wait in the
-		// socket together, the stranger's in between.
-		for i := range 10 {
-			x.say(make([]int16, 160))
-			if i%3 == 0 {
-				b.say(make([]int16, 160))
-			}
-		}
-		x.hum(1200)
-		b.hum(800)
-		time.Sleep(2 * time.Second)
-		got := a.heard()
-		smooth(t, got)
-		a.hears(got, tones, 800)
-		if st := sb.Stats(); st.Peer != b.conn.AddrPort() {
-			t.Errorf("sound goes to %v", st.Peer)
-		}
-		if n := len(x.heard()); n != 0 {
-			t.Errorf("the stranger hears %d packets", n)
-		}
-	})
-}
-
-func TestLockOpensAfterSilenceForTheSameHostOnly(t *testing.T) {
-	for _, tc := range []struct {
-		addr string
-		want bool
-	}{{"192.0.2.2:5900", true}, {"198.51.100.66:5000", false}} {
-		t.Run(tc.addr, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				a, b, _, _ := bridged(t, w)
-				defer a.close()
-				b.hum(800)
-				time.Sleep(time.Second)
-				moved := w.phone(tc.addr, PCMA)
-				defer moved.close()
-				moved.dest = b.dest
-				moved.hum(1200)
-				time.Sleep(time.Second)
-				a.hears(a.heard(), tones, 800) // the party still speaks
-				b.close()
-				time.Sleep(time.Second)
-				a.heard()
-				time.Sleep(2 * time.Second)
-				if tc.want {
-					a.hears(a.heard(), tones, 1200)
-				} else {
-					a.hears(a.heard(), tones)
-				}
-			})
-		})
-	}
 }
 
 func TestNewDescriptionMovesTheSoundAtOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, _, sb := bridged(t, w)
-		defer a.close()
-		defer b.close()
 		b.hum(800)
 		a.hum(500)
 		time.Sleep(time.Second)
 		c := w.phone("198.51.100.7:7000", PCMA)
-		defer c.close()
 		if err := sb.AcceptAnswer(c.sdp()); err != nil { // the 200 names another place than the 183
 			t.Fatal(err)
 		}
@@ -114,8 +46,6 @@ func TestNewDescriptionMovesTheSoundAtOnce(t *testing.T) {
 func TestRepeatedDescriptionDisturbsNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sa, _ := bridged(t, w)
-		defer a.close()
-		defer b.close()
 		a.hum(500)
 		b.hum(800)
 		first, err := sa.AcceptOffer(a.sdp())
@@ -143,8 +73,6 @@ func TestHoldAndResume(t *testing.T) {
 		t.Run(hold, func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("198.51.100.9:61000", PCMA)
-				defer a.close()
-				defer b.close()
 				sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
 				a.call(sa)
 				inside := netip.MustParseAddrPort("192.168.1.7:5000") // behind NAT
@@ -200,7 +128,6 @@ func TestHoldAndResume(t *testing.T) {
 func TestPartyWhoOnlyListensIsHeardByNobodyAndNotMissed(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s, "a=recvonly")
 		silence := watched(s)
@@ -217,7 +144,6 @@ func TestPartyWhoOnlyListensIsHeardByNobodyAndNotMissed(t *testing.T) {
 func TestSilentLegIsMarkedAfterFiveSecondsAndDeadAfterAMinute(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		s := w.open(SessionConfig{})
 		a.call(s)
 		time.Sleep(10 * time.Second) // nothing is missed before the answer
@@ -238,7 +164,6 @@ func TestSilentLegIsMarkedAfterFiveSecondsAndDeadAfterAMinute(t *testing.T) {
 func TestWatchOfAClosedLegIsOver(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a := w.phone("192.0.2.1:4000", PCMA)
-		defer a.close()
 		early, late := w.open(SessionConfig{}), w.open(SessionConfig{})
 		a.call(early)
 		a.call(late)
@@ -269,8 +194,6 @@ func TestWatchOfAClosedLegIsOver(t *testing.T) {
 func TestReportsAndComfortNoiseAreSignsOfLife(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
 		control := w.net.MustListen("192.0.2.2:5001")
 		defer control.Close()
 		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
@@ -303,8 +226,6 @@ func TestReportsAndComfortNoiseAreSignsOfLife(t *testing.T) {
 func TestSoundBeforeADescriptionIsThrownAway(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b := w.phone("192.0.2.1:4000", PCMA), w.phone("192.0.2.2:5000", PCMA)
-		defer a.close()
-		defer b.close()
 		sa, sb := w.open(SessionConfig{}), w.open(SessionConfig{})
 		a.call(sa)
 		w.e.Connect(sa, sb, PathConfig{})
@@ -327,8 +248,6 @@ func TestSoundBeforeADescriptionIsThrownAway(t *testing.T) {
 func TestDescriptionsThatCannotBeUsedChangeNothing(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sa, sb := bridged(t, w)
-		defer a.close()
-		defer b.close()
 		for _, tc := range []struct {
 			body string
 			want error

@@ -32,9 +32,7 @@ func secretBehindNAT(t *testing.T, w *world, suite sdp.Suite) (a, b *phone, sb *
 func TestEncryptedPartyBehindNATIsHeardFromItsFirstPacket(t *testing.T) {
 	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
 		inWorld(t, func(t *testing.T, w *world) {
-			a, b, sb := secretBehindNAT(t, w, suite)
-			defer a.close()
-			defer b.close()
+			_, b, sb := secretBehindNAT(t, w, suite)
 			b.hum(800)
 			time.Sleep(100 * time.Millisecond)
 			if got, peer := sb.Stats().PacketsIn, sb.Stats().Peer; got < 5 || peer != b.conn.AddrPort() {
@@ -51,12 +49,8 @@ func TestEncryptedPartyBehindNATIsHeardFromItsFirstPacket(t *testing.T) {
 func TestStrangerWhoWasThereFirstDoesNotGetAnEncryptedLeg(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sb := secretBehindNAT(t, w, sdp.AESCM)
-		defer a.close()
-		defer b.close()
 		plain := w.sprayer("198.51.100.66:4000", sb)
-		defer plain.close()
 		other := w.phone("198.51.100.67:4000", PCMA) // encrypts with a key of its own
-		defer other.close()
 		other.encrypt("RTP/SAVP", sdp.AESCM)
 		other.dest = netip.AddrPortFrom(engineIP, sb.Port())
 		other.hum(1200)
@@ -85,8 +79,6 @@ func TestStrangerWhoWasThereFirstDoesNotGetAnEncryptedLeg(t *testing.T) {
 func TestCaughtPacketsDoNotMoveTheSoundOfAnEncryptedLeg(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, b, sb := secretBehindNAT(t, w, sdp.AESGCM)
-		defer a.close()
-		defer b.close()
 		x := w.net.MustListen("198.51.100.66:4000")
 		defer x.Close()
 		to := netip.AddrPortFrom(engineIP, sb.Port())
@@ -150,13 +142,10 @@ func TestCaughtPacketsDoNotMoveTheSoundOfAnEncryptedLeg(t *testing.T) {
 
 func TestEncryptedPartyThatMovesIsFollowedAtOnce(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		a, b, sb := secretBehindNAT(t, w, sdp.AESCM)
-		defer a.close()
-		defer b.close()
+		_, b, sb := secretBehindNAT(t, w, sdp.AESCM)
 		b.hum(800)
 		time.Sleep(3 * time.Second)
 		moved := w.phone("198.51.100.77:4242", PCMA) // its router gave it another address
-		defer moved.close()
 		b.hush(true)
 		b.mu.Lock()
 		moved.ssrc, moved.seq, moved.dest = b.ssrc, b.seq, b.dest

@@ -37,7 +37,6 @@ func (h *told) want(t *testing.T, want ...bool) {
 func TestHoldAndResumeAreToldEachTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.phone("192.0.2.1:4000", PCMA), w.open(SessionConfig{})
-		defer a.close()
 		a.call(s)
 		var h told
 		s.Answered(Watch{Held: h.held})
@@ -69,7 +68,6 @@ func TestHoldAndResumeAreToldEachTime(t *testing.T) {
 func TestWhoHoldsFromTheFirstMomentIsTold(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.phone("192.0.2.1:4000", PCMA), w.open(SessionConfig{})
-		defer a.close()
 		a.answer(s, "a=sendonly")
 		var h told
 		s.Answered(Watch{Held: h.held})
@@ -80,7 +78,6 @@ func TestWhoHoldsFromTheFirstMomentIsTold(t *testing.T) {
 func TestHoldsThatPassWhileOneIsToldAreLeftOut(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.phone("192.0.2.1:4000", PCMA), w.open(SessionConfig{})
-		defer a.close()
 		a.call(s)
 		var h told
 		slow := true
@@ -114,8 +111,6 @@ func TestMusicGoesRoundWithoutASeamUntilItIsStopped(t *testing.T) {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			inWorld(t, func(t *testing.T, w *world) {
 				a, b, _, sb := bridged(t, w)
-				defer a.close()
-				defer b.close()
 				a.hum(500)
 				time.Sleep(100 * time.Millisecond)
 				before := b.heard()
@@ -153,7 +148,6 @@ func TestMusicGoesRoundWithoutASeamUntilItIsStopped(t *testing.T) {
 func TestMusicWaitsForAPartyThatHoldsUs(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.phone("192.0.2.1:4000", PCMA), w.open(SessionConfig{})
-		defer a.close()
 		for _, hold := range []string{"a=sendonly", "a=inactive"} {
 			a.call(s, hold)
 			for name, start := range map[string]func() func(){
