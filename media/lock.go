@@ -51,7 +51,7 @@ type lock struct {
 	counted int            // consistent packets of cand
 	top     uint16         // with SRTP: highest sequence number heard
 	topSSRC uint32         // of the stream top is of
-	topKey  *inward        // and what it was encrypted with
+	topKey  *opener        // and what opened it
 
 	crowd crowd
 }
@@ -70,7 +70,7 @@ func (l *lock) accept(from netip.AddrPort, p *packet, rem *remote, now time.Dura
 	if rem != l.rem {
 		l.renew(rem, now)
 	}
-	newest := rem.cipher != nil && l.newest(p, rem.cipher.in)
+	newest := rem.cipher != nil && l.newest(p, rem.cipher.in.used)
 	switch {
 	case from == rem.stream.RTP:
 		l.take(from, now)
@@ -98,7 +98,7 @@ func (l *lock) accept(from netip.AddrPort, p *packet, rem *remote, now time.Dura
 // newest follows the sequence of authentic packets and reports whether p is
 // ahead of all before it. One from behind could have been caught on its way and
 // sent on from elsewhere. With a new key a new sequence may begin.
-func (l *lock) newest(p *packet, key *inward) bool {
+func (l *lock) newest(p *packet, key *opener) bool {
 	ahead := l.topKey != key || l.topSSRC != p.ssrc || int16(p.seq-l.top) > 0
 	if ahead {
 		l.topKey, l.topSSRC, l.top = key, p.ssrc, p.seq

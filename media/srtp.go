@@ -38,7 +38,8 @@ func (c *cipher) String() string {
 // inward opens what the other side encrypted.
 type inward struct {
 	key    sdp.Crypto
-	rtp    *opener // used by the RTP reader alone, as the next two
+	rtp    *opener // used by the RTP reader alone, as the next three
+	used   *opener // that which opened the last packet
 	before *opener // of the key before this one, until this one is seen in use; nil: none
 	spare  []byte  // scratch for before
 
@@ -139,6 +140,7 @@ func contexts(key sdp.Crypto, both ...**srtp.Context) error {
 // he has our answer, and what he sent is under way a while longer (RFC 4568,
 // section 7.1.4): the old key holds until a packet comes with the new one.
 func (c *inward) openRTP(b []byte) ([]byte, bool) {
+	c.used = c.rtp
 	if c.before == nil {
 		return c.rtp.open(b)
 	}
@@ -147,6 +149,7 @@ func (c *inward) openRTP(b []byte) ([]byte, bool) {
 		c.before, c.spare = nil, nil
 		return out, true
 	}
+	c.used = c.before
 	out, ok := c.before.open(c.spare)
 	if !ok {
 		return nil, false

@@ -167,8 +167,9 @@ func TestEncryptedPartyThatMovesIsFollowedAtOnce(t *testing.T) {
 func TestSequenceThatBeginsAnewWithANewKeyIsFollowed(t *testing.T) {
 	var l lock
 	elsewhere := netip.MustParseAddrPort("198.51.100.77:4242")
-	first, second := agreed(PCMA), agreed(PCMA)
-	first.cipher, second.cipher = &cipher{in: &inward{}}, &cipher{in: &inward{}}
+	first, between, second := agreed(PCMA), agreed(PCMA), agreed(PCMA)
+	old := &opener{}
+	first.cipher, between.cipher, second.cipher = &cipher{in: &inward{used: old}}, &cipher{in: &inward{used: old}}, &cipher{in: &inward{used: &opener{}}}
 	for _, step := range []struct {
 		from netip.AddrPort
 		seq  uint16
@@ -176,13 +177,39 @@ func TestSequenceThatBeginsAnewWithANewKeyIsFollowed(t *testing.T) {
 		peer netip.AddrPort
 	}{
 		{peerAddr, 5000, first, peerAddr},
-		{elsewhere, 100, first, peerAddr}, // from behind
+		{elsewhere, 100, first, peerAddr},   // from behind
+		{elsewhere, 100, between, peerAddr}, // and with the key before the one that was agreed
 		{elsewhere, 101, second, elsewhere},
 		{peerAddr, 5001, second, peerAddr},
 		{elsewhere, 102, second, peerAddr},
 	} {
 		if !l.accept(step.from, &packet{ssrc: 1, seq: step.seq}, step.rem, time.Second) || l.peer != step.peer {
 			t.Errorf("%+v: sound goes to %v", step, l.peer)
+		}
+	}
+}
+
+// Somebody on the way has held back a packet and sends it on when new keys are
+// agreed on that are not in use yet.
+func TestHeldBackPacketDoesNotMoveTheSoundWhenKeysChange(t *testing.T) {
+	for _, suite := range []sdp.Suite{sdp.AESCM, sdp.AESGCM} {
+		s, _, seal, _ := secretLeg(t, PCMA, suite)
+		packet := func(seq uint16) []byte {
+			buf := make([]byte, headerLen+160)
+			putHeader(buf, PCMA.Payload(), false, seq, uint32(seq)*160, 99)
+			return slices.Clone(seal(buf))
+		}
+		held := packet(1000)
+		s.handleRTP(packet(1001), peerAddr, time.Second)
+		fresh := agreed(PCMA)
+		var err error
+		if fresh.cipher, err = s.cipherFor(sdp.NewCrypto(1, suite), s.remote.Load().cipher.out.key); err != nil {
+			t.Fatal(err)
+		}
+		s.remote.Store(fresh)
+		s.handleRTP(held, netip.MustParseAddrPort("198.51.100.66:4000"), 2*time.Second)
+		if got := s.Stats(); got.PacketsIn != 2 || s.lock.peer != peerAddr {
+			t.Errorf("%v: %d packets heard, sound goes to %v", suite, got.PacketsIn, s.lock.peer)
 		}
 	}
 }
