@@ -75,7 +75,7 @@ bench: go-version ## benchmarks into bench.out, beside the stored ones: make ben
 	@$(TOOL) benchstat $(OLD) bench.out
 
 .PHONY: load
-load: build ## what calls cost a whole server: make load RATE=25 HOLD=2s DURATION=10s
+load: deps-run build ## what calls cost a whole server: make load RATE=25 HOLD=2s DURATION=10s
 	@go run ./bench/load -server $(PROGRAM) -rate $(RATE) -hold $(HOLD) -duration $(DURATION)
 
 .PHONY: cover

@@ -76,8 +76,8 @@ const perNumber = 3
 // lastMedia is where the media ports end: below what systems hand out.
 const lastMedia = 32767
 
-// freeAddress is where nobody listens at this moment, for UDP nor TCP, and above
-// the media ports.
+// freeAddress is where nobody listens at this moment, neither for UDP nor for TCP,
+// and above the media ports.
 func freeAddress(ctx context.Context) (netip.AddrPort, error) {
 	var lc net.ListenConfig
 	for range 100 {
