@@ -137,6 +137,21 @@ func TestAPhoneThatIsGoneFromItsContactComesBackByItself(t *testing.T) {
 	}
 }
 
+func TestAStrangerDoesNotStayByBeginningMessages(t *testing.T) {
+	overStreams(t, func(t *testing.T, over string) {
+		d := streamDesk(t, over, nil)
+		raw := d.phone.registration()
+		half := len(raw) / 2
+		d.phone.send(raw + raw[:half])
+		time.Sleep(streamKnock - 5*time.Second)
+		d.phone.send(raw[half:] + raw[:half])
+		time.Sleep(6 * time.Second)
+		if n := d.agent.Stats().Streams; n != 0 {
+			t.Errorf("he is connected after %s", streamKnock)
+		}
+	})
+}
+
 func TestAStrangerMayConnectToRegister(t *testing.T) {
 	overStreams(t, func(t *testing.T, over string) {
 		d := streamDesk(t, over, nil)

@@ -215,17 +215,16 @@ func (s *stream) fill() error {
 	known := s.a.peers.allows(s.remote.Addr())
 	if known {
 		s.known = now
-	} else {
-		limit = s.known.Add(streamKnock)
+	} else if limit = s.known.Add(streamKnock); !s.spoken && s.place != nil {
+		limit = s.known.Add(streamFirst)
 	}
 	if s.frames.half() {
 		if s.began.IsZero() {
 			s.began = now
 		}
-		limit = s.began.Add(streamHalf)
-	}
-	if first := s.known.Add(streamFirst); !known && !s.spoken && s.place != nil && first.Before(limit) {
-		limit = first
+		if rest := s.began.Add(streamHalf); rest.Before(limit) {
+			limit = rest
+		}
 	}
 	due, waiting := s.order.next()
 	if !waiting || due.After(limit) {
