@@ -100,7 +100,8 @@ func (g *guard) affords(from netip.AddrPort, p []byte) (ok bool, answer []byte) 
 	case !full && within(&one.invites, &g.all.invites, now, inviteEvery, inviteBurst, allInviteEvery, allInviteBurst):
 		ok = true
 	case begins && !again && g.refusals.allow(now, refuseEvery, refuseBurst):
-		answer = stateless(p, from, "SIP/2.0 503 Service Unavailable", "Retry-After: 5\r\n")
+		tag := keyedTag(g.peers.secret, "refused", string(p)) // the same when it comes again
+		answer = stateless(p, from, "SIP/2.0 503 Service Unavailable", tag, "Retry-After: 5\r\n")
 	}
 	if !ok {
 		g.limited.Add(1)

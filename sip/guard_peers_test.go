@@ -108,6 +108,20 @@ func TestTooManyCallsAreRefused(t *testing.T) {
 	}
 }
 
+func TestARefusalIsTheSameWhenItsInviteComesAgain(t *testing.T) {
+	g := testGuard(t, Perimeter{})
+	g.open = func() int { return maxDialogs }
+	_, first := g.admits(trunkAt, bare("INVITE", "1"))
+	_, again := g.admits(trunkAt, bare("INVITE", "1"))
+	_, other := g.admits(trunkAt, bare("INVITE", "2"))
+	if len(first) == 0 || string(first) != string(again) {
+		t.Errorf("refused with\n%s\nand with\n%s", first, again)
+	}
+	if tag := string(sniffToTag(first)); tag == "" || tag == string(sniffToTag(other)) {
+		t.Errorf("another INVITE is refused with the same tag %q", tag)
+	}
+}
+
 func TestWhoeverHasAsManyCallsAsThereMayBeCanStillGiveUp(t *testing.T) {
 	g := testGuard(t, Perimeter{})
 	g.open = func() int { return maxDialogs }

@@ -7,10 +7,10 @@ import (
 )
 
 // stateless is a response to a request that is neither parsed nor remembered
-// (RFC 3261 8.2.7). headers end with CRLF each. It is nil where the request
+// (RFC 3261 8.2.7). tag is that of To. headers end with CRLF each. It is nil where the request
 // lacks what a response needs. Lines of the request are taken over as they are,
 // and nothing in them can begin another.
-func stateless(p []byte, from netip.AddrPort, status, headers string) []byte {
+func stateless(p []byte, from netip.AddrPort, status, tag, headers string) []byte {
 	var out bytes.Buffer
 	out.Grow(len(p) + len(headers) + 128)
 	out.WriteString(status + "\r\n")
@@ -23,7 +23,7 @@ func stateless(p []byte, from netip.AddrPort, status, headers string) []byte {
 			}
 		case named(line, "to", 't') != nil:
 			if tos++; len(tagOf(line)) == 0 {
-				line = append(bytes.Clone(line), ";tag="+newTag()...)
+				line = append(bytes.Clone(line), ";tag="+tag...)
 			}
 		case named(line, "from", 'f') != nil:
 			froms++
