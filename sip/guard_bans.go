@@ -78,9 +78,13 @@ func (g *guard) failed(from netip.Addr, user string) {
 	shared, now := g.peers.allows(from), g.now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	one, all, everywhere := g.miss(from, user, now), g.miss(from, "", now), g.miss(netip.Addr{}, user, now)
+	all := g.miss(from, "", now)
+	one, everywhere := all, 0
+	if user != "" {
+		one, everywhere = g.miss(from, user, now), g.miss(netip.Addr{}, user, now)
+	}
 	limit := g.rules.Failures
-	if user != "" && everywhere > strict*limit || shared && all > strict*limit {
+	if everywhere > strict*limit || shared && all > strict*limit {
 		limit = 1
 	}
 	switch {

@@ -191,6 +191,19 @@ func TestGuessesThatAreSpreadOutCountTogether(t *testing.T) {
 	})
 }
 
+func TestPasswordsWithoutAUserNameCountOnce(t *testing.T) {
+	a := &Agent{guard: testGuard(t, Perimeter{})}
+	for n := range 5 {
+		if all := a.Bans(); len(all) != 0 {
+			t.Fatalf("banned after %d: %+v", n, all)
+		}
+		a.guard.failed(stranger.Addr(), "")
+	}
+	if all := a.Bans(); len(all) != 1 || all[0].Reason != "5 wrong passwords within 1m" {
+		t.Errorf("bans %+v", all)
+	}
+}
+
 func TestStrangerWhoDoesNotStopIsBanned(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		a := &Agent{guard: testGuard(t, Perimeter{})}
@@ -406,7 +419,7 @@ func FuzzGuard(f *testing.F) {
 		if to := returnTo(p, trunkAt); to.Addr() != trunkAt.Addr() || to.Port() == 0 {
 			t.Errorf("answered at %s", to)
 		}
-		answer := stateless(p, trunkAt, "SIP/2.0 503 Service Unavailable", "Retry-After: 5\r\n")
+		answer := stateless(p, trunkAt, "SIP/2.0 503 Service Unavailable", "tag", "Retry-After: 5\r\n")
 		if string(p) != before {
 			t.Fatal("the packet was changed")
 		}
