@@ -180,9 +180,9 @@ func (d *Dialog) readRefer(req *sipmsg.Request) (*Refer, int) {
 }
 
 // readReferTo reads the user of a sip, sips or tel URI, in angle brackets or
-// not, and its Replaces.
+// not, and its Replaces. It is false for what is no call.
 func readReferTo(value string) (user, replaces string, ok bool) {
-	if i := strings.IndexByte(value, '<'); i >= 0 {
+	if i := openAngle(value); i >= 0 {
 		inner, _, closed := strings.Cut(value[i+1:], ">")
 		if !closed {
 			return "", "", false
@@ -194,9 +194,12 @@ func readReferTo(value string) (user, replaces string, ok bool) {
 		return userOf(rest), "", true
 	}
 	address, headers, _ := strings.Cut(value, "?")
-	uri, err := parseURI(address)
-	if err != nil || !strings.EqualFold(uri.Scheme, "sip") && !strings.EqualFold(uri.Scheme, "sips") {
+	var uri sipmsg.Uri
+	if err := sipmsg.ParseUri(address, &uri); err != nil || uri.Host == "" || !strings.EqualFold(uri.Scheme, "sip") && !strings.EqualFold(uri.Scheme, "sips") {
 		return "", "", false
+	}
+	if method, named := param(uri.UriParams, "method"); named && method != string(sipmsg.INVITE) {
+		return "", "", false // nothing is sent but calls
 	}
 	for h := range strings.SplitSeq(headers, "&") {
 		if name, v, _ := strings.Cut(h, "="); strings.EqualFold(name, "replaces") {

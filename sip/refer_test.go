@@ -62,6 +62,19 @@ func TestTransferIsAcceptedAndItsProgressToldInOrder(t *testing.T) {
 	})
 }
 
+func TestWhereATransferLeadsIsRead(t *testing.T) {
+	for value, want := range map[string]string{
+		`"Anna <home>" <sip:102@10.0.0.1>`:   "102",
+		"sip:102@10.0.0.1;user=phone":        "102",
+		"<sip:102@10.0.0.1;method=INVITE>":   "102",
+		"<tel:+79990000001;phone-context=x>": "+79990000001",
+	} {
+		if user, _, ok := readReferTo(value); !ok || user != want {
+			t.Errorf("%s leads to %q (%v), want %s", value, user, ok, want)
+		}
+	}
+}
+
 func TestTransferWithoutSubscriptionIsNotTold(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)
@@ -92,6 +105,7 @@ func TestTransferThatNobodyWantsOrUnderstandsIsRefused(t *testing.T) {
 		{name: "two targets", status: "400", headers: []string{"Refer-To: <sip:102@10.0.0.1>", "Refer-To: <sip:103@10.0.0.1>"}},
 		{name: "a web page", status: "400", headers: []string{"Refer-To: <http://example.com>"}},
 		{name: "not closed", status: "400", headers: []string{"Refer-To: <sip:102@10.0.0.1"}},
+		{name: "another request than a call", status: "400", headers: []string{"Refer-To: <sip:102@10.0.0.1;method=BYE>"}},
 		{name: "nobody", status: "404", headers: []string{"Refer-To: <sip:10.0.0.1>"}},
 		{name: "a dialog of others", status: "404", headers: []string{"Refer-To: <sip:102@10.0.0.1?Replaces=abc%3Bto-tag%3D1%3Bfrom-tag%3D2>"}},
 	} {
