@@ -3,43 +3,18 @@ package media
 import (
 	"fmt"
 	"slices"
-	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"perezvon/media/g711"
 )
 
-// told collects what a watch hears about hold.
-type told struct {
-	mu  sync.Mutex
-	all []bool // guarded by mu
-}
-
-func (h *told) held(held bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.all = append(h.all, held)
-}
-
-func (h *told) want(t *testing.T, want ...bool) {
-	t.Helper()
-	synctest.Wait()
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if !slices.Equal(h.all, want) {
-		t.Errorf("told %v, want %v", h.all, want)
-	}
-	h.all = nil
-}
-
 func TestHoldAndResumeAreToldEachTime(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.phone("192.0.2.1:4000", PCMA), w.open(SessionConfig{})
 		a.call(s)
-		var h told
-		s.Answered(Watch{Held: h.held})
+		var h told[bool]
+		s.Answered(Watch{Held: h.add})
 		h.want(t)
 		for _, step := range []struct {
 			lines []string
@@ -69,8 +44,8 @@ func TestWhoHoldsFromTheFirstMomentIsTold(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.phone("192.0.2.1:4000", PCMA), w.open(SessionConfig{})
 		a.answer(s, "a=sendonly")
-		var h told
-		s.Answered(Watch{Held: h.held})
+		var h told[bool]
+		s.Answered(Watch{Held: h.add})
 		h.want(t, true)
 	})
 }
@@ -79,10 +54,10 @@ func TestHoldsThatPassWhileOneIsToldAreLeftOut(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		a, s := w.phone("192.0.2.1:4000", PCMA), w.open(SessionConfig{})
 		a.call(s)
-		var h told
+		var h told[bool]
 		slow := true
 		s.Answered(Watch{Held: func(held bool) {
-			h.held(held)
+			h.add(held)
 			if slow {
 				time.Sleep(time.Second)
 			}
