@@ -73,7 +73,7 @@ func (c *Call) change(event string, data any, mutate func(*store.Call)) *store.C
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.rec.State == store.StateEnded {
-		return settled()
+		return store.Settled(nil)
 	}
 	mutate(&c.rec)
 	if event == "" {
@@ -111,13 +111,12 @@ func (c *Call) refused() []store.Event {
 	var lost []store.Event
 	pending := c.saves[:0]
 	for _, s := range c.saves {
-		select {
-		case <-s.commit.Done():
-			if s.commit.Wait(context.Background()) != nil {
-				lost = append(lost, s.events...)
-			}
-		default:
+		settled, err := s.commit.Poll()
+		switch {
+		case !settled:
 			pending = append(pending, s)
+		case err != nil:
+			lost = append(lost, s.events...)
 		}
 	}
 	c.saves = pending
@@ -358,11 +357,4 @@ func clone(r store.Call) store.Call {
 	r.Attempts = slices.Clone(r.Attempts)
 	r.Legs = slices.Clone(r.Legs)
 	return r
-}
-
-// settled is a commit that has happened.
-func settled() *store.Commit {
-	commit, settle := store.NewCommit()
-	settle(nil)
-	return commit
 }

@@ -413,9 +413,7 @@ func (f fullDisk) SaveCall(c store.Call, evs ...store.Event) *store.Commit {
 	if !f.disk.full.Load() {
 		return f.DB.SaveCall(c, evs...)
 	}
-	commit, settle := store.NewCommit()
-	settle(errDiskFull)
-	return commit
+	return store.Settled(errDiskFull)
 }
 
 func (f fullDisk) CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error) {

@@ -8,7 +8,6 @@
 package store
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"time"
@@ -327,33 +326,4 @@ type Lease struct {
 	Owner string
 	Fence int64 // grows with every new holder of the name
 	Until time.Time
-}
-
-// Commit is a write on its way to the disk.
-type Commit struct {
-	done chan struct{}
-	err  error // written before done is closed
-}
-
-// NewCommit returns a pending commit and the function that settles it, to be
-// called exactly once.
-func NewCommit() (*Commit, func(error)) {
-	c := &Commit{done: make(chan struct{})}
-	return c, func(err error) {
-		c.err = err
-		close(c.done)
-	}
-}
-
-// Done is closed when the write is durable or has failed.
-func (c *Commit) Done() <-chan struct{} { return c.done }
-
-// Wait returns when the write is durable, has failed, or ctx ends.
-func (c *Commit) Wait(ctx context.Context) error {
-	select {
-	case <-c.done:
-		return c.err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

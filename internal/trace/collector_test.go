@@ -25,7 +25,7 @@ type shelf struct {
 }
 
 func (s *shelf) SaveTrace(p store.TracePart) *store.Commit {
-	commit, settle := store.NewCommit()
+	commit := new(store.Commit)
 	p.Data = bytes.Clone(p.Data)
 	go func() {
 		time.Sleep(s.delay)
@@ -34,7 +34,7 @@ func (s *shelf) SaveTrace(p store.TracePart) *store.Commit {
 			s.parts = append(s.parts, p)
 		}
 		s.mu.Unlock()
-		settle(s.err)
+		commit.Settle(s.err)
 	}()
 	return commit
 }

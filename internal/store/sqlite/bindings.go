@@ -13,9 +13,7 @@ import (
 // id. It keeps the order of all writes and blocks only while the queue is full.
 func (d *DB) SaveBinding(b store.Binding) *store.Commit {
 	if b.ID == "" {
-		commit, settle := store.NewCommit()
-		settle(errors.New("save binding: binding without an id"))
-		return commit
+		return store.Settled(errors.New("save binding: binding without an id"))
 	}
 	o := &saveBindingOp{pending: newPending(), id: b.ID, data: bytes.Clone(b.Data)}
 	return d.writer.post(o, o.commit)

@@ -13,9 +13,7 @@ import (
 // full. The data must not change any more.
 func (d *DB) SaveDialog(dl store.Dialog) *store.Commit {
 	if dl.ID == "" {
-		commit, settle := store.NewCommit()
-		settle(errors.New("save dialog: dialog without an id"))
-		return commit
+		return store.Settled(errors.New("save dialog: dialog without an id"))
 	}
 	o := &saveDialogOp{pending: newPending(), dialog: dl}
 	return d.writer.post(o, o.commit)

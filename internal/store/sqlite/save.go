@@ -14,9 +14,7 @@ import (
 // for duplicates.
 func (d *DB) SaveCall(c store.Call, evs ...store.Event) *store.Commit {
 	if c.ID == "" {
-		commit, settle := store.NewCommit()
-		settle(fmt.Errorf("save call: %w", errNoID))
-		return commit
+		return store.Settled(fmt.Errorf("save call: %w", errNoID))
 	}
 	o := &saveOp{pending: newPending(), events: evs}
 	o.row.take(&c)
@@ -34,7 +32,7 @@ func (o *saveOp) settle(err error) {
 	if err != nil {
 		err = fmt.Errorf("save call %s: %w", o.row.ID, err)
 	}
-	o.settled(err)
+	o.commit.Settle(err)
 }
 
 func (o *saveOp) apply(t *conn) error {
@@ -64,7 +62,7 @@ func (o *saveEventsOp) settle(err error) {
 	if err != nil {
 		err = fmt.Errorf("save events: %w", err)
 	}
-	o.settled(err)
+	o.commit.Settle(err)
 }
 
 func (o *saveEventsOp) apply(t *conn) error {

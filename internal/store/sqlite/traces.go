@@ -15,9 +15,7 @@ import (
 // store.MaxTraceParts are kept.
 func (d *DB) SaveTrace(t store.TracePart) *store.Commit {
 	if t.CallID == "" {
-		commit, settle := store.NewCommit()
-		settle(errors.New("save trace: trace of no call"))
-		return commit
+		return store.Settled(errors.New("save trace: trace of no call"))
 	}
 	o := &saveTraceOp{pending: newPending(), part: t}
 	o.part.Data = bytes.Clone(t.Data)

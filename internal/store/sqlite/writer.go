@@ -28,16 +28,12 @@ type op interface {
 // pending is the part of an op that its caller waits for.
 type pending struct {
 	commit  *store.Commit
-	settled func(error)
 	refused error // set by apply; read after the commit
 }
 
-func newPending() pending {
-	c, settle := store.NewCommit()
-	return pending{commit: c, settled: settle}
-}
+func newPending() pending { return pending{commit: new(store.Commit)} }
 
-func (p *pending) settle(err error)               { p.settled(err) }
+func (p *pending) settle(err error)               { p.commit.Settle(err) }
 func (p *pending) refusal() error                 { return p.refused }
 func (p *pending) wait(ctx context.Context) error { return p.commit.Wait(ctx) }
 
