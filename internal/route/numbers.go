@@ -131,6 +131,15 @@ func emergency(number, region string) bool {
 	return !strings.HasPrefix(number, "+") && phonenumbers.IsEmergencyNumber(number, strings.ToUpper(region))
 }
 
+// forHelp returns the emergency number that is dialled, as networks know it:
+// in digits alone. What has anything else in it but separators is none, since a
+// network could read something else into it.
+func forHelp(dialled, region string) (number string, ok bool) {
+	number = canonical(dialled)
+	ok = !strings.HasPrefix(strings.TrimSpace(dialled), "+") && strings.Trim(number, "0123456789") == "" && emergency(number, region)
+	return number, ok
+}
+
 // clean takes the number out of a tel: URI and refuses what no written number
 // contains. Digits of other scripts are left to the parser.
 func clean(raw string) (string, error) {

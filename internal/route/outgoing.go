@@ -35,8 +35,8 @@ func OutsideFor(cfg *configs.Config, from *configs.Extension, dialled string) (O
 		number = dialled[min(rule.Strip, len(dialled)):]
 	}
 	for _, n := range []string{number, dialled} {
-		if emergency(n, cfg.Region) {
-			return through(cfg, line, n), nil
+		if help, ok := forHelp(n, cfg.Region); ok {
+			return through(cfg, line, help), nil
 		}
 	}
 	if rule == nil && len(cfg.Outgoing) > 0 {

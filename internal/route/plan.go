@@ -321,7 +321,8 @@ func (p *planner) forward(f *configs.ForwardStep) (Step, error) {
 		}
 		return Step{Kind: Forward, Targets: []Target{target}, Ring: ring}, nil
 	}
-	if asDialled && emergency(number, p.cfg.Region) {
+	if help, ok := forHelp(number, p.cfg.Region); ok && asDialled {
+		target.Number, target.Display = help, help
 		return Step{Kind: Forward, Targets: []Target{target}, Ring: ring}, nil
 	}
 	e164, err := p.numbers().Parse(number)
