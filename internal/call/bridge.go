@@ -60,9 +60,6 @@ func (c *Call) join(manager, customer *leg) *bridge {
 	b.open(both)
 	b.take(managerSide)
 	b.take(customerSide)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.bridge = b
 	return b
 }
 

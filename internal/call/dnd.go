@@ -18,6 +18,8 @@ var errDisturb = errors.New("is set to do not disturb")
 // quiet knows what was said of phones about do not disturb since the
 // configuration was written.
 type quiet struct {
+	storing sync.Mutex // what is stored last is what holds
+
 	mu   sync.Mutex
 	said map[string]bool // guarded by mu; by extension
 }
@@ -52,12 +54,14 @@ func (s *Service) SetDND(ctx context.Context, extension string, on bool) error {
 	if s.set().Extension(extension) == nil {
 		return fmt.Errorf("extension %q: %w", extension, store.ErrNotFound)
 	}
-	s.quiet.mu.Lock()
-	defer s.quiet.mu.Unlock() // what is stored last is what holds
+	s.quiet.storing.Lock()
+	defer s.quiet.storing.Unlock()
 	if err := s.records.SetDND(context.WithoutCancel(ctx), extension, on); err != nil {
 		s.log.Error("do not disturb could not be stored", "extension", extension, "err", err)
 		return notReady("the store takes nothing at present; the server's log says why")
 	}
+	s.quiet.mu.Lock()
+	defer s.quiet.mu.Unlock()
 	s.quiet.said[extension] = on
 	return nil
 }

@@ -84,8 +84,9 @@ func (p *prompts) keep(files map[string]*g711.Clip) {
 // read now; when that fails, two beeps stand in.
 func (p *prompts) sound(path string) *g711.Clip {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if c := p.files[path]; c != nil {
+	c := p.files[path]
+	p.mu.Unlock()
+	if c != nil {
 		return c
 	}
 	c, err := media.ReadClip(path)
@@ -93,6 +94,8 @@ func (p *prompts) sound(path string) *g711.Clip {
 		p.log.Error("a sound of a route cannot be played; beeps stand in", "err", err)
 		return tts.FallbackClip()
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.files[path] = c
 	return c
 }

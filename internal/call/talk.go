@@ -16,7 +16,10 @@ func (c *Call) talk(manager, customer *leg) outcome {
 	c.mayInterrupt(nil)
 	c.change(store.EventCallState, func(r *store.Call) any {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
-	}, func(r *store.Call) { r.State, r.AnsweredAt = store.StateTalking, &b.began })
+	}, func(r *store.Call) {
+		r.State, r.AnsweredAt = store.StateTalking, &b.began
+		c.bridge = b // from here on the talk can be controlled
+	})
 	over := b.last(c.svc.set().Limits.MaxCall)
 	b.seeOff()
 	talked := b.talked()
