@@ -3,6 +3,7 @@ package call_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -185,5 +186,18 @@ func TestNumberOfWhoCameOverIsGivenBackBeforeTheServerEnds(t *testing.T) {
 			t.Errorf("%d leases are still being given back", n)
 		}
 		w.disk.release.Store(0)
+	})
+}
+
+func TestTransferOfACallWithoutAPhoneOfTheOfficeSaysSo(t *testing.T) {
+	inWorld(t, through, func(w *world) {
+		w.backup.Number("9123", answering(managerTone))
+		caller := w.inboundTo("9123", lab.Tone(customerTone), lab.Talk(8*time.Second), lab.Bye())
+		time.Sleep(3 * time.Second)
+		_, err := w.svc.Transfer(w.t.Context(), w.someCall(store.KindInbound).ID, "102", call.Asker{Name: "crm"})
+		if refusedWith(err) != call.CodeNotTalking || !strings.Contains(err.Error(), "no phone of the office") || strings.Contains(err.Error(), "already") {
+			t.Error(err)
+		}
+		<-caller.Ended()
 	})
 }

@@ -59,11 +59,16 @@ func (s *Service) Dial(ctx context.Context, req DialRequest) (store.Call, bool, 
 	}
 	c := newCall(s, line, stored)
 	if !s.adopt(c) { // nobody clicks again for it after the restart
-		c.finish(outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: errShutdown})
+		c.finish(shutDown())
 		return c.Record(), false, nil
 	}
 	go s.run(c, func(c *Call) { c.finish(s.runDial(c)) })
 	return stored, false, nil
+}
+
+// shutDown is how a call ends that is not begun any more.
+func shutDown() outcome {
+	return outcome{result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs, reason: errShutdown}
 }
 
 func keyReused() error {
@@ -105,7 +110,10 @@ func (s *Service) runDial(c *Call) outcome {
 		return outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why}
 	}
 	free, problem := s.holdPorts(c, plan)
-	if problem != nil {
+	switch {
+	case problem != nil && c.ctx.Err() == nil && s.draining.Err() != nil:
+		return shutDown()
+	case problem != nil:
 		return *problem
 	}
 	defer free()

@@ -286,6 +286,20 @@ func TestCrashDuringAClickToCallEndsBothSides(t *testing.T) {
 	}
 }
 
+func TestClickThatWaitsForMediaPortsIsInterruptedByTheServersEnd(t *testing.T) {
+	inWorld(t, func(c *configs.Config) { c.Media.Ports = configs.PortRange{First: 20000, Last: 20003} }, func(w *world) {
+		w.phone("102", answering(otherTone)...)
+		vera := w.dial("103", "102", lab.Tone(managerTone), lab.Talk(15*time.Second), lab.Bye())
+		time.Sleep(2 * time.Second)
+		id := w.click().ID
+		if err := w.svc.Close(w.t.Context()); err != nil {
+			t.Error(err)
+		}
+		<-vera.Ended()
+		w.expect(w.end(id), store.ResultInterrupted, "OTHER", store.PartyUs)
+	})
+}
+
 func TestClickWaitsForMediaPortsForAWhile(t *testing.T) {
 	inWorld(t, func(c *configs.Config) { c.Media.Ports = configs.PortRange{First: 20000, Last: 20003} }, func(w *world) {
 		w.phone("101", answering(managerTone)...)

@@ -151,9 +151,7 @@ func (s *Service) talking(ctx context.Context, id string) (*bridge, error) {
 	case b.connected():
 		return b, nil
 	case !b.ended():
-		return nil, &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
-			Detail: "the call is being transferred; try again when somebody has taken it",
-		}}}
+		return nil, notNow("the call is being transferred; try again when somebody has taken it")
 	}
 	_, err := s.notTalking(ctx, id)
 	return nil, err

@@ -126,3 +126,17 @@ func TestWhoDialsAColleagueWhoIsNotRegisteredIsToldSo(t *testing.T) {
 		w.expect(w.onlyCall(), store.ResultMissed, "480", store.PartyCustomer)
 	})
 }
+
+func TestRingingOfAnExtensionIsThatOfThePhoneThatAnswered(t *testing.T) {
+	inWorld(t, registering, func(w *world) {
+		w.desk("10.0.0.21:5060", lab.Ring(0), lab.Answer(3*time.Second))
+		w.desk("10.0.0.22:5060", lab.Reject(486, "Busy Here"))
+		boris := w.dial("102", "101", lab.Tone(otherTone), lab.Talk(5*time.Second), lab.Bye())
+		<-boris.Ended()
+		rec := w.onlyCall()
+		w.expect(rec, store.ResultCompleted, "200", "")
+		if rec.RingMS < 2500 || rec.RingMS > 3500 {
+			t.Errorf("it rang for %d ms", rec.RingMS)
+		}
+	})
+}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -289,20 +288,21 @@ func findLeg(r *store.Call, id string) *store.Leg {
 	return nil
 }
 
-// ringTime is how long the phone of a role rang, the last time it did.
-func ringTime(r *store.Call, role store.Role) time.Duration {
-	for _, l := range slices.Backward(r.Legs) {
+// ringTime is how long somebody in a role rang in the last attempt: the phone
+// that answered, else the one that rang longest.
+func ringTime(r *store.Call, role store.Role) (longest time.Duration) {
+	for _, l := range r.Legs {
 		switch {
-		case l.Role != role:
-		case l.RingAt == nil:
+		case l.Role != role || l.Attempt != max(1, len(r.Attempts)):
+		case l.AnsweredAt != nil && l.RingAt == nil:
 			return 0
 		case l.AnsweredAt != nil:
 			return l.AnsweredAt.Sub(*l.RingAt)
-		case l.EndedAt != nil:
-			return l.EndedAt.Sub(*l.RingAt)
+		case l.RingAt != nil && l.EndedAt != nil:
+			longest = max(longest, l.EndedAt.Sub(*l.RingAt))
 		}
 	}
-	return 0
+	return longest
 }
 
 // partyOf is the side of a leg. Where the office calls itself, the manager is

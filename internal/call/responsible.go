@@ -55,6 +55,8 @@ func (c *Call) namedByCRM(ctx context.Context, step route.Step) (steps []route.S
 	}
 	who, err := c.assignee(ctx, number)
 	switch {
+	case ctx.Err() != nil: // nobody waits for it any more: that says nothing of the CRM
+		return nil, c.assigned
 	case err != nil:
 		c.log.Warn("the CRM does not tell who is responsible for a customer", "err", err)
 		return nil, fmt.Sprintf("the CRM does not tell who is responsible for the customer (%v)", err) + nobody

@@ -176,7 +176,11 @@ func TestCallerWhoGivesUpWhileTheCRMIsAskedRingsNobody(t *testing.T) {
 		})
 		caller := w.inbound(lab.Cancel(300 * time.Millisecond))
 		<-caller.Ended()
-		w.expect(w.onlyCall(), store.ResultAbandoned, "304", store.PartyCustomer)
+		rec := w.onlyCall()
+		w.expect(rec, store.ResultAbandoned, "304", store.PartyCustomer)
+		if got := w.decisions(rec.ID); strings.Contains(got, "CRM") {
+			t.Errorf("the CRM is blamed: %s", got)
+		}
 		if w.rung(w.phones["101"], "101") != 0 {
 			t.Error("101 was rung")
 		}

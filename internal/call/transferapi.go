@@ -26,15 +26,17 @@ func (s *Service) Transfer(ctx context.Context, id, number string, by Asker) (st
 		return store.Call{}, badNumber(err)
 	}
 	b := s.bridgeOf(id)
-	if b == nil {
+	if b == nil || b.ended() {
 		return s.notTalking(ctx, id)
 	}
-	told := make(chan moving, 4)
-	t := &transferring{asker: b.phone(), by: by.Name, lines: by.Lines, tell: func(m moving) { told <- m }}
+	asker := b.phone()
+	if asker == nil {
+		return b.call.Record(), notNow("no phone of the office takes part in it, which alone could pass the call on")
+	}
+	told := make(chan moving, 2) // that it rings, and the end
+	t := &transferring{asker: asker, by: by.Name, lines: by.Lines, tell: func(m moving) { told <- m }}
 	if !b.beginTransfer(t, func(t *transferring) moving { return b.transferBlind(t, number) }) {
-		return b.call.Record(), &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{
-			Detail: "the call is being transferred already, or no phone of the office takes part in it",
-		}}}
+		return b.call.Record(), notNow("the call is being transferred already")
 	}
 	select {
 	case m := <-told:
@@ -99,14 +101,22 @@ func (b *bridge) phone() *leg {
 	return nil
 }
 
-// notTalking says why a call cannot be transferred.
+// notNow refuses what only a talk can be asked for.
+func notNow(why string) error {
+	return &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{Detail: why}}}
+}
+
+// notTalking says why a call cannot be controlled.
 func (s *Service) notTalking(ctx context.Context, id string) (store.Call, error) {
 	rec, err := s.records.Call(ctx, id)
 	switch {
 	case err != nil:
-		return store.Call{}, fmt.Errorf("transfer call: %w", err)
+		return store.Call{}, fmt.Errorf("find call: %w", err)
 	case rec.State == store.StateEnded:
 		return rec, alreadyEnded(rec)
 	}
-	return rec, &RefusedError{Status: 409, Code: CodeNotTalking, Problems: []Problem{{Detail: "nobody talks in this call yet"}}}
+	if rec.AnsweredAt != nil {
+		return rec, notNow("one of the two has just hung up")
+	}
+	return rec, notNow("nobody talks in this call yet")
 }
