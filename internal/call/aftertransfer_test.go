@@ -201,3 +201,34 @@ func TestTransferOfACallWithoutAPhoneOfTheOfficeSaysSo(t *testing.T) {
 		<-caller.Ended()
 	})
 }
+
+func TestCallerIsNotLostWithAPhoneThatLeavesBeforeItHearsOfTheRefusal(t *testing.T) {
+	for name, c := range map[string]struct {
+		number string
+		steps  []lab.Step
+	}{
+		"busy":              {"102", []lab.Step{lab.Reject(486, "Busy Here")}},
+		"no such number":    {"999", nil},
+		"not to be dialled": {"+14155550100", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, office(), func(w *world) {
+				w.phones["101"].Turns("101", answering(managerTone), append(answering(otherTone), lab.Talk(5*time.Second), lab.Bye()))
+				w.phone("102", c.steps...)
+				caller := w.inbound(lab.Tone(customerTone))
+				time.Sleep(4 * time.Second)
+				anna := w.party(w.phones["101"], "101", 1)
+				if status, err := anna.Refer(w.t.Context(), c.number, nil); err != nil || status < 300 {
+					t.Errorf("told %d, %v", status, err)
+				}
+				time.Sleep(50 * time.Millisecond) // its BYE was on its way
+				_ = anna.Hangup(w.t.Context())
+				<-caller.Ended()
+				w.expect(w.onlyCall(), store.ResultCompleted, "200", "")
+				if !caller.Heard(otherTone, 4*time.Second) {
+					t.Error("the caller did not talk to the first again")
+				}
+			})
+		})
+	}
+}

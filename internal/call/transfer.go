@@ -74,15 +74,36 @@ func (b *bridge) beginTransfer(t *transferring, carryOut func(*transferring) mov
 	t.other = b.sides[1-at]
 	b.moving = t
 	b.call.legs.Go(func() { // under b.mu: the call waits for it once the bridge is over
-		end := carryOut(t)
-		b.endTransfer()
-		t.tell(end)
-		if end.status < 300 {
+		if end := carryOut(t); end.status < 300 {
+			b.endTransfer()
+			t.tell(end)
 			b.call.farewell(t.asker)
+		} else {
+			b.inVain(t, end)
 		}
 	})
 	return true
 }
+
+// inVain ends a transfer that has come to nothing. A phone may have hung up in
+// the belief that all is well before it hears of it: its word is on its way then.
+func (b *bridge) inVain(t *transferring, end moving) {
+	if t.by == "" {
+		b.rejoin(t.asker)
+		t.tell(end)
+		await(t.asker, afterthought)
+		b.giveBack(t)
+		b.endTransfer()
+		return
+	}
+	b.giveBack(t)
+	b.endTransfer()
+	t.tell(end)
+}
+
+// afterthought is how long the BYE of a phone may be under way that has not
+// heard yet that its transfer came to nothing.
+const afterthought = 500 * time.Millisecond
 
 // endTransfer lets the bridge depend on both of its sides again.
 func (b *bridge) endTransfer() {
@@ -128,11 +149,16 @@ func (b *bridge) note(taker *leg) {
 
 // farewell waits for a phone to hang up, a moment only.
 func (c *Call) farewell(l *leg) {
-	limit := time.NewTimer(goodbye)
-	defer limit.Stop()
+	await(l, goodbye)
+	l.hangup(errTransferred)
+}
+
+// await waits until a leg has gone, for a limited time.
+func await(l *leg, limit time.Duration) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
 	select {
 	case <-l.ctx.Done():
-	case <-limit.C:
+	case <-timer.C:
 	}
-	l.hangup(errTransferred)
 }

@@ -31,7 +31,7 @@ func (b *bridge) transferBlind(t *transferring, number string) moving {
 		c.decide(fmt.Sprintf("%s wants to transfer the call to %s: %v", t, number, err))
 		return moving{status: status, err: err, undialled: true}
 	}
-	free, ok := c.svc.ports.tryHold(b.portsFor(t, to))
+	free, ok := c.svc.ports.tryHold(c.svc.ports.need(to.plan()) - 1) // one side is there
 	if !ok {
 		c.decide("a transfer is refused: " + errNoPorts.Error())
 		return moving{status: 503, err: errNoPorts, undialled: true}
@@ -42,7 +42,6 @@ func (b *bridge) transferBlind(t *transferring, number string) moving {
 	if taker == nil {
 		o, answer := c.notReached(to, why)
 		c.decide(fmt.Sprintf("nobody takes the transferred call: %s", o.reason))
-		b.giveBack(t)
 		return moving{status: answer.status, err: errors.New(o.reason), undialled: undialled(why)}
 	}
 	if !b.replace(t.asker, taker) {
@@ -51,13 +50,6 @@ func (b *bridge) transferBlind(t *transferring, number string) moving {
 	}
 	c.legs.Go(func() { c.claimWhile(taker) })
 	return b.transferred(t, taker, "")
-}
-
-// portsFor is how many media ports a transfer takes at the most, besides those
-// that its call has: for all phones that ring, there or on the way back.
-func (b *bridge) portsFor(t *transferring, to wanted) int64 {
-	ports := b.call.svc.ports
-	return max(ports.need(to.plan()), ports.need(b.wayBack(t).plan())) - 1
 }
 
 // wayBack rings the phone that wanted to be rid of the call.
@@ -160,12 +152,16 @@ func (b *bridge) giveBack(t *transferring) {
 		return
 	}
 	c := b.call
-	if c.ctx.Err() != nil || t.other.ctx.Err() != nil {
+	if b.ended() || c.ctx.Err() != nil || t.other.ctx.Err() != nil {
 		return
 	}
 	c.decide(fmt.Sprintf("%s has hung up already and is called back", t.asker.to))
 	t.rings.Store(true) // nobody is told of this any more
-	taker, _ := b.ringFor(t, b.wayBack(t))
+	back := b.wayBack(t)
+	if free, ok := c.svc.ports.tryHold(max(0, c.svc.ports.need(back.plan())-2)); ok { // two are the call's
+		defer free()
+	}
+	taker, _ := b.ringFor(t, back)
 	switch {
 	case taker != nil && b.replace(t.asker, taker):
 		b.note(taker)
@@ -185,6 +181,8 @@ func (b *bridge) rejoin(l *leg) bool {
 	if _, ok := b.placeOf(l); !ok || b.over || l.ctx.Err() != nil {
 		return false
 	}
-	b.connect()
+	if b.parted {
+		b.connect()
+	}
 	return true
 }
