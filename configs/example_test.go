@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -43,6 +44,42 @@ func TestExampleIsValidAndItsCommentedKeysToo(t *testing.T) {
 	}
 	if _, err := Parse("perezvon.yaml", []byte(uncommented()), exampleSources()); err != nil {
 		t.Errorf("with all keys:\n%v", err)
+	}
+}
+
+func TestConfigurationInTheReadmeIsValid(t *testing.T) {
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "\n```yaml\n")
+	text, _, ok := strings.Cut(text, "\n```\n")
+	if !ok {
+		t.Fatal("there is none")
+	}
+	cfg, err := Parse("perezvon.yaml", []byte(text), exampleSources())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := cfg.Warnings(); len(w) > 0 {
+		t.Errorf("it is warned of: %q", w)
+	}
+}
+
+func TestUnitInTheReadmeHasNoCommentBehindAValue(t *testing.T) {
+	page, err := os.ReadFile("../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, text, _ := strings.Cut(string(page), "\n```ini\n")
+	text, _, ok := strings.Cut(text, "\n```\n")
+	if !ok {
+		t.Fatal("there is no unit")
+	}
+	for line := range strings.Lines(text) { // systemd.syntax(7): it would be a part of the value
+		if strings.Contains(line, "=") && strings.Contains(line, "#") && !strings.HasPrefix(line, "#") {
+			t.Errorf("%s", line)
+		}
 	}
 }
 
