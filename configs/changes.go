@@ -35,9 +35,11 @@ func changedHTTP(was, next HTTP) (changed, restart []string) {
 	if !reflect.DeepEqual(was.Keys, next.Keys) {
 		changed = []string{"http.keys"}
 	}
-	was.Keys, next.Keys = nil, nil
-	if !reflect.DeepEqual(was, next) {
-		restart = []string{"http"}
+	if was.Listen != next.Listen {
+		restart = append(restart, "http.listen")
+	}
+	if was.PublicURL != next.PublicURL {
+		restart = append(restart, "http.public_url")
 	}
 	return changed, restart
 }

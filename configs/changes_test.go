@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -26,7 +27,8 @@ http: {keys: [{name: k, key: "0123456789abcdef0123", scopes: [admin]}]}
 		"a line":            {"+74950000000", "+74950000001", []string{"lines[main]"}, nil},
 		"a key":             {"scopes: [admin]", "scopes: [read]", []string{"http.keys"}, nil},
 		"a secret":          {"0123456789abcdef0123", "0123456789abcdef9999", []string{"http.keys"}, nil},
-		"where we listen":   {"http: {", "http: {listen: 127.0.0.1:9999, ", nil, []string{"http"}},
+		"where we listen":   {"http: {", "http: {listen: 127.0.0.1:9999, ", nil, []string{"http.listen"}},
+		"where we are seen": {"http: {", "http: {public_url: \"https://pbx.example.com\", ", nil, []string{"http.public_url"}},
 		"callback and port": {"http:", "callback: {ring: 11s}\nmedia: {ports: 30000-30099}\nhttp:", []string{"callback"}, []string{"media"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,6 +52,9 @@ http: {keys: [{name: k, key: "0123456789abcdef0123", scopes: [admin]}]}
 }
 
 func TestEverySectionIsLiveOrNeedsAStart(t *testing.T) {
+	if n := reflect.TypeFor[HTTP]().NumField(); n != 3 {
+		t.Errorf("http has %d keys; those that are no keys of clients need a start", n)
+	}
 	was, next := Default(), Default()
 	next.Drain += time.Second
 	next.SIP.PublicIP = "192.0.2.1"
