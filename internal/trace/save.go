@@ -110,7 +110,7 @@ func (c *Collector) take(now time.Time) map[string]part {
 			continue
 		}
 		c.drop(k)
-		if one := c.part(k); len(one.Messages) > 0 {
+		if one := c.part(k); len(one.Messages)+one.LeftOut > 0 {
 			parts[k.id] = one
 			c.saving[k.id] = append(c.saving[k.id], one)
 		}
