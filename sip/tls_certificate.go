@@ -17,6 +17,8 @@ const (
 	// of it, once a day.
 	remindBefore = 14 * 24 * time.Hour
 	remindEvery  = 24 * time.Hour
+	// maxPEM is the largest file that a certificate or a key is read from, in bytes.
+	maxPEM = 1 << 20
 )
 
 // Certificate is a certificate in two files that may change while it is used:
@@ -105,11 +107,16 @@ func (c *Certificate) renew() {
 	c.log.Info("sip: TLS certificate renewed", "cert", c.cert, "valid_until", pair.Leaf.NotAfter)
 }
 
+// stamps looks at the files. A pipe, or a device that never ends, would hold up
+// every handshake if it were read.
 func (c *Certificate) stamps() (s [2]stamp, err error) {
 	for i, name := range []string{c.cert, c.key} {
 		info, err := os.Stat(name)
 		if err != nil {
 			return [2]stamp{}, err
+		}
+		if !info.Mode().IsRegular() || info.Size() > maxPEM {
+			return [2]stamp{}, fmt.Errorf("%s is not a regular file of 1 MiB at most", name)
 		}
 		s[i] = stamp{info.ModTime(), info.Size()}
 	}

@@ -114,6 +114,37 @@ func TestOldCertificateStaysWhileTheNewOneIsNotUsable(t *testing.T) {
 }
 
 // Somebody may write both files and not be ready when they are looked at.
+func TestOnlyRegularFilesOfSomeSizeAreReadAsCertificates(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newServed(t, authority().Issue("old"))
+		fresh := authority().Issue("new")
+		s.put("key.pem", fresh.Key)
+		s.put("cert.pem", append(fresh.Cert, make([]byte, maxPEM)...))
+		time.Sleep(lookEvery)
+		s.want("old")
+		file := filepath.Join(s.dir, "cert.pem")
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(os.DevNull, file); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lookEvery)
+		s.want("old")
+		if got := s.log.String(); strings.Count(got, "is not a regular file of 1 MiB at most") != 1 {
+			t.Error(got)
+		}
+		if err := os.Remove(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, fresh.Cert, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(lookEvery)
+		s.want("new")
+	})
+}
+
 func TestHalfWrittenCertificateIsTriedAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newServed(t, authority().Issue("old"))
