@@ -63,7 +63,7 @@ type Failure struct {
 	Waited      time.Duration // the limit that has passed; 0: none has
 	Err         error         // what lies behind it, may be nil
 
-	stale bool // it was lost with a connection that had been there before
+	stale bool // it was lost with a connection that had been there before, or that speaks no SIP
 	away  bool // the connection has ended that the phone registered by
 }
 

@@ -45,8 +45,11 @@ func (a *Agent) transact(ctx context.Context, req *sipmsg.Request) (*sipmsg.Resp
 				return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
 			}
 			a.streams.suspect(tx, start)
-			return nil, &Failure{Kind: NoResponse, Destination: req.Destination(), Waited: txTimeout, Err: err}
+			return nil, &Failure{Kind: NoResponse, Destination: req.Destination(), Waited: txTimeout, Err: err, stale: widened}
 		case <-ctx.Done():
+			if why := context.Cause(ctx); widened && errors.Is(why, errSilent) {
+				a.narrow(to, why)
+			}
 			return nil, fmt.Errorf("%s: %w", req.Method, context.Cause(ctx))
 		case <-a.dead:
 			return nil, ErrClosed

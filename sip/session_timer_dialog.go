@@ -120,7 +120,7 @@ func (d *Dialog) refresh(s *session) {
 func (d *Dialog) unheard(s *session, err error) {
 	f, ok := errors.AsType[*Failure](err)
 	switch {
-	case ok && f.Kind == NoResponse:
+	case ok && f.Kind == NoResponse && !f.stale:
 		d.lose("the far side gave no response for " + span(f.Waited) + " when asked whether the call is still up")
 	case time.Until(s.expires) <= s.margin():
 		d.lose("the far side could not be asked whether the call is still up: " + reasonOf(err))

@@ -85,12 +85,16 @@ func (d *Dialog) sendReinvite(s *session, login *login) (*sipmsg.Response, error
 	if err != nil {
 		return nil, err
 	}
-	d.a.widen(d.a.base, req)
+	widened := d.a.widen(d.a.base, req)
 	tx, err := d.a.begin(d.a.base, req)
 	if err != nil {
 		return nil, &Failure{Kind: Transport, Destination: req.Destination(), Err: err}
 	}
 	res, err := d.a.final(tx, req)
+	if f, ok := errors.AsType[*Failure](err); ok && widened { // whoever listens there does not speak SIP
+		f.stale = true
+		d.a.narrow(d.RemoteAddr(), f.Err)
+	}
 	if err != nil || !res.IsSuccess() {
 		return res, err
 	}

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	sipmsg "github.com/emiago/sipgo/sip"
 )
 
 // largeOffer makes an INVITE that is too large for UDP.
@@ -192,4 +194,50 @@ func TestPeersOverUDPAloneAreRememberedInBounds(t *testing.T) {
 	if len(u.until) > maxUDPOnly || !u.has(netip.MustParseAddrPort("10.0.0.1:3071"), now) || u.has(netip.MustParseAddrPort("10.0.0.1:3071"), now.Add(udpOnlyFor)) {
 		t.Errorf("%d are remembered", len(u.until))
 	}
+}
+
+func TestLargeRequestIsNotTriedAgainWhereAConnectionIsSilent(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b, p, _ := largeBed(t, nil)
+		to := netip.MustParseAddrPort(carrierAddr)
+		rec := b.agent.outside(b.agent.peers.trunk("carrier"), to)
+		rec.CallID, rec.LocalTag, rec.RemoteURI = newTag(), newTag(), "<"+rec.Target+">"
+		req, err := b.agent.request(&rec, sipmsg.OPTIONS, 1, newBranch())
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.AppendHeader(sipmsg.NewHeader("Subject", strings.Repeat("x", largestUDP)))
+		if _, f := b.agent.exchange(t.Context(), req, 4*time.Second); f == nil || f.Kind != NoResponse {
+			t.Errorf("outcome %v", f)
+		}
+		p.expect("OPTIONS")
+		if !b.agent.udpOnly.has(to, time.Now()) {
+			t.Error("the next one goes there as well")
+		}
+	})
+}
+
+func TestACallIsNotLostOverAConnectionThatSpeaksNoSIP(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b, p, _ := largeBed(t, nil)
+		out := b.invite(t.Context(), Invite{})
+		b.carrier.reply(b.carrier.expect("INVITE"), "200 OK", "Require: timer", "Session-Expires: 1800;refresher=uac", "body:"+testSDP)
+		b.carrier.expect("ACK")
+		d := (<-out).d
+		d.mu.Lock()
+		d.local = append(d.local, strings.Repeat("a=x\r\n", largestUDP/5)...)
+		d.mu.Unlock()
+		time.Sleep(900 * time.Second)
+		p.expect("INVITE") // and is silent
+		time.Sleep(txTimeout + 225*time.Second)
+		req := b.carrier.expect("INVITE")
+		b.carrier.reply(req, "200 OK", "Require: timer", "Session-Expires: 1800;refresher=uac", "body:"+testSDP)
+		b.carrier.expect("ACK")
+		if d.isOver() {
+			t.Errorf("ended: %v", d.Ended())
+		}
+		go func() { _ = d.Bye(t.Context()) }()
+		b.carrier.reply(b.carrier.expect("BYE"), "200 OK")
+		<-d.Done()
+	})
 }
