@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +130,13 @@ func FuzzPackets(f *testing.F) {
 		a.observe(m)
 		if req, ok := m.(*sipmsg.Request); ok && req.From() != nil && req.To() != nil {
 			rec := a.incomingRecord(req)
+			var vias []string
+			for _, v := range sipmsg.NewResponseFromRequest(req, sipmsg.StatusTrying, "", nil).GetHeaders("via") {
+				vias = append(vias, v.Value())
+			}
+			if !slices.Equal(rec.Vias, vias) {
+				t.Errorf("Vias %q, a response has %q", rec.Vias, vias)
+			}
 			_ = a.aim(closedContext(), &rec, from)
 			_, _ = a.request(&rec, sipmsg.BYE, 1, newBranch())
 		}
