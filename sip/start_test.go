@@ -69,7 +69,9 @@ func TestAgentThatCouldNotStartCanBeClosed(t *testing.T) {
 		if err := a.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		<-connecting
+		if err := <-connecting; err != nil {
+			t.Error(err)
+		}
 	})
 }
 
