@@ -7,12 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"perezvon/configs"
 	"perezvon/internal/selftest"
+	"perezvon/tts"
 )
 
 // SelftestCmd plays every branch of the call flows on this machine.
@@ -144,7 +146,35 @@ func startForSelftest(ctx context.Context, cfg *configs.Config, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
+	s.speakAhead(ctx, cfg)
 	return played{s}, nil
+}
+
+// speakAhead renders what calls say by themselves. Calls wait 3 s for that, and
+// branches are no measure of how fast this machine speaks.
+func (s *server) speakAhead(ctx context.Context, cfg *configs.Config) {
+	var texts []string
+	for _, id := range tts.Phrases() {
+		texts = append(texts, tts.Phrase(cfg.Language, id))
+	}
+	for i := range cfg.Lines {
+		for _, step := range slices.Concat(cfg.Lines[i].Route, cfg.Lines[i].Otherwise) {
+			switch {
+			case step.Announce != nil:
+				texts = append(texts, step.Announce.Text)
+			case step.Voicemail != nil:
+				texts = append(texts, step.Voicemail.Text)
+			}
+		}
+	}
+	for _, text := range texts {
+		if text == "" {
+			continue
+		}
+		if _, err := s.speech.Render(ctx, text, ""); err != nil {
+			return // the branches will tell
+		}
+	}
 }
 
 // URL is where the API is.

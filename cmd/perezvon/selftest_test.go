@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -41,6 +43,22 @@ func TestSelftestOfAServerAsItShouldBe(t *testing.T) {
 	}
 	if err := verdict(rows, nil); err != nil {
 		t.Errorf("the verdict is %v", err)
+	}
+}
+
+// An engine that takes longer for a sentence than callers wait for is no fault of
+// the calls.
+func TestSelftestIsNoMeasureOfHowFastAMachineSpeaks(t *testing.T) {
+	t.Parallel()
+	slow := filepath.Join(t.TempDir(), "espeak-ng")
+	script := "#!/bin/sh\ntext=$(cat)\ncase $text in *отклонил*) sleep 4 ;; esac\nprintf %s \"$text\" | espeak-ng \"$@\"\n"
+	if err := os.WriteFile(slow, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rowsOf(t, func(cfg *configs.Config) { cfg.TTS.Engines[0].Path = slow }, true, "14") {
+		if !r.OK {
+			t.Errorf("%s: %s, %s\n%s\n%s", r.What, strings.Join(r.Wrong, ", "), r.Trouble, r.Expected, r.Got)
+		}
 	}
 }
 
