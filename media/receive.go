@@ -25,14 +25,16 @@ func (s *Session) receiveRTCP() {
 // seconds and carry their times, so that nobody need wait for them.
 const collectEvery = time.Second
 
-// collectRTCP fetches the reports that have come, if it is time.
+// collectRTCP fetches the reports that have come, if it is time. None is older
+// than the last look, whatever a clock says that was set meanwhile.
 func (s *Session) collectRTCP(now time.Duration) {
 	if s.kept == nil || now < s.collectAt {
 		return
 	}
+	oldest := now - s.collectAt + collectEvery
 	s.collectAt = now + collectEvery
 	s.kept.collect(&s.engine.scratch, func(b []byte, from netip.AddrPort, age time.Duration) {
-		s.handleRTCP(b, unmapped(from), s.engine.now()-age)
+		s.handleRTCP(b, unmapped(from), s.engine.now()-min(age, oldest))
 	})
 }
 

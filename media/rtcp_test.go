@@ -2,6 +2,8 @@ package media
 
 import (
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -233,6 +235,39 @@ func TestReportsFollowAPartyThatMoves(t *testing.T) {
 		_ = control.SetReadDeadline(time.Now().Add(time.Second))
 		if _, _, err := control.ReadFromUDPAddrPort(make([]byte, 2000)); err != nil {
 			t.Errorf("none went to the new one: %v", err)
+		}
+	})
+}
+
+// aged is a socket with one report of a certain age.
+type aged struct {
+	report []byte
+	age    time.Duration
+}
+
+func (*aged) keep() error { return nil }
+
+func (a *aged) collect(_ *sync.Pool, handle func([]byte, netip.AddrPort, time.Duration)) {
+	handle(slices.Clone(a.report), peerAddr, a.age)
+}
+
+func TestClockThatIsSetMakesNoReportOlderThanTheLastLook(t *testing.T) {
+	report, err := rtcp.Marshal([]rtcp.Packet{&rtcp.ReceiverReport{SSRC: 99}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, _ := leg(PCMA)
+		for age, want := range map[time.Duration]time.Duration{300 * time.Millisecond: 300 * time.Millisecond, time.Hour: time.Second} {
+			s.kept = &aged{report, age}
+			time.Sleep(time.Hour)
+			s.collectRTCP(s.engine.now())
+			time.Sleep(time.Second)
+			s.life.Store(0)
+			s.collectRTCP(s.engine.now())
+			if got := s.engine.now() - time.Duration(s.life.Load()); got != want {
+				t.Errorf("a report of %v is %v old", age, got)
+			}
 		}
 	})
 }
