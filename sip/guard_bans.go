@@ -199,25 +199,13 @@ func (g *guard) show(b *ban) Ban {
 	}
 	switch {
 	case b.why == noisy:
-		out.Reason = fmt.Sprintf("%d messages within %s that got no answer", b.count, shortly(g.rules.Per))
+		out.Reason = fmt.Sprintf("%d messages within %s that got no answer", b.count, span(g.rules.Per))
 	case b.user != "":
-		out.Reason = fmt.Sprintf("%s within %s for extension %s", plural(b.count, "wrong password"), shortly(g.rules.Per), strconv.Quote(b.user))
+		out.Reason = fmt.Sprintf("%s within %s for extension %s", plural(b.count, "wrong password"), span(g.rules.Per), strconv.Quote(b.user))
 	default:
-		out.Reason = fmt.Sprintf("%s within %s", plural(b.count, "wrong password"), shortly(g.rules.Per))
+		out.Reason = fmt.Sprintf("%s within %s", plural(b.count, "wrong password"), span(g.rules.Per))
 	}
 	return out
-}
-
-// shortly writes a duration without zeros at its end.
-func shortly(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }
 
 func plural(n int, what string) string {

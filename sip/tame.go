@@ -26,7 +26,7 @@ func tame(p []byte) bool {
 		return false
 	}
 	for len(rest) > 0 {
-		line, rest = unfold(rest)
+		line, rest = nextHeader(rest)
 		if !tameHeader(line) {
 			return false
 		}
@@ -36,21 +36,6 @@ func tame(p []byte) bool {
 
 func tooManyParams(p []byte) bool {
 	return len(p) > maxParams && bytes.Count(p, []byte(";"))+bytes.Count(p, []byte("&")) > maxParams
-}
-
-// unfold cuts off the first header with the lines that continue it (RFC 3261
-// 7.3.1).
-func unfold(p []byte) (header, rest []byte) {
-	for at := 0; ; {
-		i := bytes.Index(p[at:], crlf)
-		if i < 0 {
-			return p, nil
-		}
-		at += i + len(crlf)
-		if at >= len(p) || p[at] != ' ' && p[at] != '\t' {
-			return p[:at-len(crlf)], p[at:]
-		}
-	}
 }
 
 var (
