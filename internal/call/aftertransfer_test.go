@@ -232,3 +232,26 @@ func TestCallerIsNotLostWithAPhoneThatLeavesBeforeItHearsOfTheRefusal(t *testing
 		})
 	}
 }
+
+func TestTransferTakesPortsForAllPhonesThatRing(t *testing.T) {
+	few := func(c *configs.Config) { c.Media.Ports = configs.PortRange{First: 20000, Last: 20007} }
+	inWorld(t, office(threeDesks, few), func(w *world) {
+		w.phone("101", answering(managerTone)...)
+		var desks []*lab.Carrier
+		for _, at := range []string{"10.0.0.21:5060", "10.0.0.22:5060", "10.0.0.23:5060"} {
+			desks = append(desks, w.deskOf("102", at, lab.Ring(0)))
+		}
+		caller := w.inbound(lab.Tone(customerTone), lab.Talk(10*time.Second), lab.Bye())
+		time.Sleep(5 * time.Second)
+		_, err := w.svc.Transfer(w.t.Context(), w.someCall(store.KindInbound).ID, "102", call.Asker{Name: "crm"})
+		if refusedWith(err) != call.CodeNotTransferred || !strings.Contains(err.Error(), "media ports") {
+			t.Errorf("with two ports for three phones: %v", err)
+		}
+		for _, d := range desks {
+			if w.rung(d, "102") != 0 {
+				t.Error("a phone was rung")
+			}
+		}
+		<-caller.Ended()
+	})
+}
