@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 
@@ -18,6 +19,10 @@ func (s *server) Reload(context.Context) ([]string, error) {
 	defer s.reloading.Unlock()
 	if s.path == "" {
 		return nil, errors.New("the server was started without a configuration file; write one and restart it with --config")
+	}
+	// A pipe has given what was in it at the start; who waits for more stops nothing any more.
+	if info, err := os.Stat(s.path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file and cannot be read again", s.path)
 	}
 	next, err := configs.Load(s.path, fromHere())
 	if err != nil {
