@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"perezvon/media/sdp"
 )
 
 var tones = []float64{500, 800, 1200, 425}
@@ -166,6 +168,67 @@ func TestANewSourceStreamDoesNotBreakOurs(t *testing.T) {
 		a.hears(got, tones, 800)
 		if st := sb.Stats(); st.SSRCIn != 7 || *st.Lost != 0 {
 			t.Errorf("ssrc %d, lost %d", st.SSRCIn, *st.Lost)
+		}
+	})
+}
+
+func TestSourceThatBeginsItsSequenceAnewIsHeardOn(t *testing.T) {
+	for name, leap := range map[string]uint16{"far behind": 65536 - 20000, "far ahead": 20000} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				a, sa := w.secret("192.0.2.1:4000", PCMA, sdp.AESCM) // replays are dropped there
+				b, sb := w.phone("192.0.2.2:4000", PCMA), w.open(SessionConfig{})
+				defer a.close()
+				defer b.close()
+				b.call(sb)
+				w.e.Connect(sa, sb, PathConfig{})
+				b.hum(800)
+				time.Sleep(time.Second)
+				b.mu.Lock()
+				b.seq += leap
+				b.mu.Unlock()
+				time.Sleep(time.Second)
+				got := a.heard()
+				if len(got) < 98 { // the first packet could be a very late one
+					t.Errorf("%d packets", len(got))
+				}
+				for i := range got[1:] {
+					if got[i+1].SequenceNumber != got[i].SequenceNumber+1 {
+						t.Errorf("the sequence jumps from %d to %d", got[i].SequenceNumber, got[i+1].SequenceNumber)
+					}
+				}
+				a.hears(got, tones, 800)
+			})
+		})
+	}
+}
+
+func TestLatePacketOfLongAgoIsNotPassedOn(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a, b, sa, sb := w.pair(PCMA, PCMA)
+		w.e.Connect(sa, sb, PathConfig{})
+		for i := range 300 {
+			if i%20 == 19 {
+				b.mu.Lock()
+				now := b.seq
+				b.seq -= 150 + uint16(i)
+				b.mu.Unlock()
+				b.send(8, false, []byte("long ago"))
+				b.mu.Lock()
+				b.seq = now
+				b.mu.Unlock()
+			}
+			b.send(8, false, []byte{byte(i)})
+			time.Sleep(20 * time.Millisecond)
+		}
+		got := a.heard()
+		if len(got) != 300 {
+			t.Errorf("%d packets", len(got))
+		}
+		for i, p := range got[1:] {
+			if p.SequenceNumber != got[i].SequenceNumber+1 {
+				t.Errorf("the sequence jumps from %d to %d", got[i].SequenceNumber, p.SequenceNumber)
+			}
 		}
 	})
 }

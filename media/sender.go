@@ -42,6 +42,7 @@ type sender struct {
 	tsOff     uint32
 	base      uint16 // first sequence number since the anchor
 	fresh     int    // packets for which base still matters
+	restart   uint16 // what comes next where the source has begun a new sequence
 }
 
 // reorderWindow is for how many packets after a change of source late ones
@@ -141,6 +142,13 @@ func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration)
 		return
 	}
 	same := t.source == source && t.sourceSRC == p.ssrc
+	if same && t.astray(p.seq) {
+		if p.seq != t.restart {
+			t.restart = p.seq + 1
+			return
+		}
+		same = false
+	}
 	pass := audio || events && p.kind == kindEvent && rem.event != 0
 	if !pass || len(p.data) == headerLen {
 		// One that comes late has its gap already, and it may be a double.
@@ -169,6 +177,15 @@ func (t *sender) relay(source uint64, p *packet, events bool, now time.Duration)
 		}
 	}
 	t.write(p.data, payload, marker, seq, p.ts+t.tsOff, now)
+}
+
+// astray reports whether a packet of the source is from outside its sequence:
+// it is too old to be heard, or its sender begins anew, which the next packet
+// shows. Passed on, a sequence that fell back would be silence to the far side,
+// for minutes where it is encrypted. t.mu is held.
+func (t *sender) astray(seq uint16) bool {
+	ahead := int16(seq + t.seqOff - t.seq)
+	return ahead < -maxMisorder || ahead > maxDropout
 }
 
 // busy reports whether a player has the stream. Ringback gives it up for

@@ -41,7 +41,8 @@ func (s *Session) Stats() Stats {
 	return st
 }
 
-// Limits of RFC 3550 A.1.
+// How far ahead of the newest packet and how far behind it another of the same
+// sequence may be (RFC 3550, appendix A.1).
 const (
 	maxDropout  = 3000
 	maxMisorder = 100
