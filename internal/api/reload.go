@@ -66,6 +66,7 @@ func (a *API) routeReload(h huma.API) {
 		Description: "As SIGHUP does. Only what has changed is touched, calls in progress stay. Trunks, lines, extensions, outgoing, callback, " +
 			"limits, drain and http.keys can change so; where anything else is different, or the file has mistakes, nothing is applied.",
 		Tags: []string{tagHealth}, Metadata: fails(CodeInvalidConfiguration, CodeRestartNeeded, CodeNotReady),
+		Middlewares: huma.Middlewares{a.oneIdempotencyKey},
 	}, ScopeAdmin), a.reload)
 }
 

@@ -49,6 +49,7 @@ func TestReloadTellsWhatItHasChangedOrWhyNothing(t *testing.T) {
 	wantProblem(t, ask(), http.StatusConflict, CodeInvalidConfiguration)
 	wantProblem(t, f.do(t, "POST", "/api/v1/reload", "", bearer("reader")), http.StatusForbidden, CodeScopeMissing)
 	wantProblem(t, f.do(t, "POST", "/api/v1/reload?now=1", "", bearer("ops")), http.StatusUnprocessableEntity, CodeInvalidRequest, "now")
+	wantProblem(t, f.do(t, "POST", "/api/v1/reload", "", bearer("ops"), "Idempotency-Key: a", "Idempotency-Key: b"), http.StatusBadRequest, CodeBadRequest, "Idempotency-Key")
 }
 
 func TestServerWithoutAFileReloadsNothing(t *testing.T) {
