@@ -72,15 +72,17 @@ func energy(x []float64) float64 {
 
 // subtract takes the tone of hz out of x, as it fits best.
 func subtract(x []float64, hz float64) {
-	var re, im float64
-	step := 2 * math.Pi * hz / sampleRate
-	for i, v := range x {
-		re += v * math.Cos(step*float64(i))
-		im += v * math.Sin(step*float64(i))
+	var tone complex128
+	turn, step := complex(1, 0), cmplx.Rect(1, 2*math.Pi*hz/sampleRate)
+	for _, v := range x {
+		tone += complex(v, 0) * turn
+		turn *= step
 	}
-	re, im = 2*re/float64(len(x)), 2*im/float64(len(x))
+	tone *= complex(2/float64(len(x)), 0)
+	turn = 1
 	for i := range x {
-		x[i] -= re*math.Cos(step*float64(i)) + im*math.Sin(step*float64(i))
+		x[i] -= real(tone)*real(turn) + imag(tone)*imag(turn)
+		turn *= step
 	}
 }
 
@@ -120,8 +122,10 @@ func fourier(x []complex128) {
 	}
 	fourier(even)
 	fourier(odd)
+	turn, step := complex(1, 0), cmplx.Rect(1, -2*math.Pi/float64(n))
 	for i := range even {
-		t := cmplx.Rect(1, -2*math.Pi*float64(i)/float64(n)) * odd[i]
+		t := turn * odd[i]
 		x[i], x[i+n/2] = even[i]+t, even[i]-t
+		turn *= step
 	}
 }
