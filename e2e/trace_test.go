@@ -44,6 +44,7 @@ func (s *server) tshark(id string, fields ...string) []string {
 		s.t.Fatal(err)
 	}
 	args := []string{"-r", file, "-T", "fields", "-E", "separator=|", "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE"}
+	args = append(args, "-d", "udp.port==1-65535,sip") // a port by chance may be another protocol's
 	for _, f := range fields {
 		args = append(args, "-e", f)
 	}
