@@ -78,8 +78,8 @@ func bound(t *testing.T, port int) bool {
 	return false
 }
 
+// It is not a parallel test: phones choose ports of their own.
 func TestWhoWaitsForAPortIsInNobodysWay(t *testing.T) {
-	t.Parallel()
 	port, over := freePort(t), make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Go(func() {
