@@ -8,10 +8,17 @@ import (
 )
 
 func TestStore(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, dir string) storetest.Store {
-		t.Helper()
-		return openIn(t, dir)
-	})
+	storetest.Run(t, storetest.Engine{Open: open})
+}
+
+// On a clock that no bubble turns, the suite must hold as well.
+func TestStoreInRealTime(t *testing.T) {
+	storetest.Run(t, storetest.Engine{Open: open, RealTime: true})
+}
+
+func open(t *testing.T, dir string) storetest.Store {
+	t.Helper()
+	return openIn(t, dir)
 }
 
 // openIn opens the database in dir.

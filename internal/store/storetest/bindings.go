@@ -7,7 +7,7 @@ import (
 	"perezvon/internal/store"
 )
 
-func runBindings(t *testing.T, open Opener) {
+func runBindings(t *testing.T, eng Engine) {
 	binding := func(id, data string) store.Binding {
 		return store.Binding{ID: id, Data: json.RawMessage(`{"contact":"` + data + `"}`)}
 	}
@@ -20,7 +20,7 @@ func runBindings(t *testing.T, open Opener) {
 		return all
 	}
 	t.Run("a binding is replaced and deleted", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		wait(t, s.SaveBinding(binding("a", "one")))
 		wait(t, s.SaveBinding(binding("b", "two")))
 		wait(t, s.SaveBinding(binding("a", "three")))
@@ -32,15 +32,15 @@ func runBindings(t *testing.T, open Opener) {
 	})
 	t.Run("bindings outlive the process", func(t *testing.T) {
 		dir := t.TempDir()
-		first := open(t, dir)
+		first := eng.Open(t, dir)
 		wait(t, first.SaveBinding(binding("a", "one")))
 		closed(t, first)
-		second := open(t, dir)
+		second := eng.Open(t, dir)
 		defer closed(t, second)
 		same(t, "bindings", bindings(t, second), []store.Binding{binding("a", "one")})
 	})
 	t.Run("the data is taken when it is saved", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		b := binding("a", "one")
 		commit := s.SaveBinding(b)
 		clear(b.Data)
@@ -48,7 +48,7 @@ func runBindings(t *testing.T, open Opener) {
 		same(t, "bindings", bindings(t, s), []store.Binding{binding("a", "one")})
 	})
 	t.Run("a binding needs an id", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		if err := s.SaveBinding(store.Binding{}).Wait(t.Context()); err == nil {
 			t.Error("a binding without an id was saved")
 		}

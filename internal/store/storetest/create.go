@@ -10,9 +10,9 @@ import (
 	"perezvon/internal/store"
 )
 
-func runCreate(t *testing.T, open Opener) {
+func runCreate(t *testing.T, eng Engine) {
 	t.Run("a created call is there with its events", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		want := fullCall()
 		got, dup, err := s.CreateCall(t.Context(), want, store.Admission{}, event("a"), event("b"))
 		if err != nil || dup {
@@ -30,7 +30,7 @@ func runCreate(t *testing.T, open Opener) {
 		same(t, "events", types(evs), []string{"a", "b"})
 	})
 	t.Run("an id is used once", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		create(t, s, newCall(1))
 		c := newCall(1)
 		c.Number = "+79169999999"
@@ -44,13 +44,13 @@ func runCreate(t *testing.T, open Opener) {
 		create(t, s, newCall(2))
 	})
 	t.Run("a call needs an id", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		if _, _, err := s.CreateCall(t.Context(), store.Call{}, store.Admission{}); err == nil {
 			t.Error("a call without an id was created")
 		}
 	})
 	t.Run("nothing is created for a caller who has gone", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if _, _, err := s.CreateCall(ctx, newCall(1), store.Admission{}); !errors.Is(err, context.Canceled) {
@@ -60,8 +60,8 @@ func runCreate(t *testing.T, open Opener) {
 			t.Errorf("error %v", err)
 		}
 	})
-	t.Run("keys", func(t *testing.T) { runKeys(t, open) })
-	t.Run("duplicates", func(t *testing.T) { runDuplicates(t, open) })
+	t.Run("keys", func(t *testing.T) { runKeys(t, eng) })
+	t.Run("duplicates", func(t *testing.T) { runDuplicates(t, eng) })
 }
 
 // again repeats a request as a new call n and returns what CreateCall gives.
@@ -72,10 +72,10 @@ func again(t *testing.T, s Store, n int, number string, key *store.Key) (store.C
 	return s.CreateCall(t.Context(), c, store.Admission{Key: key}, event("again"))
 }
 
-func runKeys(t *testing.T, open Opener) {
+func runKeys(t *testing.T, eng Engine) {
 	key := store.Key{Scope: "site", Value: "k", Hash: "h"}
 	t.Run("a repeated key gives the call as it is now, also when it has ended", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		if _, dup, err := again(t, s, 1, "+7", &key); err != nil || dup {
 			t.Fatalf("duplicate %v, error %v", dup, err)
 		}
@@ -96,7 +96,7 @@ func runKeys(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a key of another request is refused", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		if _, _, err := again(t, s, 1, "+7", &key); err != nil {
 			t.Fatal(err)
 		}
@@ -111,7 +111,7 @@ func runKeys(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a key that found an open callback keeps to it", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		create(t, s, newCall(1))
 		number := newCall(1).Number
 		if got, dup, err := again(t, s, 2, number, &key); err != nil || !dup || got.ID != newCall(1).ID {
@@ -122,9 +122,12 @@ func runKeys(t *testing.T, open Opener) {
 			t.Errorf("call %s, duplicate %v, error %v", got.ID, dup, err)
 		}
 	})
+	if eng.RealTime {
+		return
+	}
 	t.Run("a key is forgotten after 24 hours, with and without pruning", func(t *testing.T) {
 		for _, prune := range []bool{false, true} {
-			bubble(t, open, func(t *testing.T, s Store) {
+			bubble(t, eng, func(t *testing.T, s Store) {
 				if _, _, err := again(t, s, 1, "+7", &key); err != nil {
 					t.Fatal(err)
 				}
@@ -157,9 +160,9 @@ func runKeys(t *testing.T, open Opener) {
 	})
 }
 
-func runDuplicates(t *testing.T, open Opener) {
+func runDuplicates(t *testing.T, eng Engine) {
 	t.Run("a callback is a duplicate while one to its line and number is open", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		first := newCall(1)
 		create(t, s, first)
 		if got, dup, err := again(t, s, 2, first.Number, nil); err != nil || !dup || got.ID != first.ID {
@@ -182,7 +185,7 @@ func runDuplicates(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("inbound calls and calls without a number are never duplicates", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		for n := range 4 {
 			c := newCall(n)
 			c.Number = ""
@@ -193,7 +196,7 @@ func runDuplicates(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a create sees what was saved before it", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		for n := range 50 {
 			c := newCall(n)
 			c.Number = "+7"
@@ -203,7 +206,7 @@ func runDuplicates(t *testing.T, open Opener) {
 	})
 	t.Run("of many identical requests at once one creates the call", func(t *testing.T) {
 		for _, key := range []*store.Key{nil, {Scope: "site", Value: "k", Hash: "h"}} {
-			s := opened(t, open)
+			s := opened(t, eng)
 			var mu sync.Mutex
 			created, seen := 0, map[string]bool{}
 			var wg sync.WaitGroup

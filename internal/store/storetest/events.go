@@ -14,9 +14,9 @@ import (
 	"perezvon/internal/store"
 )
 
-func runEvents(t *testing.T, open Opener) {
+func runEvents(t *testing.T, eng Engine) {
 	t.Run("an event comes back as it was, with the id of its call", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		at := start().Add(123456789)
 		wait(t, s.SaveCall(newCall(1),
 			store.Event{Type: "a", At: at, Data: json.RawMessage(`{"x":"ж"}`)},
@@ -34,7 +34,7 @@ func runEvents(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("events of no call stand among the others, in their order", func(t *testing.T) {
-		bubble(t, open, func(t *testing.T, s Store) {
+		timed(t, eng, func(t *testing.T, s Store) {
 			s.SaveCall(newCall(1), event("a"))
 			s.SaveEvents(event("b"), event("c"))
 			named := event("d")
@@ -58,10 +58,10 @@ func runEvents(t *testing.T, open Opener) {
 			same(t, "events of the call", types(evs), []string{"a", "d", "e"})
 		})
 	})
-	t.Run("writers at once keep each call's order", func(t *testing.T) { runWriters(t, open) })
-	t.Run("pages hold every event once, oldest first", func(t *testing.T) { runEventPages(t, open) })
+	t.Run("writers at once keep each call's order", func(t *testing.T) { runWriters(t, eng) })
+	t.Run("pages hold every event once, oldest first", func(t *testing.T) { runEventPages(t, eng) })
 	t.Run("the last event is where a follower begins", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		last := func() string {
 			t.Helper()
 			id, err := s.LastEvent(t.Context())
@@ -78,7 +78,7 @@ func runEvents(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a foreign id is refused", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		wait(t, s.SaveCall(newCall(1), event("a")))
 		evs, _, err := s.Events(t.Context(), store.EventFilter{})
 		if err != nil || len(evs) != 1 {
@@ -92,10 +92,12 @@ func runEvents(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a follower is woken by new events only", func(t *testing.T) {
-		bubble(t, open, func(t *testing.T, s Store) {
+		timed(t, eng, func(t *testing.T, s Store) {
 			changed := s.EventsChanged()
 			wait(t, s.SaveCall(newCall(1)))
-			synctest.Wait()
+			if !eng.RealTime {
+				synctest.Wait()
+			}
 			select {
 			case <-changed:
 				t.Error("woken without an event")
@@ -111,9 +113,9 @@ func runEvents(t *testing.T, open Opener) {
 	})
 }
 
-func runWriters(t *testing.T, open Opener) {
+func runWriters(t *testing.T, eng Engine) {
 	const writers, each = 8, 40
-	s := opened(t, open)
+	s := opened(t, eng)
 	var wg sync.WaitGroup
 	for n := range writers {
 		wg.Go(func() {
@@ -147,8 +149,8 @@ func runWriters(t *testing.T, open Opener) {
 	}
 }
 
-func runEventPages(t *testing.T, open Opener) {
-	s := opened(t, open)
+func runEventPages(t *testing.T, eng Engine) {
+	s := opened(t, eng)
 	round := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		round += 2

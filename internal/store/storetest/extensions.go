@@ -6,10 +6,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-func runExtensions(t *testing.T, open Opener) {
+func runExtensions(t *testing.T, eng Engine) {
 	t.Run("do not disturb outlives the process", func(t *testing.T) {
 		dir := t.TempDir()
-		s := open(t, dir)
+		s := eng.Open(t, dir)
 		if said, err := s.DND(t.Context()); err != nil || len(said) != 0 {
 			t.Errorf("a new store says %v, %v", said, err)
 		}
@@ -22,7 +22,7 @@ func runExtensions(t *testing.T, open Opener) {
 			}
 		}
 		closed(t, s)
-		s = open(t, dir)
+		s = eng.Open(t, dir)
 		defer closed(t, s)
 		said, err := s.DND(t.Context())
 		if err != nil {

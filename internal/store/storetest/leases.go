@@ -11,9 +11,9 @@ import (
 	"perezvon/internal/store"
 )
 
-func runLeases(t *testing.T, open Opener) {
+func runLeases(t *testing.T, eng Engine) {
 	t.Run("one holder at a time", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		l := acquire(t, s, "n", "a")
 		for _, owner := range []string{"a", "b"} {
 			if _, err := s.AcquireLease(t.Context(), "n", owner, time.Minute); !errors.Is(err, store.ErrHeld) {
@@ -25,7 +25,7 @@ func runLeases(t *testing.T, open Opener) {
 		acquire(t, s, "n", "b")
 	})
 	t.Run("of many at once one gets it", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		var got atomic.Int32
 		var wg sync.WaitGroup
 		for range 20 {
@@ -44,7 +44,7 @@ func runLeases(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a lease that was lost stays with its new holder", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		old := acquire(t, s, "n", "a")
 		release(t, s, old)
 		if _, err := s.RenewLease(t.Context(), old, time.Minute); !errors.Is(err, store.ErrNotFound) {
@@ -60,7 +60,7 @@ func runLeases(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("an owner's leases are dropped, the others' stay", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		acquire(t, s, "1", "a")
 		acquire(t, s, "2", "a")
 		acquire(t, s, "3", "b")
@@ -74,34 +74,52 @@ func runLeases(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a lease must last", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		for _, ttl := range []time.Duration{0, -time.Second} {
 			if _, err := s.AcquireLease(t.Context(), "n", "a", ttl); err == nil {
 				t.Errorf("acquired for %v", ttl)
 			}
 		}
 	})
+	t.Run("fences never go back", func(t *testing.T) { fencesGrow(t, eng) })
 	t.Run("a lease runs out", func(t *testing.T) {
-		bubble(t, open, func(t *testing.T, s Store) { leaseExpires(t, s) })
+		timed(t, eng, func(t *testing.T, s Store) {
+			l := acquire(t, s, "n", "a")
+			l, err := s.RenewLease(t.Context(), l, eng.span())
+			if err != nil {
+				t.Fatal(err)
+			}
+			eng.pass()
+			ranOut(t, s, l)
+		})
 	})
-	t.Run("fences never go back", func(t *testing.T) { fencesGrow(t, open) })
+	if eng.RealTime {
+		return
+	}
+	t.Run("a lease lasts to its last millisecond", func(t *testing.T) {
+		bubble(t, eng, func(t *testing.T, s Store) {
+			l := acquire(t, s, "n", "a")
+			if off := time.Until(l.Until) - time.Minute; off.Abs() > time.Millisecond {
+				t.Errorf("until %v, %v off", l.Until, off)
+			}
+			time.Sleep(40 * time.Second)
+			l, err := s.RenewLease(t.Context(), l, time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Minute - time.Millisecond)
+			if _, err := s.AcquireLease(t.Context(), "n", "b", time.Minute); !errors.Is(err, store.ErrHeld) {
+				t.Fatalf("just before the end: error %v", err)
+			}
+			time.Sleep(time.Millisecond)
+			ranOut(t, s, l)
+		})
+	})
 }
 
-func leaseExpires(t *testing.T, s Store) {
-	l := acquire(t, s, "n", "a")
-	if want := time.Now().Add(time.Minute); !l.Until.Equal(want) {
-		t.Errorf("until %v, want %v", l.Until, want)
-	}
-	time.Sleep(40 * time.Second)
-	l, err := s.RenewLease(t.Context(), l, time.Minute)
-	if err != nil {
-		t.Fatal(err)
-	}
-	time.Sleep(time.Minute - time.Nanosecond)
-	if _, err := s.AcquireLease(t.Context(), "n", "b", time.Minute); !errors.Is(err, store.ErrHeld) {
-		t.Fatalf("just before the end: error %v", err)
-	}
-	time.Sleep(time.Nanosecond)
+// ranOut holds that l is over and its name free for another.
+func ranOut(t *testing.T, s Store, l store.Lease) {
+	t.Helper()
 	if _, err := s.RenewLease(t.Context(), l, time.Minute); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("renewed too late: error %v", err)
 	}
@@ -114,13 +132,16 @@ func leaseExpires(t *testing.T, s Store) {
 	}
 }
 
-func fencesGrow(t *testing.T, open Opener) {
+func fencesGrow(t *testing.T, eng Engine) {
 	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
+	run := func(t *testing.T) {
 		var last int64
-		s := open(t, dir)
+		s := eng.Open(t, dir)
 		for step := range 12 {
-			l := acquire(t, s, "n", "a")
+			l, err := s.AcquireLease(t.Context(), "n", "a", eng.span())
+			if err != nil {
+				t.Fatal(err)
+			}
 			if l.Fence <= last {
 				t.Fatalf("step %d: fence %d follows %d", step, l.Fence, last)
 			}
@@ -129,9 +150,9 @@ func fencesGrow(t *testing.T, open Opener) {
 			case 0:
 				release(t, s, l)
 			case 1:
-				time.Sleep(time.Minute)
+				eng.pass()
 			case 2:
-				time.Sleep(time.Minute)
+				eng.pass()
 				if err := s.Prune(t.Context()); err != nil {
 					t.Fatal(err)
 				}
@@ -142,11 +163,16 @@ func fencesGrow(t *testing.T, open Opener) {
 			}
 			if step%3 == 0 {
 				closed(t, s)
-				s = open(t, dir)
+				s = eng.Open(t, dir)
 			}
 		}
 		closed(t, s)
-	})
+	}
+	if eng.RealTime {
+		run(t)
+		return
+	}
+	synctest.Test(t, run)
 }
 
 // acquire takes a lease for a minute.

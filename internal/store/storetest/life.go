@@ -9,11 +9,11 @@ import (
 	"perezvon/internal/store"
 )
 
-func runLife(t *testing.T, open Opener) {
-	t.Run("everything is there after a restart", func(t *testing.T) { restart(t, open) })
+func runLife(t *testing.T, eng Engine) {
+	t.Run("everything is there after a restart", func(t *testing.T) { restart(t, eng) })
 	t.Run("close commits what is queued", func(t *testing.T) {
 		dir := t.TempDir()
-		s := open(t, dir)
+		s := eng.Open(t, dir)
 		var commits []*store.Commit
 		for n := range 500 {
 			commits = append(commits, s.SaveCall(newCall(n), event(fmt.Sprint(n))))
@@ -27,7 +27,7 @@ func runLife(t *testing.T, open Opener) {
 				t.Fatal("close left a commit pending")
 			}
 		}
-		s = open(t, dir)
+		s = eng.Open(t, dir)
 		defer closed(t, s)
 		evs, _, err := s.Events(t.Context(), store.EventFilter{Limit: 1000})
 		if err != nil || len(evs) != 500 {
@@ -35,7 +35,7 @@ func runLife(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a closed store refuses everything", func(t *testing.T) {
-		s := open(t, t.TempDir())
+		s := eng.Open(t, t.TempDir())
 		closed(t, s)
 		closed(t, s)
 		ctx := t.Context()
@@ -69,8 +69,11 @@ func runLife(t *testing.T, open Opener) {
 			}
 		}
 	})
+	if eng.RealTime {
+		return
+	}
 	t.Run("it works and ends under virtual time", func(t *testing.T) {
-		bubble(t, open, func(t *testing.T, s Store) {
+		bubble(t, eng, func(t *testing.T, s Store) {
 			create(t, s, newCall(1))
 			time.Sleep(time.Hour)
 			wait(t, s.SaveCall(ended(newCall(1)), event("a")))
@@ -84,10 +87,10 @@ func runLife(t *testing.T, open Opener) {
 	})
 }
 
-func restart(t *testing.T, open Opener) {
+func restart(t *testing.T, eng Engine) {
 	dir := t.TempDir()
 	key := &store.Key{Scope: "site", Value: "k", Hash: "h"}
-	s := open(t, dir)
+	s := eng.Open(t, dir)
 	if _, _, err := again(t, s, 1, "+7", key); err != nil {
 		t.Fatal(err)
 	}
@@ -101,7 +104,7 @@ func restart(t *testing.T, open Opener) {
 	}
 	closed(t, s)
 
-	s = open(t, dir)
+	s = eng.Open(t, dir)
 	defer closed(t, s)
 	got, dup, err := again(t, s, 5, "+7", key)
 	if err != nil || !dup {

@@ -14,11 +14,11 @@ import (
 	"perezvon/internal/store"
 )
 
-func runList(t *testing.T, open Opener) {
-	t.Run("filters", func(t *testing.T) { runFilters(t, open) })
-	t.Run("pages hold every call once, newest first", func(t *testing.T) { runPages(t, open) })
+func runList(t *testing.T, eng Engine) {
+	t.Run("filters", func(t *testing.T) { runFilters(t, eng) })
+	t.Run("pages hold every call once, newest first", func(t *testing.T) { runPages(t, eng) })
 	t.Run("a page is 50 calls unless told, and at most 1000", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		var last *store.Commit
 		for n := range 1001 {
 			last = s.SaveCall(newCall(n))
@@ -32,7 +32,7 @@ func runList(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("later calls do not disturb the pages", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		for n := range 4 {
 			create(t, s, newCall(n))
 		}
@@ -49,7 +49,7 @@ func runList(t *testing.T, open Opener) {
 			[]string{newCall(3).ID, newCall(2).ID, newCall(1).ID, newCall(0).ID})
 	})
 	t.Run("a foreign cursor is refused", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		create(t, s, newCall(1))
 		create(t, s, newCall(2))
 		_, good, err := s.Calls(t.Context(), store.Filter{Limit: 1})
@@ -67,7 +67,7 @@ func runList(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("calls to a number that were asked for are counted, those from it and those that people dial are not", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		for n := range 8 {
 			c := ended(newCall(n))
 			c.Number = "+7"
@@ -106,8 +106,8 @@ func runList(t *testing.T, open Opener) {
 	})
 }
 
-func runFilters(t *testing.T, open Opener) {
-	s := opened(t, open)
+func runFilters(t *testing.T, eng Engine) {
+	s := opened(t, eng)
 	for n := range 6 {
 		c := newCall(n)
 		switch n {
@@ -167,8 +167,8 @@ func runFilters(t *testing.T, open Opener) {
 
 // runPages makes calls with few different times, so that many are equal, and
 // reads them back in pages of any length under any filter.
-func runPages(t *testing.T, open Opener) {
-	s := opened(t, open)
+func runPages(t *testing.T, eng Engine) {
+	s := opened(t, eng)
 	round := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		round++

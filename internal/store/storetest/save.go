@@ -9,9 +9,9 @@ import (
 	"perezvon/internal/store"
 )
 
-func runSave(t *testing.T, open Opener) {
+func runSave(t *testing.T, eng Engine) {
 	t.Run("a save replaces the whole record", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		create(t, s, newCall(1))
 		for _, change := range []func(*store.Call){
 			func(c *store.Call) { c.State = store.StateRingingManager },
@@ -47,7 +47,7 @@ func runSave(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("a record is taken when it is saved", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		c := newCall(1)
 		c.Attempts = []store.Attempt{{N: 1, Reason: "before"}}
 		commit := s.SaveCall(c)
@@ -59,7 +59,7 @@ func runSave(t *testing.T, open Opener) {
 		}
 	})
 	t.Run("saves keep their order and every event", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		var want []string
 		var last *store.Commit
 		for n := range 300 {
@@ -85,19 +85,19 @@ func runSave(t *testing.T, open Opener) {
 		same(t, "events", types(evs), want)
 	})
 	t.Run("a call needs an id", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		if err := s.SaveCall(store.Call{}).Wait(t.Context()); err == nil {
 			t.Error("a call without an id was saved")
 		}
 	})
 	t.Run("an unknown call is not found", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		if _, err := s.Call(t.Context(), newCall(1).ID); !errors.Is(err, store.ErrNotFound) {
 			t.Errorf("error %v", err)
 		}
 	})
 	t.Run("open calls come oldest first", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		var want []string
 		for _, n := range []int{5, 2, 9, 1, 7} {
 			c := newCall(n)

@@ -53,29 +53,41 @@ type Store interface {
 	Close() error
 }
 
-// Opener opens the store that lies in dir, or a new one where there is none.
-// The suite closes what it opens and opens some directories again.
-type Opener func(t *testing.T, dir string) Store
+// Engine is what the suite runs on.
+//
+// Of a write the suite waits for its commit, of a lease or a count for the
+// answer, and reads afterwards: an engine whose reads come from somewhere else
+// than its writes go to must let them wait until they have got there.
+type Engine struct {
+	// Open opens the store that lies in dir, or a new one where there is none.
+	// The suite closes what it opens and opens some directories again.
+	Open func(t *testing.T, dir string) Store
 
-// Run runs the whole suite. Tests of time run in a bubble of testing/synctest,
-// so the engine must work inside of one.
-func Run(t *testing.T, open Opener) {
-	t.Run("create", func(t *testing.T) { runCreate(t, open) })
-	t.Run("save", func(t *testing.T) { runSave(t, open) })
-	t.Run("list", func(t *testing.T) { runList(t, open) })
-	t.Run("events", func(t *testing.T) { runEvents(t, open) })
-	t.Run("dialogs", func(t *testing.T) { runDialogs(t, open) })
-	t.Run("bindings", func(t *testing.T) { runBindings(t, open) })
-	t.Run("traces", func(t *testing.T) { runTraces(t, open) })
-	t.Run("leases", func(t *testing.T) { runLeases(t, open) })
-	t.Run("extensions", func(t *testing.T) { runExtensions(t, open) })
-	t.Run("life", func(t *testing.T) { runLife(t, open) })
+	// RealTime says that the engine asks a clock outside of this process, which
+	// a bubble of testing/synctest cannot turn: the tests of time let fractions
+	// of a second pass then, and those that need hours are left out.
+	RealTime bool
+}
+
+// Run runs the whole suite. Tests of time run in a bubble of testing/synctest
+// unless the engine has RealTime, so it must work inside of one.
+func Run(t *testing.T, eng Engine) {
+	t.Run("create", func(t *testing.T) { runCreate(t, eng) })
+	t.Run("save", func(t *testing.T) { runSave(t, eng) })
+	t.Run("list", func(t *testing.T) { runList(t, eng) })
+	t.Run("events", func(t *testing.T) { runEvents(t, eng) })
+	t.Run("dialogs", func(t *testing.T) { runDialogs(t, eng) })
+	t.Run("bindings", func(t *testing.T) { runBindings(t, eng) })
+	t.Run("traces", func(t *testing.T) { runTraces(t, eng) })
+	t.Run("leases", func(t *testing.T) { runLeases(t, eng) })
+	t.Run("extensions", func(t *testing.T) { runExtensions(t, eng) })
+	t.Run("life", func(t *testing.T) { runLife(t, eng) })
 }
 
 // opened opens a store in a new directory and closes it when the test ends.
-func opened(t *testing.T, open Opener) Store {
+func opened(t *testing.T, eng Engine) Store {
 	t.Helper()
-	s := open(t, t.TempDir())
+	s := eng.Open(t, t.TempDir())
 	t.Cleanup(func() { closed(t, s) })
 	return s
 }
@@ -87,12 +99,36 @@ func closed(t *testing.T, s Store) {
 	}
 }
 
+// timed runs f with a store of its own, under virtual time if the engine can.
+func timed(t *testing.T, eng Engine, f func(t *testing.T, s Store)) {
+	t.Helper()
+	if eng.RealTime {
+		f(t, opened(t, eng))
+		return
+	}
+	bubble(t, eng, f)
+}
+
+// span is how long something lasts that a test sees run out: a minute, or as
+// much of it as one can wait for. Nothing may depend on the span not being over
+// yet, since in real time any step may take longer.
+func (eng Engine) span() time.Duration {
+	if eng.RealTime {
+		return 300 * time.Millisecond
+	}
+	return time.Minute
+}
+
+// pass lets a span that has begun before go by, by any clock that runs like
+// ours.
+func (eng Engine) pass() { time.Sleep(eng.span() + eng.span()/10) }
+
 // bubble runs f under virtual time with a store of its own.
-func bubble(t *testing.T, open Opener, f func(t *testing.T, s Store)) {
+func bubble(t *testing.T, eng Engine, f func(t *testing.T, s Store)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		s := open(t, dir)
+		s := eng.Open(t, dir)
 		f(t, s)
 		closed(t, s)
 	})

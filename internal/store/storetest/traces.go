@@ -8,7 +8,7 @@ import (
 	"perezvon/internal/store"
 )
 
-func runTraces(t *testing.T, open Opener) {
+func runTraces(t *testing.T, eng Engine) {
 	part := func(call, n int) store.TracePart {
 		return store.TracePart{CallID: newCall(call).ID, At: start().Add(time.Duration(n) * time.Hour), Data: []byte(fmt.Sprint("\x00part ", n))}
 	}
@@ -21,7 +21,7 @@ func runTraces(t *testing.T, open Opener) {
 		return all
 	}
 	t.Run("the parts of a call come in their order", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		s.SaveTrace(part(1, 2))
 		s.SaveTrace(part(2, 1))
 		wait(t, s.SaveTrace(part(1, 1)))
@@ -30,7 +30,7 @@ func runTraces(t *testing.T, open Opener) {
 		same(t, "traces of nobody", traces(t, s, 3), []store.TracePart(nil))
 	})
 	t.Run("old ones are forgotten", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		for n := range 4 {
 			wait(t, s.SaveTrace(part(1, n)))
 		}
@@ -40,7 +40,7 @@ func runTraces(t *testing.T, open Opener) {
 		same(t, "traces", traces(t, s, 1), []store.TracePart{part(1, 2), part(1, 3)})
 	})
 	t.Run("a call has so many parts and no more", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		for n := range store.MaxTraceParts + 3 {
 			s.SaveTrace(part(1, n))
 		}
@@ -52,7 +52,7 @@ func runTraces(t *testing.T, open Opener) {
 		same(t, "the last", got[len(got)-1], part(1, store.MaxTraceParts-1))
 	})
 	t.Run("the data is taken when it is saved", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		p := part(1, 1)
 		commit := s.SaveTrace(p)
 		clear(p.Data)
@@ -60,13 +60,13 @@ func runTraces(t *testing.T, open Opener) {
 		same(t, "traces", traces(t, s, 1), []store.TracePart{part(1, 1)})
 	})
 	t.Run("a time that was never set stays so", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		p := store.TracePart{CallID: newCall(1).ID, Data: []byte("x")}
 		wait(t, s.SaveTrace(p))
 		same(t, "traces", traces(t, s, 1), []store.TracePart{p})
 	})
 	t.Run("a trace is of a call", func(t *testing.T) {
-		s := opened(t, open)
+		s := opened(t, eng)
 		if err := s.SaveTrace(store.TracePart{Data: []byte("x")}).Wait(t.Context()); err == nil {
 			t.Error("a trace of no call was saved")
 		}
