@@ -85,7 +85,9 @@ func (o *outgoing) late(res *sipmsg.Response) {
 	}
 }
 
-// hangUp acknowledges a 2xx that nobody wants, and sends BYE.
+// hangUp acknowledges a 2xx that nobody wants, and sends BYE. It is in the
+// journal in between: once it has its ACK, the far side would wait for ever for
+// the BYE of a process that has died.
 func (o *outgoing) hangUp(res *sipmsg.Response) {
 	tag := toTag(res)
 	o.mu.Lock()
@@ -103,6 +105,8 @@ func (o *outgoing) hangUp(res *sipmsg.Response) {
 	o.a.spawn(func() {
 		defer o.hungUp()
 		rec := o.fork(res)
+		rec.ID += "/" + tag // that of the dialog itself is another record
+		defer o.a.journalUnwanted(rec)()
 		ack, err := o.ack(&rec)
 		if err == nil {
 			err = ack.send()
@@ -119,6 +123,17 @@ func (o *outgoing) hangUp(res *sipmsg.Response) {
 			o.a.log.Info("sip: a phone that answered too late did not confirm our BYE", "to", rec.Destination, "why", reasonOf(err), "call_id", rec.CallID)
 		}
 	})
+}
+
+// journalUnwanted writes down a dialog that is about to be hung up, and returns
+// what forgets it. A disk that fails is no reason to leave the far side waiting.
+func (a *Agent) journalUnwanted(rec DialogRecord) (forget func()) {
+	ctx, cancel := context.WithTimeout(context.Background(), t1)
+	defer cancel()
+	if err := a.journal.SaveDialog(rec)(ctx); err != nil {
+		a.log.Warn("sip: an answer that came too late is ended without a journal", "why", reasonOf(err), "call_id", rec.CallID)
+	}
+	return func() { a.journal.DeleteDialog(rec.ID) }
 }
 
 func (o *outgoing) hungUp() {

@@ -112,6 +112,35 @@ func Test200ThatCrossesCancelIsAckedAndByedOnce(t *testing.T) {
 	})
 }
 
+func TestForkThatIsNotWantedIsInTheJournalFromItsACKToItsBYE(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		b := testAgent(t, nil)
+		out := b.invite(t.Context(), Invite{Ref: DialogRef{Call: "call", Leg: "leg"}})
+		req := b.carrier.expect("INVITE")
+		b.carrier.reply(req, "200 OK", "body:"+testSDP)
+		b.carrier.expect("ACK")
+		won := <-out
+		if won.err != nil {
+			t.Fatal(won.err)
+		}
+		b.journal.block = make(chan struct{})
+		b.carrier.tag = "other"
+		b.carrier.reply(req, "200 OK", "body:"+testSDP)
+		b.carrier.silent(100 * time.Millisecond) // no ACK before the journal has it
+		close(b.journal.block)
+		b.carrier.expect("ACK")
+		bye := b.carrier.expect("BYE")
+		if b.journal.size() != 2 {
+			t.Errorf("%d dialogs in the journal while the fork is up, want 2", b.journal.size())
+		}
+		b.carrier.reply(bye, "200 OK")
+		synctest.Wait()
+		if rec := b.journal.only(t); rec.ID != won.d.ID() {
+			t.Errorf("left in the journal: %+v", rec)
+		}
+	})
+}
+
 func TestCancellingIsBounded(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		b := testAgent(t, nil)

@@ -17,7 +17,7 @@ const (
 // what its requests are built from while it lives. It is a value and goes
 // through JSON unharmed.
 type DialogRecord struct {
-	ID          string    `json:"id"` // the local tag
+	ID          string    `json:"id"` // the local tag; of a fork that is not wanted with the remote one behind it
 	CallID      string    `json:"call_id"`
 	LocalTag    string    `json:"local_tag"`
 	RemoteTag   string    `json:"remote_tag,omitempty"`

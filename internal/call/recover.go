@@ -70,25 +70,22 @@ func (s *Service) endOrphans(ctx context.Context, open []store.Call) (map[string
 	if len(dialogs) == 0 {
 		return nil, nil
 	}
-	answered := make(map[string]bool, len(dialogs))
-	for _, d := range dialogs {
-		answered[d.LegID] = true // until the far side says otherwise
-	}
+	fates := fatesOf(dialogs)
 	calls := make(map[string]store.Call, len(open))
 	for _, rec := range open {
 		calls[rec.ID] = rec
 	}
-	var mu sync.Mutex // guards answered and resumed from here on
+	var mu sync.Mutex // guards fates and resumed from here on
 	resumed := false  // the calls have changed since they were loaded
-	note := func(d store.Dialog, up bool) {
+	note := func(d store.Dialog, picked bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		if resumed {
 			return
 		}
-		answered[d.LegID] = up
+		fates.ended(d.LegID, picked)
 		rec := calls[d.CallID]
-		if l := findLeg(&rec, d.LegID); up && l != nil && l.Role == store.RoleCustomer {
+		if l := findLeg(&rec, d.LegID); picked && l != nil && l.Role == store.RoleCustomer {
 			rec.CustomerReached = true
 			s.records.SaveCall(clone(rec))
 		}
@@ -107,7 +104,31 @@ func (s *Service) endOrphans(ctx context.Context, open []store.Call) (map[string
 	mu.Lock()
 	defer mu.Unlock()
 	resumed = true
-	return answered, nil
+	return fates.answered, nil
+}
+
+// fates is which legs of the last run were answered. A leg has several dialogs
+// where its INVITE forked.
+type fates struct {
+	answered map[string]bool // by leg; true until the far side of each of its dialogs says otherwise
+	picked   map[string]bool // one of the leg's dialogs was answered
+	waiting  map[string]int  // for so many of the leg's dialogs
+}
+
+func fatesOf(dialogs []store.Dialog) *fates {
+	f := &fates{make(map[string]bool), make(map[string]bool), make(map[string]int)}
+	for _, d := range dialogs {
+		f.answered[d.LegID] = true
+		f.waiting[d.LegID]++
+	}
+	return f
+}
+
+// ended takes the end of one dialog of a leg.
+func (f *fates) ended(leg string, picked bool) {
+	f.waiting[leg]--
+	f.picked[leg] = f.picked[leg] || picked
+	f.answered[leg] = f.picked[leg] || f.waiting[leg] > 0
 }
 
 func (s *Service) awaitOrphans(left *sync.WaitGroup) {
