@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"math"
 	"time"
 
 	"perezvon/media/g711"
@@ -29,6 +30,10 @@ type Limits struct {
 type Sound struct {
 	Rate     int // samples per second
 	Channels [][]int16
+	// CutOff says that the file ends before the length that it names itself:
+	// its end is missing. A file of a writer who could not know the length
+	// is not cut off.
+	CutOff bool
 }
 
 // Samples returns the length of each channel.
@@ -66,9 +71,10 @@ func (s Sound) Mono() []int16 {
 	return mono
 }
 
-// Read decodes a WAV file: PCM of 8 or 16 bits, A-law or µ-law, mono or
-// stereo, at any sane rate. Lengths that a streaming writer could not know
-// (0, 0x7FFFFFFF, 0xFFFFFFFF, or anything beyond the file) mean "to the end".
+// Read decodes a WAV file: PCM of 8, 16, 24 or 32 bits, floating point of 32
+// or 64, A-law or µ-law, mono or stereo, at any sane rate. Lengths that a
+// streaming writer could not know (0, 0x7FFFFFFF, 0xFFFFFFFF, or anything
+// beyond the file) mean "to the end".
 // The error wraps ErrFormat or ErrTooLarge, or is that of r.
 func Read(r io.Reader, limits Limits) (Sound, error) {
 	if limits.MaxBytes <= 0 {
@@ -81,7 +87,7 @@ func Read(r io.Reader, limits Limits) (Sound, error) {
 	if int64(len(file)) > limits.MaxBytes {
 		return Sound{}, fmt.Errorf("%w: more than %d bytes", ErrTooLarge, limits.MaxBytes)
 	}
-	f, data, err := parse(file)
+	f, data, cutOff, err := parse(file)
 	if err != nil {
 		return Sound{}, err
 	}
@@ -89,13 +95,14 @@ func Read(r io.Reader, limits Limits) (Sound, error) {
 	if limits.MaxDuration > 0 && d > limits.MaxDuration {
 		return Sound{}, fmt.Errorf("%w: %v of sound, at most %v is taken", ErrTooLarge, d, limits.MaxDuration)
 	}
-	return Sound{Rate: f.rate, Channels: f.decode(data)}, nil
+	return Sound{Rate: f.rate, Channels: f.decode(data), CutOff: cutOff}, nil
 }
 
-// parse finds the format and the sound bytes of a whole file.
-func parse(file []byte) (format, []byte, error) {
+// parse finds the format and the sound bytes of a whole file, and whether some
+// of them are missing.
+func parse(file []byte) (_ format, data []byte, cutOff bool, _ error) {
 	if len(file) < 12 || string(file[:4]) != "RIFF" || string(file[8:12]) != "WAVE" {
-		return format{}, nil, fmt.Errorf("%w: it does not begin with RIFF and WAVE", ErrFormat)
+		return format{}, nil, false, fmt.Errorf("%w: it does not begin with RIFF and WAVE", ErrFormat)
 	}
 	riffEnd := int64(binary.LittleEndian.Uint32(file[4:])) + 8
 	var f format
@@ -104,29 +111,30 @@ func parse(file []byte) (format, []byte, error) {
 		body := rest[8:]
 		if name == "data" {
 			if f.rate == 0 {
-				return format{}, nil, fmt.Errorf("%w: the data chunk comes before the fmt chunk", ErrFormat)
+				return format{}, nil, false, fmt.Errorf("%w: the data chunk comes before the fmt chunk", ErrFormat)
 			}
 			// Nought is a streaming writer's, unless the file knows its
 			// own length: then the sound is really empty.
 			empty := length == 0 && riffEnd == int64(len(file))
+			cutOff = length > int64(len(body)) && length < leastUnknown
 			if length == 0 && !empty || length > int64(len(body)) {
 				length = int64(len(body))
 			}
-			return f, body[:length], nil
+			return f, body[:length], cutOff, nil
 		}
 		if length > int64(len(body)) {
-			return format{}, nil, fmt.Errorf("%w: chunk %q is cut off", ErrFormat, name)
+			return format{}, nil, false, fmt.Errorf("%w: chunk %q is cut off", ErrFormat, name)
 		}
 		if name == "fmt " {
 			var err error
 			if f, err = parseFormat(body[:length]); err != nil {
-				return format{}, nil, err
+				return format{}, nil, false, err
 			}
 		}
 		// Chunks begin at even offsets.
 		rest = body[min(length+length&1, int64(len(body))):]
 	}
-	return format{}, nil, fmt.Errorf("%w: no data chunk", ErrFormat)
+	return format{}, nil, false, fmt.Errorf("%w: no data chunk", ErrFormat)
 }
 
 // format is what matters of the fmt chunk.
@@ -159,15 +167,19 @@ func parseFormat(b []byte) (format, error) {
 	f.rate = int(rate)
 	switch f.encoding {
 	case formatPCM:
-		if f.bits != 8 && f.bits != 16 {
-			return format{}, fmt.Errorf("%w: PCM of %d bits, 8 and 16 are understood", ErrFormat, f.bits)
+		if f.bits != 8 && f.bits != 16 && f.bits != 24 && f.bits != 32 {
+			return format{}, fmt.Errorf("%w: PCM of %d bits, 8, 16, 24 and 32 are understood", ErrFormat, f.bits)
+		}
+	case formatFloat:
+		if f.bits != 32 && f.bits != 64 {
+			return format{}, fmt.Errorf("%w: floating point of %d bits, 32 and 64 are understood", ErrFormat, f.bits)
 		}
 	case formatALaw, formatULaw:
 		if f.bits != 8 {
 			return format{}, fmt.Errorf("%w: A-law or µ-law of %d bits instead of 8", ErrFormat, f.bits)
 		}
 	default:
-		return format{}, fmt.Errorf("%w: encoding %#x, PCM (1), A-law (6) and µ-law (7) are understood", ErrFormat, f.encoding)
+		return format{}, fmt.Errorf("%w: encoding %#x, PCM (1), floating point (3), A-law (6) and µ-law (7) are understood", ErrFormat, f.encoding)
 	}
 	return f, nil
 }
@@ -193,14 +205,28 @@ func (f format) decode(data []byte) [][]int16 {
 }
 
 func (f format) sample(b []byte) int16 {
+	le := binary.LittleEndian
 	switch {
 	case f.encoding == formatALaw:
 		return g711.DecodeA(b[0])
 	case f.encoding == formatULaw:
 		return g711.DecodeU(b[0])
+	case f.encoding == formatFloat && f.bits == 32:
+		return fromFloat(float64(math.Float32frombits(le.Uint32(b))))
+	case f.encoding == formatFloat:
+		return fromFloat(math.Float64frombits(le.Uint64(b)))
 	case f.bits == 8: // unsigned, unlike every other width
 		return int16(int(b[0])-128) << 8
-	default:
-		return int16(binary.LittleEndian.Uint16(b))
+	default: // the upper 16 bits are the last two bytes
+		return int16(le.Uint16(b[f.bits/8-2:]))
 	}
+}
+
+// fromFloat takes full scale for 1; what is louder is cut, what is no number
+// is silence.
+func fromFloat(f float64) int16 {
+	if math.IsNaN(f) {
+		return 0
+	}
+	return int16(max(math.MinInt16, min(math.MaxInt16, math.Round(f*(math.MaxInt16+1)))))
 }

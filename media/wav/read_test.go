@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -66,6 +67,10 @@ func TestReadUnderstandsTheCommonEncodings(t *testing.T) {
 		{"µ-law stereo", riff(fmtChunk(7, 2, 8000, 8), chunk("data", []byte{0xFF, 0x00}, nil)), 8000, [][]int16{{0}, {g711.DecodeU(0)}}},
 		{"other chunks, odd ones too", riff(chunk("LIST", []byte("odd"), nil), fmtChunk(1, 1, 8000, 16), chunk("fact", []byte("1234"), nil), chunk("data", pcm16(7), nil), chunk("id3 ", []byte("x"), nil)), 8000, [][]int16{{7}}},
 		{"extensible", riff(extensible(), chunk("data", pcm16(5, 6), nil)), 48000, [][]int16{{5}, {6}}},
+		{"24 bit stereo", riff(fmtChunk(1, 2, 48000, 24), chunk("data", []byte{9, 1, 0, 9, 0xFE, 0xFF, 0, 0xFF, 0x7F, 0, 0, 0x80}, nil)), 48000, [][]int16{{1, 32767}, {-2, -32768}}},
+		{"32 bit", riff(fmtChunk(1, 1, 16000, 32), chunk("data", []byte{1, 2, 3, 0, 0, 0, 0xFF, 0xFF}, nil)), 16000, [][]int16{{3, -1}}},
+		{"floating point of 32 bits", riff(fmtChunk(3, 1, 24000, 32), chunk("data", floats32(0, 0.5, -1, 2, -7, float32(math.NaN())), nil)), 24000, [][]int16{{0, 16384, -32768, 32767, -32768, 0}}},
+		{"floating point of 64 bits", riff(fmtChunk(3, 2, 24000, 64), chunk("data", floats64(0.25, -0.25, math.Inf(1), math.Inf(-1)), nil)), 24000, [][]int16{{8192, 32767}, {-8192, -32768}}},
 		{"half a sample at the end", riff(fmtChunk(1, 1, 8000, 16), chunk("data", append(pcm16(3), 9), nil)), 8000, [][]int16{{3}}},
 		{"truly empty", riff(fmtChunk(1, 1, 8000, 16), chunk("data", nil, nil), chunk("LIST", []byte("abcd"), nil)), 8000, [][]int16{{}}},
 	}
@@ -79,6 +84,34 @@ func TestReadUnderstandsTheCommonEncodings(t *testing.T) {
 				t.Errorf("got %d Hz %v, want %d Hz %v", got.Rate, got.Channels, tt.rate, tt.want)
 			}
 		})
+	}
+}
+
+func floats32(samples ...float32) []byte {
+	var b []byte
+	for _, s := range samples {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(s))
+	}
+	return b
+}
+
+func floats64(samples ...float64) []byte {
+	var b []byte
+	for _, s := range samples {
+		b = binary.LittleEndian.AppendUint64(b, math.Float64bits(s))
+	}
+	return b
+}
+
+func TestReadSaysThatTheEndIsMissing(t *testing.T) {
+	for length, cutOff := range map[uint32]bool{
+		6: false, 4: false, 8: true, 1 << 20: true, 0x7FFE0000: true,
+		0: false, 0x7FFF0000: false, 0x7FFFF000: false, 0x7FFFFFDB: false, unknownLength: false,
+	} {
+		file := riff(fmtChunk(1, 1, 22050, 16), chunk("data", pcm16(1, 2, 3), &length))
+		if got, err := Read(bytes.NewReader(file), Limits{}); err != nil || got.CutOff != cutOff {
+			t.Errorf("a length of %#x: cut off %v, %v", length, got.CutOff, err)
+		}
 	}
 }
 
@@ -124,11 +157,12 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 		{"data first", "before the fmt", riff(chunk("data", pcm16(1), nil))},
 		{"short fmt", "needs 16", riff(chunk("fmt ", make([]byte, 14), nil))},
 		{"cut off", "cut off", riff(fmtChunk(1, 1, 8000, 16))[:30]},
-		{"24 bit", "24 bits", riff(fmtChunk(1, 1, 8000, 24), chunk("data", nil, nil))},
+		{"12 bit", "12 bits", riff(fmtChunk(1, 1, 8000, 12), chunk("data", nil, nil))},
+		{"half floats", "16 bits", riff(fmtChunk(3, 1, 8000, 16), chunk("data", nil, nil))},
 		{"A-law of 16 bits", "16 bits instead", riff(fmtChunk(6, 1, 8000, 16), chunk("data", nil, nil))},
 		{"surround", "6 channels", riff(fmtChunk(1, 6, 8000, 16), chunk("data", nil, nil))},
 		{"no channel", "0 channels", riff(fmtChunk(1, 0, 8000, 16), chunk("data", nil, nil))},
-		{"float", "encoding 0x3", riff(fmtChunk(3, 1, 8000, 32), chunk("data", nil, nil))},
+		{"ADPCM", "encoding 0x2", riff(fmtChunk(2, 1, 8000, 4), chunk("data", nil, nil))},
 		{"no rate", "0 Hz", riff(fmtChunk(1, 1, 0, 16), chunk("data", nil, nil))},
 		{"absurd rate", "4000000000 Hz", riff(fmtChunk(1, 1, 4000000000, 16), chunk("data", nil, nil))},
 	}
@@ -166,6 +200,9 @@ func FuzzRead(f *testing.F) {
 	f.Add(riff(fmtChunk(6, 2, 8000, 8), chunk("fact", []byte("1234"), nil), chunk("data", []byte("abc"), nil)))
 	f.Add(riff(chunk("LIST", []byte("odd"), nil), fmtChunk(7, 1, 8000, 8), chunk("data", nil, nil)))
 	f.Add(riff(extensible(), chunk("data", pcm16(5, 6), nil)))
+	f.Add(riff(fmtChunk(1, 2, 48000, 24), chunk("data", []byte("abcdef"), nil)))
+	f.Add(riff(fmtChunk(3, 1, 24000, 32), chunk("data", floats32(0.5, -2), nil)))
+	f.Add(riff(fmtChunk(3, 1, 24000, 64), chunk("data", floats64(0.5, math.NaN()), nil)))
 	f.Add(header(unknownLength))
 	f.Add([]byte("RIFF\xff\xff\xff\xffWAVEfmt \xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, file []byte) {

@@ -14,6 +14,7 @@ var (
 // Encodings of the fmt chunk.
 const (
 	formatPCM        = 1
+	formatFloat      = 3
 	formatALaw       = 6
 	formatULaw       = 7
 	formatExtensible = 0xFFFE // the true one stands in the extension
@@ -21,3 +22,7 @@ const (
 
 // unknownLength in a length field says that the writer could not know it yet.
 const unknownLength = 0xFFFFFFFF
+
+// leastUnknown is the least length that no file has: streaming writers put
+// this one, a little less than 2 GiB or unknownLength where they know none.
+const leastUnknown = 0x7FFF0000
