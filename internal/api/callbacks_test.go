@@ -17,6 +17,17 @@ import (
 
 const goodBody = `{"line":"main","number":"+7 495 000-00-01","text":"Здравствуйте","voice":"b"}`
 
+func TestACallThatOnlyThisMachineHasSaysSo(t *testing.T) {
+	f := newFixture(t, nil)
+	if a := f.post(t, goodBody); strings.Contains(a.body, "durability") {
+		t.Errorf("of a call that is stored as it should be: %s", a.body)
+	}
+	f.calls.answer.Durability = store.DurabilityLocal
+	if a := f.post(t, goodBody); decode[Call](t, a).Durability != "local" {
+		t.Errorf("answer %s", a.body)
+	}
+}
+
 func TestCallbackIsAcceptedWithTheCall(t *testing.T) {
 	f := newFixture(t, nil)
 	a := f.post(t, goodBody)

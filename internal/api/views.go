@@ -38,6 +38,7 @@ type Call struct {
 	Legs        []Leg            `json:"legs" nullable:"false"`
 	Recording   *RecordingOfCall `json:"recording,omitempty"`
 	Duplicate   bool             `json:"duplicate,omitempty" doc:"The request repeated this call, nothing new was placed" example:"false"`
+	Durability  string           `json:"durability,omitempty" doc:"Only where a call was placed: local says that it is kept on this machine alone until the shared store is back" example:"local"`
 }
 
 // Endpoint is who took part in a call.
@@ -156,6 +157,7 @@ func (v viewer) call(c store.Call) Call {
 		CreatedAt: v.time(c.CreatedAt), AnsweredAt: v.timeOrNull(c.AnsweredAt), EndedAt: v.timeOrNull(c.EndedAt),
 		NextAt: v.timeOrNull(c.NextAt), TalkMS: c.TalkMS, RingMS: c.RingMS,
 		Attempts: make([]Attempt, 0, len(c.Attempts)), Legs: make([]Leg, 0, len(c.Legs)),
+		Durability: c.Durability,
 	}
 	for _, a := range c.Attempts {
 		out.Attempts = append(out.Attempts, Attempt{

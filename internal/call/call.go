@@ -44,6 +44,7 @@ type save struct {
 }
 
 func newCall(s *Service, line *configs.Line, rec store.Call) *Call {
+	rec.Durability = "" // of its creation, which has been answered
 	ctx, cancel := context.WithCancelCause(context.Background())
 	c := &Call{
 		svc: s, rec: rec,

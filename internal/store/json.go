@@ -7,8 +7,9 @@ import (
 )
 
 // AppendJSON appends the record as encoding/json writes it, in a fraction of
-// the time: records are encoded with each change of a call. The error is about
-// a time that JSON cannot hold, of the year 10000 or later.
+// the time: records are encoded with each change of a call. Durability, which is
+// no part of the record, is left out. The error is about a time that JSON cannot
+// hold, of the year 10000 or later.
 func (c *Call) AppendJSON(b []byte) ([]byte, error) {
 	o := object{b: b}
 	o.call(c)

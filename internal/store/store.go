@@ -21,6 +21,8 @@ var (
 	ErrTooMany   = errors.New("there were too many calls to this number")
 	ErrBadCursor = errors.New("cursor is not one of ours")
 	ErrClosed    = errors.New("store is closed")
+	ErrNotEmpty  = errors.New("the store is not empty")
+	ErrAway      = errors.New("the shared store is away") // and nothing here can answer instead
 )
 
 // Kind says what business event a call is.
@@ -151,7 +153,15 @@ type Call struct {
 	Deadline        time.Time  `json:"deadline"`             // no dialling after it
 	CustomerReached bool       `json:"customer_reached"`     // a 2xx of the customer's was seen
 	Interrupted     int        `json:"interrupted,omitzero"` // how often a crash ended an attempt
+
+	// Durability is set only in what CreateCall returns, and never stored:
+	// DurabilityLocal, or empty where the call is as durable as it should be.
+	Durability string `json:"durability,omitempty"`
 }
+
+// DurabilityLocal says that a call is on this machine's disk alone, because the
+// shared store was away when it was created.
+const DurabilityLocal = "local"
 
 // Endpoint is who took part.
 type Endpoint struct {
@@ -292,9 +302,9 @@ type Binding struct {
 // TracePart is what went over the wire in a call, or in a part of one that
 // waits in between. Data is opaque to the store.
 type TracePart struct {
-	CallID string
-	At     time.Time // when it was saved
-	Data   []byte
+	CallID string    `json:"call_id"`
+	At     time.Time `json:"at"` // when it was saved
+	Data   []byte    `json:"data"`
 }
 
 // MaxTraceParts is how many parts of one call's trace are kept.

@@ -32,23 +32,23 @@ func (d *DB) Call(ctx context.Context, id string) (store.Call, error) {
 // instant by descending id. next is the cursor of the following page, empty
 // after the last. A cursor that Calls did not give is store.ErrBadCursor.
 func (d *DB) Calls(ctx context.Context, f store.Filter) (calls []store.Call, next string, err error) {
-	limit := pageSize(f.Limit, 50)
+	limit := store.PageSize(f.Limit, 50)
 	query, args, err := selectCalls(f)
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", err)
 	}
 	// One more than asked for tells whether there is another page.
-	var places []callCursor
+	var places []store.CallCursor
 	calls, err = list(ctx, d, "list calls", func(scan func(...any) error) (store.Call, error) {
-		var at callCursor
+		var at store.CallCursor
 		var data string
-		if err := scan(&at.created, &at.id, &data); err != nil {
+		if err := scan(&at.Created, &at.ID, &data); err != nil {
 			return store.Call{}, err
 		}
 		places = append(places, at)
 		c, err := decodeCall(data)
 		if err != nil {
-			return store.Call{}, fmt.Errorf("%s: %w", at.id, err)
+			return store.Call{}, fmt.Errorf("%s: %w", at.ID, err)
 		}
 		return c, nil
 	}, query, append(args, limit+1)...)
@@ -86,17 +86,17 @@ func selectCalls(f store.Filter) (string, []any, error) {
 		add(`line = ?`, f.Line)
 	}
 	if !f.From.IsZero() {
-		add(`created_at >= ?`, nanos(f.From))
+		add(`created_at >= ?`, store.Nanos(f.From))
 	}
 	if !f.To.IsZero() {
-		add(`created_at < ?`, nanos(f.To))
+		add(`created_at < ?`, store.Nanos(f.To))
 	}
 	if f.Cursor != "" {
-		c, err := parseCallCursor(f.Cursor)
+		c, err := store.ParseCallCursor(f.Cursor)
 		if err != nil {
 			return "", nil, err
 		}
-		add(`(created_at, id) < (?, ?)`, c.created, c.id)
+		add(`(created_at, id) < (?, ?)`, c.Created, c.ID)
 	}
 	query := `SELECT created_at, id, data FROM calls`
 	if f.State != "" && f.State != store.StateEnded {

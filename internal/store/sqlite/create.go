@@ -93,7 +93,7 @@ func (o *createOp) byKey(t *conn) (bool, error) {
 	var hash, data string
 	found, err := t.row(`SELECT k.hash, c.data FROM idempotency_keys k JOIN calls c ON c.id = k.call_id
 		WHERE k.scope = ? AND k.value = ? AND k.created_at > ?`,
-		[]any{o.key.Scope, o.key.Value, nanos(o.now.Add(-keepKeys))}, &hash, &data)
+		[]any{o.key.Scope, o.key.Value, store.Nanos(o.now.Add(-keepKeys))}, &hash, &data)
 	if err != nil || !found {
 		return false, err
 	}
@@ -127,7 +127,7 @@ func (o *createOp) overLimit(t *conn) (bool, error) {
 		return false, nil
 	}
 	var n int
-	_, err := t.row(countCalls, []any{o.row.Number, nanos(o.limit.Since)}, &n)
+	_, err := t.row(countCalls, []any{o.row.Number, store.Nanos(o.limit.Since)}, &n)
 	return n >= o.limit.Count, err
 }
 
@@ -138,6 +138,6 @@ func (o *createOp) remember(t *conn, id string) error {
 		return nil
 	}
 	_, err := t.exec(`INSERT OR REPLACE INTO idempotency_keys (scope, value, hash, call_id, created_at) VALUES (?, ?, ?, ?, ?)`,
-		o.key.Scope, o.key.Value, o.key.Hash, id, nanos(o.now))
+		o.key.Scope, o.key.Value, o.key.Hash, id, store.Nanos(o.now))
 	return err
 }

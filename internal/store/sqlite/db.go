@@ -156,9 +156,9 @@ type pruneOp struct {
 }
 
 func (o *pruneOp) apply(t *conn) error {
-	if _, err := t.exec(`DELETE FROM idempotency_keys WHERE created_at <= ?`, nanos(o.now.Add(-keepKeys))); err != nil {
+	if _, err := t.exec(`DELETE FROM idempotency_keys WHERE created_at <= ?`, store.Nanos(o.now.Add(-keepKeys))); err != nil {
 		return err
 	}
-	_, err := t.exec(`DELETE FROM leases WHERE until <= ?`, nanos(o.now))
+	_, err := t.exec(`DELETE FROM leases WHERE until <= ?`, store.Nanos(o.now))
 	return err
 }

@@ -11,11 +11,11 @@ import (
 // next is the value of After that gives the following page, empty when there
 // was nothing more. An After that is not an event's id is store.ErrBadCursor.
 func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event, next string, err error) {
-	after, err := parseEventID(f.After)
+	after, err := store.ParseEventID(f.After)
 	if err != nil {
 		return nil, "", fmt.Errorf("list events: %w", err)
 	}
-	limit := pageSize(f.Limit, 100)
+	limit := store.PageSize(f.Limit, 100)
 	query, args := `SELECT id, call_id, type, at, data FROM events WHERE id > ? ORDER BY id LIMIT ?`, []any{after, limit + 1}
 	if f.CallID != "" {
 		query = `SELECT id, call_id, type, at, data FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`
@@ -24,7 +24,7 @@ func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event
 	evs, err = list(ctx, d, "list events", func(scan func(...any) error) (e store.Event, err error) {
 		var id, at int64
 		err = scan(&id, &e.CallID, &e.Type, &at, (*[]byte)(&e.Data))
-		e.ID, e.At = eventID(id), fromNanos(at)
+		e.ID, e.At = store.EventID(id), store.FromNanos(at)
 		return e, err
 	}, query, args...)
 	if err != nil || len(evs) <= limit {
@@ -40,5 +40,5 @@ func (d *DB) LastEvent(ctx context.Context) (string, error) {
 	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM events`).Scan(&id); err != nil {
 		return "", d.failed("find the last event", err)
 	}
-	return eventID(id), nil
+	return store.EventID(id), nil
 }

@@ -13,7 +13,7 @@ import (
 func TestSearchesUseAnIndex(t *testing.T) {
 	d := openIn(t, t.TempDir())
 	defer closeDB(t, d)
-	cursor := callCursor{1, "1"}.String()
+	cursor := store.CallCursor{Created: 1, ID: "1"}.String()
 	queries := map[string][]any{
 		`SELECT data FROM calls WHERE id = ?`: {"1"},
 		countCalls:                            {"1", 1},

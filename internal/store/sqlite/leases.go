@@ -74,7 +74,7 @@ func (o *acquireOp) apply(t *conn) error {
 	if err != nil {
 		return err
 	}
-	if found && until > nanos(o.now) {
+	if found && until > store.Nanos(o.now) {
 		o.refused = store.ErrHeld
 		return nil
 	}
@@ -83,7 +83,7 @@ func (o *acquireOp) apply(t *conn) error {
 		return err
 	}
 	_, err = t.exec(`INSERT OR REPLACE INTO leases (name, owner, fence, until) VALUES (?, ?, ?, ?)`,
-		l.Name, l.Owner, l.Fence, nanos(l.Until))
+		l.Name, l.Owner, l.Fence, store.Nanos(l.Until))
 	o.lease = l
 	return err
 }
@@ -100,7 +100,7 @@ func (o *renewOp) apply(t *conn) error {
 	var owner string
 	var fence int64
 	found, err := t.row(`SELECT owner, fence FROM leases WHERE name = ? AND until > ?`,
-		[]any{o.lease.Name, nanos(o.now)}, &owner, &fence)
+		[]any{o.lease.Name, store.Nanos(o.now)}, &owner, &fence)
 	switch {
 	case err != nil:
 		return err
@@ -111,7 +111,7 @@ func (o *renewOp) apply(t *conn) error {
 		o.refused = store.ErrHeld
 		return nil
 	}
-	_, err = t.exec(`UPDATE leases SET until = ? WHERE name = ?`, nanos(o.now.Add(o.ttl)), o.lease.Name)
+	_, err = t.exec(`UPDATE leases SET until = ? WHERE name = ?`, store.Nanos(o.now.Add(o.ttl)), o.lease.Name)
 	return err
 }
 

@@ -31,7 +31,7 @@ func (r *callRow) insert(t *conn) error {
 		return err
 	}
 	_, err = t.exec(`INSERT INTO calls (id, kind, state, result, line, number, created_at, open, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))`,
-		r.ID, string(r.Kind), string(r.State), string(r.Result), r.Line, r.Number, nanos(r.CreatedAt), r.open(), data)
+		r.ID, string(r.Kind), string(r.State), string(r.Result), r.Line, r.Number, store.Nanos(r.CreatedAt), r.open(), data)
 	return err
 }
 
@@ -46,14 +46,14 @@ func (r *callRow) save(t *conn) error {
 	if r.open() {
 		done, err := r.update(t, `UPDATE calls SET state = ?, data = CAST(? AS TEXT)
 			WHERE id = ? AND open = 1 AND result = ? AND kind = ? AND line = ? AND number = ? AND created_at = ?`,
-			string(r.State), data, r.ID, string(r.Result), string(r.Kind), r.Line, r.Number, nanos(r.CreatedAt))
+			string(r.State), data, r.ID, string(r.Result), string(r.Kind), r.Line, r.Number, store.Nanos(r.CreatedAt))
 		if done || err != nil {
 			return err
 		}
 	}
 	done, err := r.update(t, `UPDATE calls SET state = ?, result = ?, open = ?, data = CAST(? AS TEXT)
 		WHERE id = ? AND kind = ? AND line = ? AND number = ? AND created_at = ?`,
-		string(r.State), string(r.Result), r.open(), data, r.ID, string(r.Kind), r.Line, r.Number, nanos(r.CreatedAt))
+		string(r.State), string(r.Result), r.open(), data, r.ID, string(r.Kind), r.Line, r.Number, store.Nanos(r.CreatedAt))
 	if done || err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (r *callRow) save(t *conn) error {
 		ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, state = excluded.state, result = excluded.result,
 			line = excluded.line, number = excluded.number, created_at = excluded.created_at,
 			open = excluded.open, data = excluded.data`,
-		r.ID, string(r.Kind), string(r.State), string(r.Result), r.Line, r.Number, nanos(r.CreatedAt), r.open(), data)
+		r.ID, string(r.Kind), string(r.State), string(r.Result), r.Line, r.Number, store.Nanos(r.CreatedAt), r.open(), data)
 	return err
 }
 

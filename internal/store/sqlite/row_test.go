@@ -17,6 +17,21 @@ func TestARowSharesNoListWithTheRecord(t *testing.T) {
 	}
 }
 
+func TestHowDurableACallIsIsNotStored(t *testing.T) {
+	d := openIn(t, t.TempDir())
+	defer closeDB(t, d)
+	c := store.Call{ID: "x", Durability: store.DurabilityLocal}
+	if _, _, err := d.CreateCall(t.Context(), c, store.Admission{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.SaveCall(c).Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if c, err := d.Call(t.Context(), "x"); err != nil || c.Durability != "" {
+		t.Errorf("durability %q, error %v", c.Durability, err)
+	}
+}
+
 func TestCommitsOfABusyMomentAreSpread(t *testing.T) {
 	var p pace
 	now := time.Unix(1000, 0)

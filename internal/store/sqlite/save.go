@@ -81,7 +81,7 @@ func (c *conn) addEvents(callID string, evs []store.Event) {
 		}
 		c.lastID++
 		c.events++
-		c.rows = append(c.rows, c.lastID, id, e.Type, nanos(e.At), []byte(e.Data))
+		c.rows = append(c.rows, c.lastID, id, e.Type, store.Nanos(e.At), []byte(e.Data))
 	}
 }
 

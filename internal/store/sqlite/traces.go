@@ -29,7 +29,7 @@ func (d *DB) Traces(ctx context.Context, callID string) ([]store.TracePart, erro
 		p := store.TracePart{CallID: callID}
 		var at int64
 		err := scan(&at, &p.Data)
-		p.At = fromNanos(at)
+		p.At = store.FromNanos(at)
 		return p, err
 	}, tracesOf, callID)
 }
@@ -56,7 +56,7 @@ type saveTraceOp struct {
 
 func (o *saveTraceOp) apply(t *conn) error {
 	_, err := t.exec(insertTrace,
-		o.part.CallID, nanos(o.part.At), o.part.Data, store.MaxTraceParts)
+		o.part.CallID, store.Nanos(o.part.At), o.part.Data, store.MaxTraceParts)
 	if err != nil {
 		return fmt.Errorf("save trace of %s: %w", o.part.CallID, err)
 	}
@@ -69,6 +69,6 @@ type pruneTracesOp struct {
 }
 
 func (o *pruneTracesOp) apply(t *conn) error {
-	_, err := t.exec(deleteTraces, nanos(o.before))
+	_, err := t.exec(deleteTraces, store.Nanos(o.before))
 	return err
 }

@@ -1,34 +1,32 @@
-package sqlite
+package store
 
 import (
 	"errors"
 	"math"
 	"testing"
 	"time"
-
-	"perezvon/internal/store"
 )
 
 // FuzzCursors reads cursors and event ids as strangers may send them: what is
 // accepted is exactly what would be given out.
 func FuzzCursors(f *testing.F) {
-	f.Add(callCursor{1, "0199a0b0c0d070008000000000000001"}.String())
-	f.Add(callCursor{math.MinInt64, "x"}.String())
-	f.Add(callCursor{1, "x"}.String() + "\n")
-	f.Add("\r" + callCursor{1, "x"}.String())
-	f.Add(eventID(1))
-	f.Add(eventID(math.MaxInt64))
+	f.Add(CallCursor{1, "0199a0b0c0d070008000000000000001"}.String())
+	f.Add(CallCursor{math.MinInt64, "x"}.String())
+	f.Add(CallCursor{1, "x"}.String() + "\n")
+	f.Add("\r" + CallCursor{1, "x"}.String())
+	f.Add(EventID(1))
+	f.Add(EventID(math.MaxInt64))
 	f.Add("")
 	f.Add("-000000000000001")
 	f.Fuzz(func(t *testing.T, s string) {
-		if c, err := parseCallCursor(s); err == nil && c.String() != s {
+		if c, err := ParseCallCursor(s); err == nil && c.String() != s {
 			t.Errorf("cursor %q was read as %+v, which is %q", s, c, c)
-		} else if err != nil && !errors.Is(err, store.ErrBadCursor) {
+		} else if err != nil && !errors.Is(err, ErrBadCursor) {
 			t.Errorf("cursor %q: error %v", s, err)
 		}
-		if n, err := parseEventID(s); err == nil && (n < 0 || (s != "" && eventID(n) != s)) {
+		if n, err := ParseEventID(s); err == nil && (n < 0 || (s != "" && EventID(n) != s)) {
 			t.Errorf("event id %q was read as %d", s, n)
-		} else if err != nil && !errors.Is(err, store.ErrBadCursor) {
+		} else if err != nil && !errors.Is(err, ErrBadCursor) {
 			t.Errorf("event id %q: error %v", s, err)
 		}
 	})
@@ -43,11 +41,11 @@ func TestTimesOutsideTheRangeStayInOrder(t *testing.T) {
 		time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
 	}
 	for i := range times[1:] {
-		if nanos(times[i]) >= nanos(times[i+1]) {
+		if Nanos(times[i]) >= Nanos(times[i+1]) {
 			t.Errorf("%v is not before %v", times[i], times[i+1])
 		}
 	}
-	if !fromNanos(nanos(time.Time{})).IsZero() {
+	if !FromNanos(Nanos(time.Time{})).IsZero() {
 		t.Error("the zero time does not come back")
 	}
 }

@@ -1,0 +1,71 @@
+package store
+
+import (
+	"encoding/json"
+	"strings"
+	"time"
+)
+
+// Change is one write on its way from a node's own file to the store that
+// several share, and one record on its way from one store into another.
+type Change struct {
+	// Seq is the place in the node's outbox. It grows from change to change,
+	// not always by one; zero where a whole store is exported.
+	Seq int64 `json:"seq,omitempty"`
+	// Type says what changed, and what ID, Data and Events hold.
+	Type ChangeType `json:"type"`
+	// ID names the record. It is empty for events, each of which names its
+	// call, if it has one.
+	ID string `json:"id,omitempty"`
+	// Data is the record as it is now, not as the change left it: one that
+	// changed again comes again. Nil: it is gone.
+	Data json.RawMessage `json:"data,omitempty"`
+	// Events are those of a ChangeEvents, in order. In an outbox their ids are
+	// the node's own and mean nothing elsewhere; in an export they are to be
+	// kept.
+	Events []Event `json:"events,omitempty"`
+}
+
+// ChangeType is what a Change is about.
+type ChangeType string
+
+// Types of changes, with what their ID and Data are.
+const (
+	ChangeCall    ChangeType = "call"    // id of the call; as Call.AppendJSON writes it
+	ChangeEvents  ChangeType = "events"  // none; Events instead of Data
+	ChangeDialog  ChangeType = "dialog"  // id of the dialog; a Dialog
+	ChangeBinding ChangeType = "binding" // id of the binding; a Binding
+	ChangeTrace   ChangeType = "trace"   // id of the call; a TracePart, which is added to those that are there
+	ChangeDND     ChangeType = "dnd"     // number of the extension; a DND
+	ChangeKey     ChangeType = "key"     // as KeyID writes it; a KeyUse
+	ChangeCounter ChangeType = "counter" // CounterFence or CounterEvents; a number. In exports only
+)
+
+// Counters that a copy of a store goes on from.
+const (
+	CounterFence  = "fence"  // no lease of any name had a greater fence
+	CounterEvents = "events" // no event had an id with a greater number
+)
+
+// DND is what was said about do not disturb of an extension.
+type DND struct {
+	DND bool `json:"dnd"`
+}
+
+// KeyUse is what is remembered of a Key: the call that it belongs to.
+type KeyUse struct {
+	Scope     string    `json:"scope"`
+	Value     string    `json:"value"`
+	Hash      string    `json:"hash"`
+	CallID    string    `json:"call_id"`
+	CreatedAt time.Time `json:"created_at"` // it is forgotten 24 hours later
+}
+
+// KeyID names a key in a Change.
+func KeyID(scope, value string) string { return scope + "\x00" + value }
+
+// ParseKeyID takes apart what KeyID has made.
+func ParseKeyID(id string) (scope, value string) {
+	scope, value, _ = strings.Cut(id, "\x00")
+	return scope, value
+}
