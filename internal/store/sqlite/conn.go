@@ -35,7 +35,7 @@ func connect(ctx context.Context, path string) (*conn, error) {
 	if err := migrate(ctx, c.sql, path); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	err := c.sql.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM events`).Scan(&c.lastID)
+	err := c.sql.QueryRowContext(ctx, lastEvent).Scan(&c.lastID)
 	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}

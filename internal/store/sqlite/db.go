@@ -97,15 +97,6 @@ func (d *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// Prune forgets idempotency keys older than 24 hours and leases that have run
-// out. Whoever owns the DB calls it now and then, about once an hour.
-func (d *DB) Prune(ctx context.Context) error {
-	if err := d.writer.do(ctx, &pruneOp{pending: newPending(), now: time.Now()}); err != nil {
-		return fmt.Errorf("prune store: %w", err)
-	}
-	return nil
-}
-
 // EventsChanged returns a channel that is closed when further events can be
 // read. A follower takes the channel first, then reads to the end, then waits.
 func (d *DB) EventsChanged() <-chan struct{} { return d.writer.changed.next() }
@@ -147,18 +138,5 @@ func (o *pingOp) apply(t *conn) error {
 		return nil
 	}
 	_, err := t.exec(`UPDATE counters SET value = value + 1 WHERE name = 'probe'`)
-	return err
-}
-
-type pruneOp struct {
-	pending
-	now time.Time
-}
-
-func (o *pruneOp) apply(t *conn) error {
-	if _, err := t.exec(`DELETE FROM idempotency_keys WHERE created_at <= ?`, store.Nanos(o.now.Add(-keepKeys))); err != nil {
-		return err
-	}
-	_, err := t.exec(`DELETE FROM leases WHERE until <= ?`, store.Nanos(o.now))
 	return err
 }

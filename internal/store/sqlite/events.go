@@ -37,7 +37,7 @@ func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event
 // that comes before all events.
 func (d *DB) LastEvent(ctx context.Context) (string, error) {
 	var id int64
-	if err := d.read.QueryRowContext(ctx, `SELECT coalesce(max(id), 0) FROM events`).Scan(&id); err != nil {
+	if err := d.read.QueryRowContext(ctx, lastEvent).Scan(&id); err != nil {
 		return "", d.failed("find the last event", err)
 	}
 	return store.EventID(id), nil

@@ -19,12 +19,18 @@ func TestSearchesUseAnIndex(t *testing.T) {
 		countCalls:                            {"1", 1},
 		findOpenCallback:                      {"", "", "", ""},
 		tracesOf:                              {"1"},
-		deleteTraces:                          {1},
+		deleteTraces:                          {1, 1},
+		deleteKeys:                            {1, 1},
+		endedCalls:                            {1, 1, "1", 1},
+		oldEvents:                             {1, 1, 1},
+		deleteEvents:                          {1, 1, 1},
+		deleteTimeline:                        {"1", 1},
+		deleteTrace:                           {"1"},
+		deleteCall:                            {"1"},
+		countTraces:                           {"1", 1},
 		`SELECT id FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`:              {"1", 1, 1},
 		`SELECT id FROM events WHERE id > ? ORDER BY id LIMIT ?`:                              {1, 1},
-		`SELECT coalesce(max(id), 0) FROM events`:                                             {},
 		`UPDATE calls SET state = ? WHERE id = ? AND open = 1 AND line = ? AND number = ?`:    {"", "", "", ""},
-		`DELETE FROM idempotency_keys WHERE created_at <= ?`:                                  {1},
 		`SELECT fence FROM leases WHERE name = ? AND until > ?`:                               {"", 1},
 		`SELECT 1 FROM idempotency_keys k JOIN calls c ON c.id = k.call_id WHERE k.scope = ?`: {""},
 	}
@@ -40,6 +46,7 @@ func TestSearchesUseAnIndex(t *testing.T) {
 	}
 	noDetour(t, d, queries, "SCAN", "TEMP B-TREE")
 	noDetour(t, d, map[string][]any{insertTrace: {"1", 1, "", 1}}, "SCAN traces", "TEMP B-TREE")
+	noDetour(t, d, map[string][]any{lastEvent: {}, countExpired: {1, 1}}, "SCAN events", "SCAN traces", "TEMP B-TREE")
 
 	// Those of open calls look at all open calls, in the index that has no others.
 	listOpen, args, err := selectCalls(store.Filter{State: store.StateTalking, Kind: "k", Cursor: cursor})

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"perezvon/internal/store"
 )
@@ -38,16 +37,7 @@ const (
 	tracesOf    = `SELECT at, data FROM traces WHERE call_id = ? ORDER BY id`
 	insertTrace = `INSERT INTO traces (call_id, at, data) SELECT ?1, ?2, ?3
 		WHERE (SELECT count(*) FROM traces WHERE call_id = ?1) < ?4`
-	deleteTraces = `DELETE FROM traces WHERE at < ?`
 )
-
-// PruneTraces forgets traces that were saved before a time.
-func (d *DB) PruneTraces(ctx context.Context, before time.Time) error {
-	if err := d.writer.do(ctx, &pruneTracesOp{pending: newPending(), before: before}); err != nil {
-		return fmt.Errorf("prune traces: %w", err)
-	}
-	return nil
-}
 
 type saveTraceOp struct {
 	pending
@@ -61,14 +51,4 @@ func (o *saveTraceOp) apply(t *conn) error {
 		return fmt.Errorf("save trace of %s: %w", o.part.CallID, err)
 	}
 	return nil
-}
-
-type pruneTracesOp struct {
-	pending
-	before time.Time
-}
-
-func (o *pruneTracesOp) apply(t *conn) error {
-	_, err := t.exec(deleteTraces, store.Nanos(o.before))
-	return err
 }

@@ -50,6 +50,9 @@ type Store interface {
 
 	Ping(ctx context.Context) error
 	Prune(ctx context.Context) error
+	PruneCalls(ctx context.Context, before time.Time) (removed int, err error)
+	PruneEvents(ctx context.Context, before time.Time) (removed int, err error)
+	Expired(ctx context.Context, e store.Expiry) (store.Expired, error)
 	Close() error
 }
 
@@ -81,6 +84,7 @@ func Run(t *testing.T, eng Engine) {
 	t.Run("traces", func(t *testing.T) { runTraces(t, eng) })
 	t.Run("leases", func(t *testing.T) { runLeases(t, eng) })
 	t.Run("extensions", func(t *testing.T) { runExtensions(t, eng) })
+	t.Run("retention", func(t *testing.T) { runRetention(t, eng) })
 	t.Run("life", func(t *testing.T) { runLife(t, eng) })
 }
 
