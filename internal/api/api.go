@@ -187,6 +187,7 @@ func (a *API) routes() {
 	a.routeReload(h)
 	a.routeSpeech(h)
 	a.routeHealth(h)
+	a.routeRest()
 
 	finish(h.OpenAPI())
 	a.routeDocs(h.OpenAPI())
