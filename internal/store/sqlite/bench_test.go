@@ -34,10 +34,15 @@ func benchCall(i int) store.Call {
 
 // BenchmarkSaveCall saves one call with one event and waits for the disk, as
 // many callers at once as its name says.
-func BenchmarkSaveCall(b *testing.B) {
+func BenchmarkSaveCall(b *testing.B) { benchmarkSaveCall(b, Options{}) }
+
+// BenchmarkSaveCallAndNoteIt does so with an outbox.
+func BenchmarkSaveCallAndNoteIt(b *testing.B) { benchmarkSaveCall(b, Options{Outbox: true}) }
+
+func benchmarkSaveCall(b *testing.B, opts Options) {
 	for _, writers := range []int{1, 16, 64} {
 		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
-			d, err := Open(b.Context(), filepath.Join(b.TempDir(), "perezvon.db"), Options{})
+			d, err := Open(b.Context(), filepath.Join(b.TempDir(), "perezvon.db"), opts)
 			if err != nil {
 				b.Fatal(err)
 			}

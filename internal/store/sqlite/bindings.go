@@ -42,6 +42,7 @@ type saveBindingOp struct {
 }
 
 func (o *saveBindingOp) apply(t *conn) error {
+	t.note(store.ChangeBinding, o.id)
 	_, err := t.exec(`INSERT INTO bindings (id, data) VALUES (?, CAST(? AS TEXT))
 		ON CONFLICT (id) DO UPDATE SET data = excluded.data`, o.id, o.data)
 	if err != nil {
@@ -56,6 +57,7 @@ type deleteBindingOp struct {
 }
 
 func (o *deleteBindingOp) apply(t *conn) error {
+	t.note(store.ChangeBinding, o.id)
 	_, err := t.exec(`DELETE FROM bindings WHERE id = ?`, o.id)
 	return err
 }

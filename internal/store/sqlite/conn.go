@@ -22,8 +22,28 @@ type conn struct {
 	lastID  int64               // of the newest event, also of one that was rolled back
 	events  int                 // in the open transaction
 	rows    []any               // of those events, their values one after the other
+	outbox  *outbox             // nil: nobody is told of changes
 	json    []byte              // of encode
 	failing bool                // the last transaction failed
+}
+
+// keepOutbox has every change noted from now on. It returns what the file says
+// of earlier ones: the highest that was given a seq, and that was shipped.
+func (c *conn) keepOutbox(ctx context.Context) (last, shipped int64, err error) {
+	err = c.sql.QueryRowContext(ctx, `SELECT max(coalesce((SELECT max(seq) FROM outbox), 0), value),
+		(SELECT value FROM counters WHERE name = 'shipped') FROM counters WHERE name = 'outbox'`).Scan(&last, &shipped)
+	if err != nil {
+		return 0, 0, err
+	}
+	c.outbox = &outbox{last: last, noted: make(map[record]bool)}
+	var stray bool // it has events of which no change tells
+	err = c.sql.QueryRowContext(ctx, `SELECT coalesce((SELECT max(id) FROM events), 0) >
+		max(value, coalesce((SELECT last FROM outbox WHERE type = 'events' ORDER BY seq DESC LIMIT 1), 0))
+		FROM counters WHERE name = 'outbox_event'`).Scan(&stray)
+	if err == nil && stray && last > 0 {
+		err = fmt.Errorf("%s: %w", c.path, ErrStray)
+	}
+	return last, shipped, err
 }
 
 // connect opens the connection and brings the schema up to date.
@@ -88,6 +108,9 @@ func (c *conn) begin() error {
 	c.events = 0
 	clear(c.rows)
 	c.rows = c.rows[:0]
+	if c.outbox != nil {
+		c.outbox.begin()
+	}
 	_, err := c.exec(`BEGIN IMMEDIATE`)
 	if err != nil && primaryCode(err) != codes.SQLITE_BUSY {
 		return errors.Join(err, c.close())

@@ -14,9 +14,60 @@ import (
 
 func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "perezvon.db")
+	killed(t, path, "writer", checkSaid)
+}
+
+func TestWhatWasAcknowledgedIsInTheOutboxAfterAKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "perezvon.db")
+	killed(t, path, "spool", func(t *testing.T, path string, said []string) {
+		t.Helper()
+		checkSaid(t, path, said)
+		checkCarried(t, path, said)
+	})
+}
+
+// checkCarried plays somebody who has emptied the outbox only now: he gets all
+// that the killed process had acknowledged, each record before its events and
+// the events in their order.
+func checkCarried(t *testing.T, path string, said []string) {
+	t.Helper()
+	d := spoolIn(t, filepath.Dir(path))
+	defer closeDB(t, d)
+	have, record := map[string]bool{}, map[string]int64{}
+	lastEvent := ""
+	for _, ch := range changes(t, d, 0, 100) {
+		have[string(ch.Type)+" "+ch.ID] = true
+		if ch.Type == store.ChangeCall {
+			record[ch.ID] = decoded[store.Call](t, string(ch.Data)).TalkMS
+		}
+		for _, e := range ch.Events {
+			have["event "+e.CallID+" "+e.Type] = true
+			if n, known := record[e.CallID]; !known || e.Type > fmt.Sprint(n) {
+				t.Errorf("event %s of %s comes after the record of %d (there is one: %v)", e.Type, e.CallID, n, known)
+			}
+			if e.ID <= lastEvent {
+				t.Errorf("event %s comes after %s", e.ID, lastEvent)
+			}
+			lastEvent = e.ID
+		}
+	}
+	for i, line := range said {
+		if !have[line] {
+			t.Errorf("acknowledged and not in the outbox: %q (line %d of %d)", line, i+1, len(said))
+		}
+	}
+	if last, err := d.LastEvent(t.Context()); err != nil || last != lastEvent {
+		t.Errorf("the last event is %s, that of the outbox %s, error %v", last, lastEvent, err)
+	}
+}
+
+// killed has a child write at path and kills it, twice, and has what it said to
+// be durable checked after each.
+func killed(t *testing.T, path, part string, check func(t *testing.T, path string, said []string)) {
+	t.Helper()
 	var said []string
 	for range 2 {
-		cmd := child(t, "writer", path)
+		cmd := child(t, part, path)
 		out, err := cmd.StdoutPipe()
 		if err != nil {
 			t.Fatal(err)
@@ -36,7 +87,7 @@ func TestWhatWasAcknowledgedSurvivesAKill(t *testing.T) {
 		}
 		said = append(said, lines(scanner, math.MaxInt)...)
 		_ = cmd.Wait() // it was killed
-		checkSaid(t, path, said)
+		check(t, path, said)
 	}
 }
 

@@ -78,6 +78,7 @@ func (o *createOp) apply(t *conn) error {
 		}
 		return err
 	}
+	t.note(store.ChangeCall, o.row.ID)
 	if err := o.remember(t, o.row.ID); err != nil {
 		return err
 	}
@@ -137,6 +138,7 @@ func (o *createOp) remember(t *conn, id string) error {
 	if o.key == nil {
 		return nil
 	}
+	t.note(store.ChangeKey, store.KeyID(o.key.Scope, o.key.Value))
 	_, err := t.exec(`INSERT OR REPLACE INTO idempotency_keys (scope, value, hash, call_id, created_at) VALUES (?, ?, ?, ?, ?)`,
 		o.key.Scope, o.key.Value, o.key.Hash, id, store.Nanos(o.now))
 	return err

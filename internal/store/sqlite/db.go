@@ -26,9 +26,18 @@ const readers = 4
 // keepKeys is how long an idempotency key is remembered.
 const keepKeys = 24 * time.Hour
 
+// ErrStray says that a file which had an outbox was written to without one: the
+// shared store lacks what nobody can tell.
+var ErrStray = errors.New("was used without the shared store after it had been a part of one; " +
+	"copy it into an empty one with \"perezvon store copy\", or move the file away to go on with what the shared store has")
+
 // Options are what Open may be told. The zero value is usable.
 type Options struct {
 	Logger *slog.Logger // where trouble with the disk is told; nil: nowhere
+
+	// Outbox has every change noted beside the records, in the same commit, for
+	// somebody to carry to a store that several share.
+	Outbox bool
 }
 
 // DB is an open database. Its methods may be called from any goroutine.
@@ -37,6 +46,11 @@ type DB struct {
 	lock   *fileLock
 	read   *sql.DB
 	writer *writer
+	log    *slog.Logger
+
+	outbox  bool
+	fresh   bool         // see Fresh
+	shipped atomic.Int64 // see Shipped
 
 	closed    atomic.Bool
 	closeOnce sync.Once
@@ -60,15 +74,32 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	w, err := newWriter(ctx, path, log)
-	if err != nil {
+	d := &DB{path: path, lock: lock, log: log, outbox: opts.Outbox}
+	if err := d.connect(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", explain(path, err)), lock.release())
 	}
-	read, err := openPool(path, readers, "_query_only=1")
+	return d, nil
+}
+
+// connect opens the connections to the file.
+func (d *DB) connect(ctx context.Context) error {
+	var last, shipped int64
+	w, err := newWriter(ctx, d.path, d.log, func(c *conn) (err error) {
+		if d.outbox {
+			last, shipped, err = c.keepOutbox(ctx)
+		}
+		return err
+	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open store: %w", explain(path, err)), w.close(), lock.release())
+		return err
 	}
-	return &DB{path: path, lock: lock, read: read, writer: w}, nil
+	w.noted.Store(last)
+	d.shipped.Store(shipped)
+	d.writer, d.fresh = w, last == 0
+	if d.read, err = openPool(d.path, readers, "_query_only=1"); err != nil {
+		return errors.Join(err, w.close())
+	}
+	return nil
 }
 
 // Close commits what is queued, closes the file and lets go of its lock. It
@@ -76,6 +107,10 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 func (d *DB) Close() error {
 	d.closeOnce.Do(func() {
 		d.closed.Store(true)
+		if d.outbox {
+			o := &raiseOp{pending: newPending(), counter: "shipped", floor: d.shipped.Load()}
+			d.writer.post(o, o.commit)
+		}
 		// The writer goes last: the last connection to close folds the log
 		// into the file, which only a connection that may write can do.
 		d.writer.stop()
@@ -112,23 +147,38 @@ func (d *DB) failed(op string, err error) error {
 // list runs a query and reads its rows, each with read, which is given the
 // row's Scan. op says in errors what it is for.
 func list[T any](ctx context.Context, d *DB, op string, read func(scan func(...any) error) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := d.read.QueryContext(ctx, query, args...)
+	var all []T
+	err := each(ctx, d.read, func(scan func(...any) error) error {
+		one, err := read(scan)
+		if err == nil {
+			all = append(all, one)
+		}
+		return err
+	}, query, args...)
 	if err != nil {
 		return nil, d.failed(op, err)
 	}
-	defer func() { _ = rows.Close() }() // only read from
-	var all []T
-	for rows.Next() {
-		one, err := read(rows.Scan)
-		if err != nil {
-			return nil, d.failed(op, err)
-		}
-		all = append(all, one)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, d.failed(op, err)
-	}
 	return all, nil
+}
+
+// queryer is a pool of connections, or a transaction on one.
+type queryer interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
+// each runs a query and has read look at every row, until it gives an error.
+func each(ctx context.Context, on queryer, read func(scan func(...any) error) error, query string, args ...any) error {
+	rows, err := on.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // only read from
+	for rows.Next() {
+		if err := read(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
 }
 
 type pingOp struct{ pending }

@@ -45,6 +45,7 @@ func (o *saveDialogOp) apply(t *conn) error {
 	if o.superseded {
 		return nil
 	}
+	t.note(store.ChangeDialog, o.dialog.ID)
 	_, err := t.exec(`INSERT INTO dialogs (id, call_id, leg_id, data) VALUES (?, ?, ?, CAST(? AS TEXT))
 		ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id, leg_id = excluded.leg_id, data = excluded.data`,
 		o.dialog.ID, o.dialog.CallID, o.dialog.LegID, []byte(o.dialog.Data))
@@ -60,6 +61,7 @@ type deleteDialogOp struct {
 }
 
 func (o *deleteDialogOp) apply(t *conn) error {
+	t.note(store.ChangeDialog, o.id)
 	_, err := t.exec(`DELETE FROM dialogs WHERE id = ?`, o.id)
 	return err
 }

@@ -21,12 +21,7 @@ func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event
 		query = `SELECT id, call_id, type, at, data FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`
 		args = []any{f.CallID, after, limit + 1}
 	}
-	evs, err = list(ctx, d, "list events", func(scan func(...any) error) (e store.Event, err error) {
-		var id, at int64
-		err = scan(&id, &e.CallID, &e.Type, &at, (*[]byte)(&e.Data))
-		e.ID, e.At = store.EventID(id), store.FromNanos(at)
-		return e, err
-	}, query, args...)
+	evs, err = list(ctx, d, "list events", readEvent, query, args...)
 	if err != nil || len(evs) <= limit {
 		return evs, "", err
 	}

@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"fmt"
+
+	"perezvon/internal/store"
 )
 
 // SetDND keeps whether an extension is set to do not disturb, until it is said
@@ -42,6 +44,7 @@ type dndOp struct {
 }
 
 func (o *dndOp) apply(t *conn) error {
+	t.note(store.ChangeDND, o.extension)
 	_, err := t.exec(`INSERT OR REPLACE INTO extensions (number, dnd) VALUES (?, ?)`, o.extension, o.on)
 	return err
 }

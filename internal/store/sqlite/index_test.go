@@ -28,6 +28,8 @@ func TestSearchesUseAnIndex(t *testing.T) {
 		deleteTrace:                           {"1"},
 		deleteCall:                            {"1"},
 		countTraces:                           {"1", 1},
+		eventsBetween:                         {1, 2},
+		`SELECT seq FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?`:                           {1, 1},
 		`SELECT id FROM events WHERE call_id = ? AND id > ? ORDER BY id LIMIT ?`:              {"1", 1, 1},
 		`SELECT id FROM events WHERE id > ? ORDER BY id LIMIT ?`:                              {1, 1},
 		`UPDATE calls SET state = ? WHERE id = ? AND open = 1 AND line = ? AND number = ?`:    {"", "", "", ""},
@@ -44,7 +46,11 @@ func TestSearchesUseAnIndex(t *testing.T) {
 		}
 		queries[query] = append(args, 10)
 	}
+	for _, k := range kinds() {
+		queries[k.query+` `+k.where] = k.args(note{id: "1"})
+	}
 	noDetour(t, d, queries, "SCAN", "TEMP B-TREE")
+	noDetour(t, d, map[string][]any{trimOutbox: {1, 1, 1}}, "SCAN", "TEMP B-TREE")
 	noDetour(t, d, map[string][]any{insertTrace: {"1", 1, "", 1}}, "SCAN traces", "TEMP B-TREE")
 	noDetour(t, d, map[string][]any{lastEvent: {}, countExpired: {1, 1}}, "SCAN events", "SCAN traces", "TEMP B-TREE")
 

@@ -29,7 +29,9 @@ func TestMain(m *testing.M) {
 	var err error
 	switch part {
 	case "writer":
-		err = childWriter(path)
+		err = childWriter(path, Options{})
+	case "spool":
+		err = childWriter(path, Options{Outbox: true})
 	case "limited":
 		err = childLimited(path)
 	default:
@@ -56,9 +58,9 @@ func child(t *testing.T, part, path string) *exec.Cmd {
 
 // childWriter writes until it is killed. It prints a line for each write once
 // that is said to be durable.
-func childWriter(path string) error {
+func childWriter(path string, opts Options) error {
 	ctx := context.Background()
-	d, err := Open(ctx, path, Options{})
+	d, err := Open(ctx, path, opts)
 	if err != nil {
 		return err
 	}

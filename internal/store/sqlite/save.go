@@ -40,6 +40,7 @@ func (o *saveOp) apply(t *conn) error {
 		if err := o.row.save(t); err != nil {
 			return err
 		}
+		t.note(store.ChangeCall, o.row.ID)
 	}
 	t.addEvents(o.row.ID, o.events)
 	return nil
@@ -70,7 +71,7 @@ func (o *saveEventsOp) apply(t *conn) error {
 	return nil
 }
 
-// addEvents appends to the event log, in order; flushEvents writes. Events that
+// addEvents appends to the event log, in order; flush writes. Events that
 // name no call are those of callID.
 func (c *conn) addEvents(callID string, evs []store.Event) {
 	for i := range evs {
@@ -97,20 +98,29 @@ const (
 	insertMany = insertFour + `, ` + fourRows + `, ` + fourRows + `, ` + fourRows
 )
 
-// flushEvents writes the events of a transaction.
-func (c *conn) flushEvents() error {
-	for rows := c.rows; len(rows) > 0; {
-		query, n := insertOne, 1
-		switch left := len(rows) / eventColumns; {
+// flush writes what a transaction has collected.
+func (c *conn) flush() error {
+	if err := c.insert(c.rows, eventColumns, insertOne, insertFour, insertMany); err != nil {
+		return err
+	}
+	return c.flushOutbox()
+}
+
+// insert writes rows, whose values stand one after the other, with statements
+// for one, four and sixteen of them.
+func (c *conn) insert(rows []any, columns int, one, four, sixteen string) error {
+	for len(rows) > 0 {
+		query, n := one, 1
+		switch left := len(rows) / columns; {
 		case left >= 16:
-			query, n = insertMany, 16
+			query, n = sixteen, 16
 		case left >= 4:
-			query, n = insertFour, 4
+			query, n = four, 4
 		}
-		if _, err := c.exec(query, rows[:n*eventColumns]...); err != nil {
+		if _, err := c.exec(query, rows[:n*columns]...); err != nil {
 			return err
 		}
-		rows = rows[n*eventColumns:]
+		rows = rows[n*columns:]
 	}
 	return nil
 }

@@ -16,6 +16,13 @@ func TestStoreInRealTime(t *testing.T) {
 	storetest.Run(t, storetest.Engine{Open: open, RealTime: true})
 }
 
+func TestStoreWithAnOutbox(t *testing.T) {
+	storetest.Run(t, storetest.Engine{Open: func(t *testing.T, dir string) storetest.Store {
+		t.Helper()
+		return spoolIn(t, dir)
+	}})
+}
+
 func open(t *testing.T, dir string) storetest.Store {
 	t.Helper()
 	return openIn(t, dir)

@@ -45,8 +45,11 @@ type saveTraceOp struct {
 }
 
 func (o *saveTraceOp) apply(t *conn) error {
-	_, err := t.exec(insertTrace,
-		o.part.CallID, store.Nanos(o.part.At), o.part.Data, store.MaxTraceParts)
+	at := store.Nanos(o.part.At)
+	added, err := t.exec(insertTrace, o.part.CallID, at, o.part.Data, store.MaxTraceParts)
+	if err == nil && added > 0 {
+		err = t.noteTrace(o.part.CallID, at)
+	}
 	if err != nil {
 		return fmt.Errorf("save trace of %s: %w", o.part.CallID, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"perezvon/internal/store"
@@ -42,6 +43,8 @@ type writer struct {
 	path    string
 	log     *slog.Logger
 	changed *bell
+	grown   *bell        // of the outbox
+	noted   atomic.Int64 // the highest seq in the outbox that was committed
 	queue   chan op
 	done    chan struct{} // closed when run has returned
 
@@ -54,15 +57,21 @@ type writer struct {
 	calls, dialogs map[string]bool // of supersede: what is written later
 }
 
-func newWriter(ctx context.Context, path string, log *slog.Logger) (*writer, error) {
+// newWriter opens the connection, which prepare may look at, and begins to take
+// writes.
+func newWriter(ctx context.Context, path string, log *slog.Logger, prepare func(*conn) error) (*writer, error) {
 	c, err := connect(ctx, path)
 	if err != nil {
 		return nil, err
+	}
+	if err := prepare(c); err != nil {
+		return nil, errors.Join(err, c.close())
 	}
 	w := &writer{
 		path:    path,
 		log:     log,
 		changed: newBell(),
+		grown:   newBell(),
 		queue:   make(chan op, queueLen),
 		done:    make(chan struct{}),
 		conn:    c,
@@ -220,17 +229,25 @@ func (w *writer) transact(batch []op) error {
 			return errors.Join(err, w.conn.rollback())
 		}
 	}
-	if err := w.conn.flushEvents(); err != nil {
+	if err := w.conn.flush(); err != nil {
 		return errors.Join(err, w.conn.rollback())
 	}
-	events := w.conn.events
 	if err := w.conn.commit(); err != nil {
 		return err
 	}
-	if events > 0 {
+	w.tell()
+	return nil
+}
+
+// tell rings for who follows what was committed.
+func (w *writer) tell() {
+	if w.conn.events > 0 {
 		w.changed.ring()
 	}
-	return nil
+	if box := w.conn.outbox; box != nil && len(box.rows) > 0 {
+		w.noted.Store(box.last)
+		w.grown.ring()
+	}
 }
 
 // supersede marks the saves whose row a later write of the same batch replaces
