@@ -7,7 +7,7 @@ import (
 )
 
 // live are the sections that a running server can take up anew.
-var live = []string{"trunks", "lines", "extensions", "outgoing", "callback", "limits", "drain"}
+var live = []string{"trunks", "lines", "extensions", "outgoing", "callback", "infocall", "limits", "drain"}
 
 // Changes says what is different between the configuration of a running server
 // and another one. Live are the parts that the server can take up, entries of

@@ -27,6 +27,7 @@ type Config struct {
 	Extensions []Extension   `yaml:"extensions"`
 	TTS        TTS           `yaml:"tts"`
 	Callback   Callback      `yaml:"callback"`
+	Infocall   Infocall      `yaml:"infocall"`
 	Limits     Limits        `yaml:"limits"`
 	Perimeter  Perimeter     `yaml:"perimeter"`
 	Recordings Recordings    `yaml:"recordings"`
@@ -46,7 +47,7 @@ type HTTP struct {
 type APIKey struct {
 	Name   string   `yaml:"name" need:"yes"`
 	Key    Secret   `yaml:"key" need:"yes"`
-	Scopes []string `yaml:"scopes" need:"yes" list:"1" oneof:"callback,calls,read,admin"`
+	Scopes []string `yaml:"scopes" need:"yes" list:"1" oneof:"callback,infocall,calls,read,admin"`
 	Lines  []string `yaml:"lines"` // empty: all
 }
 
@@ -257,6 +258,18 @@ type Callback struct {
 	BusyRetry    time.Duration   `yaml:"busy_retry" range:"1s..24h"`
 	TTL          time.Duration   `yaml:"ttl" range:"1s..168h"`
 }
+
+// Infocall has what holds for informational calls alone. When they are tried
+// again, and how long they live, is as with callbacks of their line.
+type Infocall struct {
+	Ring      time.Duration `yaml:"ring" range:"1s..10m"`
+	Attempts  int           `yaml:"attempts" range:"1..20"`     // first try and retries
+	MinHeard  Percent       `yaml:"min_heard"`                  // of the message, for the call to count as delivered
+	LoopLimit int           `yaml:"loop_limit" range:"0..1000"` // calls with the same message to one number in an hour; 0: any number
+}
+
+// Percent is a share in whole percent, 0 to 100, written 60%.
+type Percent int
 
 // Limits protect the bill.
 type Limits struct {

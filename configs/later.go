@@ -8,7 +8,7 @@ var stepType = reflect.TypeFor[Step]()
 // the section they belong to. Somebody who copies them from a longer example
 // is told so instead of being asked what was meant.
 var later = map[reflect.Type][]string{
-	reflect.TypeFor[Config]():     {"crms", "infocall", "webhooks"},
+	reflect.TypeFor[Config]():     {"crms", "webhooks"},
 	reflect.TypeFor[HTTP]():       {"tls"},
 	reflect.TypeFor[Step]():       {"queue", "menu"},
 	reflect.TypeFor[Trunk]():      {"dtmf"},

@@ -32,6 +32,7 @@ var leaves = map[reflect.Type]leafType{
 	reflect.TypeFor[time.Duration]():  {"a duration such as 25s", func(_ *decoder, s string) (any, error) { return parseDuration(s) }},
 	reflect.TypeFor[netip.AddrPort](): {"an address such as 127.0.0.1:8080", func(_ *decoder, s string) (any, error) { return parseAddrPort(s) }},
 	reflect.TypeFor[netip.Prefix]():   {"an address or network such as 192.0.2.0/28", func(_ *decoder, s string) (any, error) { return parsePrefix(s) }},
+	reflect.TypeFor[Percent]():        {"a percentage such as 60%", func(_ *decoder, s string) (any, error) { return parsePercent(s) }},
 	reflect.TypeFor[PortRange]():      {"a range such as 20000-39999", func(_ *decoder, s string) (any, error) { return parsePorts(s) }},
 	reflect.TypeFor[Listen]():         {"an address such as udp://0.0.0.0:5060", func(_ *decoder, s string) (any, error) { return parseListen(s) }},
 	reflect.TypeFor[Secret]():         {"env:NAME, file:PATH or the secret itself", func(d *decoder, s string) (any, error) { return d.secret(s) }},
@@ -83,7 +84,7 @@ func checkTags(value any, tags reflect.StructTag) error {
 
 // unavailable are words that the interface names and this version does not
 // have.
-var unavailable = []string{"ws", "wss", "infocall"}
+var unavailable = []string{"ws", "wss"}
 
 func checkWord(v, oneof string) error {
 	if oneof == "" {
@@ -139,6 +140,20 @@ func parseInt(s string) (int, error) {
 		return 0, fmt.Errorf("expected a whole number, found %s", show(s))
 	}
 	return n, nil
+}
+
+func parsePercent(s string) (Percent, error) {
+	digits, ok := strings.CutSuffix(s, "%")
+	n, err := strconv.Atoi(digits)
+	switch {
+	case err != nil:
+		return 0, fmt.Errorf("expected a percentage such as 60%%, found %s", show(s))
+	case !ok:
+		return 0, fmt.Errorf("a percentage ends in %%: write %d%%", n)
+	case n < 0 || n > 100:
+		return 0, fmt.Errorf("%d%% is out of range: 0%% to 100%%", n)
+	}
+	return Percent(n), nil
 }
 
 func parseDuration(s string) (time.Duration, error) {

@@ -79,9 +79,22 @@ func summarize(out *console, c api.Call) {
 	if c.TalkMS > 0 {
 		out.line(plain, "Talked %s; the customer's phone rang %s.", seconds(c.TalkMS), seconds(c.RingMS))
 	}
+	if c.Info != nil {
+		out.line(plain, "%s: %s", c.Info.OK, infoWords(c.Info))
+	}
 	if c.Recording != nil {
 		out.line(plain, "Recording: %s (%s)", c.Recording.File, seconds(c.Recording.DurationMS))
 	}
+}
+
+// infoWords is the result of an informational call as a business process sees
+// it, and how much was heard.
+func infoWords(i *api.Info) string {
+	words := i.Text
+	if i.HeardMS > 0 {
+		words += ", heard " + seconds(i.HeardMS)
+	}
+	return words
 }
 
 // sentence begins with a capital and ends with a full stop.

@@ -28,6 +28,7 @@ type CLI struct {
 	Selftest   SelftestCmd   `cmd:"" help:"Play every branch of the call flows on this machine and compare."`
 	Check      CheckCmd      `cmd:"" help:"Validate the configuration."`
 	Callback   CallbackCmd   `cmd:"" help:"Place a callback and follow it until it ends."`
+	Infocall   InfocallCmd   `cmd:"" help:"Call a number, tell whoever answers a text, and follow the call until it ends."`
 	Dial       DialCmd       `cmd:"" help:"Call a number for an extension, whose phone rings first, and follow the call until it ends."`
 	Calls      CallsCmd      `cmd:"" help:"List calls, newest first; -f follows them."`
 	Call       CallCmd       `cmd:"" help:"Show a call; --explain tells it as a story."`

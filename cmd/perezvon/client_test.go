@@ -196,6 +196,31 @@ func (s *actors) Dial(ctx context.Context, req call.DialRequest) (store.Call, bo
 	return s.Callback(ctx, call.CallbackRequest{Line: req.Line, Number: req.Number, Text: "rings " + req.Extension})
 }
 
+func (s *actors) Infocall(_ context.Context, req call.InfocallRequest) (store.Call, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	c := store.Call{
+		ID: fmt.Sprintf("%02x99a1b2c3d47e5f8091a2b3c4d5e6f7", len(s.calls)+1), Kind: store.KindInfocall, State: store.StateEnded,
+		Line: req.Line, Number: req.Number, CreatedAt: now, EndedAt: &now, AnsweredAt: &now, RingMS: 2_000,
+		Request: store.Request{Text: req.Text, Repeat: req.Repeat}, Result: store.ResultDelivered, Code: "200",
+		Info: &store.Info{OK: "Y", Text: "Success (200)", Code: "200", HeardMS: 3_400},
+	}
+	if req.Number == numberBusy {
+		c.Result, c.Code, c.Info = store.ResultBusy, "486", &store.Info{OK: "N", Text: "Busy (486)", Code: "486"}
+	}
+	s.calls = append([]store.Call{c}, s.calls...)
+	event := func(n int, typ, data string) store.Event {
+		return store.Event{ID: fmt.Sprintf("%04d", n), Type: typ, At: now, CallID: c.ID, Data: json.RawMessage(data)}
+	}
+	s.scenes[c.ID] = []store.Event{
+		event(1, store.EventCallCreated, `{"kind":"infocall"}`),
+		event(2, store.EventCallState, `{"state":"playing","attempt":1}`),
+		event(3, store.EventCallEnded, `{"result":"`+string(c.Result)+`","code":"`+c.Code+`"}`),
+	}
+	return c, false, nil
+}
+
 func (s *actors) DND(string) bool { return false }
 
 func (s *actors) SetDND(context.Context, string, bool) error { return nil }

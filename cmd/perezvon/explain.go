@@ -88,14 +88,18 @@ func (s *story) asked() {
 		if o.Key != "" {
 			by = " by key " + o.Key
 		}
-		s.line(plain, 0, "A %s to %s on line %s, asked for on %s%s.", c.Kind, c.Number, c.Line, s.date(c.CreatedAt), by)
+		s.line(plain, 0, "%s to %s on line %s, asked for on %s%s.", kindWords(c.Kind), c.Number, c.Line, s.date(c.CreatedAt), by)
 	}
 	if c.Text != "" {
 		voice := ""
 		if c.Voice != "" {
 			voice = " in voice " + c.Voice
 		}
-		s.line(plain, 0, "The manager is told%s: %s", voice, c.Text)
+		who := "The manager"
+		if c.Kind == string(store.KindInfocall) {
+			who = "Whoever answers"
+		}
+		s.line(plain, 0, "%s is told%s%s: %s", who, times(c.Repeat), voice, c.Text)
 	}
 	if o.Manager != "" && c.Kind == string(store.KindCallback) {
 		s.line(plain, 0, "The manager is %s, instead of the line's route.", o.Manager)
@@ -106,6 +110,22 @@ func (s *story) asked() {
 	if c.NotBefore != nil {
 		s.line(plain, 0, "Not to be dialled before %s.", s.date(*c.NotBefore))
 	}
+}
+
+// kindWords names a call that was asked for.
+func kindWords(kind string) string {
+	if kind == string(store.KindInfocall) {
+		return "An informational call"
+	}
+	return "A " + kind
+}
+
+// times says that a message is played more than once.
+func times(n int) string {
+	if n < 2 {
+		return ""
+	}
+	return fmt.Sprintf(" %d times", n)
 }
 
 // happened tells the events in their order. What phones do before somebody
@@ -163,7 +183,10 @@ func (s *story) ending() {
 		s.line(accent, 0, "Now        %s", s.waits())
 		return
 	}
-	if c.AnsweredAt != nil {
+	switch {
+	case c.Info != nil:
+		s.line(plain, 0, "Message    %s: %s", c.Info.OK, infoWords(c.Info))
+	case c.AnsweredAt != nil:
 		s.line(plain, 0, "Talk       %s, from %s on", seconds(c.TalkMS), s.at(*c.AnsweredAt))
 	}
 	if by := value(c.HangupBy); by != "" {

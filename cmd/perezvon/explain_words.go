@@ -111,13 +111,14 @@ func amoWords(result string) string {
 	switch store.Result(result) {
 	case store.ResultVoicemail:
 		return "1, left a message"
-	case store.ResultManagerUnavailable, store.ResultManagerHungUp, store.ResultExpired, store.ResultCancelled:
+	case store.ResultManagerUnavailable, store.ResultManagerHungUp, store.ResultExpired, store.ResultCancelled, store.ResultHungUpEarly:
 		return "2, call back later"
-	case store.ResultCompleted, store.ResultCustomerCalled:
+	case store.ResultCompleted, store.ResultCustomerCalled, store.ResultDelivered:
 		return "4, talked"
 	case store.ResultInvalidNumber, store.ResultDirection:
 		return "5, wrong number"
-	case store.ResultCustomerNoAnswer, store.ResultCustomerDeclined, store.ResultCustomerUnavailable:
+	case store.ResultCustomerNoAnswer, store.ResultCustomerDeclined, store.ResultCustomerUnavailable,
+		store.ResultNoAnswer, store.ResultDeclined, store.ResultUnavailable:
 		return "6, no answer"
 	case store.ResultCustomerBusy:
 		return "7, busy"

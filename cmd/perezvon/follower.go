@@ -64,7 +64,7 @@ func (f *follower) follow(ctx context.Context) (api.Call, error) {
 }
 
 // toTheEnd follows the call and tells how it ended, with the whole call for
-// programs. It is an error unless the two have talked.
+// programs. It is an error unless the two have talked, or the message was heard.
 func (f *follower) toTheEnd(ctx context.Context, asJSON bool) error {
 	call, err := f.follow(ctx)
 	var refused *client.Error
@@ -93,10 +93,11 @@ func (f *follower) toTheEnd(ctx context.Context, asJSON bool) error {
 	} else {
 		summarize(f.out, call)
 	}
-	if value(call.Result) != string(store.ResultCompleted) {
-		return errTold
+	switch store.Result(value(call.Result)) {
+	case store.ResultCompleted, store.ResultDelivered:
+		return nil
 	}
-	return nil
+	return errTold
 }
 
 // watch takes what the connection tells, until the call has ended.

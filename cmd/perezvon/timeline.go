@@ -88,6 +88,16 @@ func resultWords(result string) string {
 		return "the caller left a message"
 	case store.ResultCustomerCalled:
 		return "the customer called in meanwhile and was answered"
+	case store.ResultDelivered:
+		return "delivered: the message was heard"
+	case store.ResultHungUpEarly:
+		return "hung up before enough of the message was heard"
+	case store.ResultNoAnswer:
+		return "nobody answered"
+	case store.ResultDeclined:
+		return "the call was declined"
+	case store.ResultUnavailable:
+		return "the phone is off or out of reach"
 	case store.ResultNotAllowed:
 		return "the number may not be dialled"
 	default:
@@ -101,6 +111,8 @@ func outcomeWords(kind, result, reason string) string {
 	switch {
 	case result == string(store.ResultAbandoned) && kind == string(store.KindCallback):
 		return "abandoned: the customer hung up while holding"
+	case result == string(store.ResultBusy) && kind == string(store.KindInfocall):
+		return "the number is busy"
 	case result == string(store.ResultMissed) && strings.HasPrefix(reason, "603 "):
 		return "missed: declined"
 	}
@@ -122,7 +134,7 @@ func withReason(words, reason string) string {
 // resultTone is whether a result is good or bad.
 func resultTone(result string) tone {
 	switch store.Result(result) {
-	case store.ResultCompleted, store.ResultCustomerCalled:
+	case store.ResultCompleted, store.ResultCustomerCalled, store.ResultDelivered:
 		return good
 	case store.ResultCancelled, store.ResultVoicemail:
 		return plain
@@ -303,6 +315,9 @@ func (t *timeline) calls(d *eventData) bool {
 
 func (t *timeline) describeState(d *eventData) string {
 	text := stateWords(d.State)
+	if t.kind == string(store.KindInfocall) && d.State == string(store.StatePlaying) {
+		text = "playing the message"
+	}
 	write := t.moment
 	if write == nil {
 		write = moment

@@ -34,6 +34,9 @@ type Calls interface {
 	// Dial stores a click-to-call and returns it, or the call that the request
 	// repeats, with duplicate set. Errors are as those of Callback.
 	Dial(ctx context.Context, req call.DialRequest) (c store.Call, duplicate bool, err error)
+	// Infocall stores an informational call and returns it, or the call that the
+	// request repeats, with duplicate set. Errors are as those of Callback.
+	Infocall(ctx context.Context, req call.InfocallRequest) (c store.Call, duplicate bool, err error)
 	// Cancel ends a call in whatever state it is; by names who asked. Errors
 	// are store.ErrNotFound or *call.RefusedError where it has ended already.
 	Cancel(ctx context.Context, id, by string) (store.Call, error)
@@ -174,6 +177,7 @@ func (a *API) routes() {
 	h := humago.New(a.mux, a.humaConfig())
 	h.UseMiddleware(ignoreAccept, a.authenticate)
 	a.routeCallbacks(h)
+	a.routeInfocalls(h)
 	a.routeCalls(h)
 	a.routeDial(h)
 	a.routeControls(h)
@@ -203,7 +207,7 @@ func (a *API) humaConfig() huma.Config {
 			Info: &huma.Info{
 				Title:   "Perezvon",
 				Version: a.Version,
-				Description: "Places callbacks, shows calls and what happens to them. JSON in and out, times in RFC 3339 with an offset. " +
+				Description: "Places callbacks and informational calls, shows calls and what happens to them. JSON in and out, times in RFC 3339 with an offset. " +
 					"What is no success is a problem (RFC 9457) with a `code` that never changes and a `detail` for people; 429 and 503 carry `Retry-After`. " +
 					"Fields of requests and parameters that do not exist are errors; answers may get more fields, and there will be more types of events.",
 			},

@@ -19,6 +19,7 @@ import (
 // Scopes of a key.
 const (
 	ScopeCallback = "callback" // place callbacks
+	ScopeInfocall = "infocall" // place informational calls
 	ScopeCalls    = "calls"    // see calls, place and control them, choose who is rung
 	ScopeRead     = "read"     // see everything
 	ScopeAdmin    = "admin"    // everything

@@ -55,7 +55,7 @@ func (in *callsInput) Resolve(ctx huma.Context) []error {
 }
 
 func kinds() []string {
-	return words(store.KindCallback, store.KindInbound, store.KindOutbound, store.KindInternal)
+	return words(store.KindCallback, store.KindInbound, store.KindOutbound, store.KindInternal, store.KindInfocall)
 }
 
 func states() []string {
@@ -70,7 +70,8 @@ func results() []string {
 		store.ResultCustomerUnavailable, store.ResultInvalidNumber, store.ResultDirection, store.ResultTrunkFailed,
 		store.ResultNoAudio, store.ResultSpeechFailed, store.ResultExpired, store.ResultInterrupted,
 		store.ResultCancelled, store.ResultNotAllowed, store.ResultMissed, store.ResultAbandoned, store.ResultBusy,
-		store.ResultOutOfHours, store.ResultVoicemail, store.ResultCustomerCalled)
+		store.ResultOutOfHours, store.ResultVoicemail, store.ResultCustomerCalled, store.ResultDelivered, store.ResultHungUpEarly,
+		store.ResultNoAnswer, store.ResultDeclined, store.ResultUnavailable)
 }
 
 func words[T ~string](values ...T) []string {

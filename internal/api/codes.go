@@ -94,6 +94,7 @@ func codes() []codeInfo {
 		{call.CodeInvalidSide, 422, "there is no such side of a call"},
 		{call.CodeInvalidTime, 422, "not_before is too far ahead"},
 		{CodeKeyReused, 422, "the idempotency key came with another request before"},
+		{call.CodeLoop, 429, "the same message to the same number too often"},
 		{call.CodeTooMany, 429, "too many calls to this number"},
 		{CodeTooManyStreams, 429, "too many event streams are open"},
 		{CodeTooManySpeeches, 429, "other texts are being rendered"},

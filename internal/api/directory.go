@@ -86,7 +86,7 @@ type (
 func (a *API) routeDirectory(h huma.API) {
 	huma.Register(h, directory(tagThings, "list-lines", "lines", "List the lines", "A key with lines sees these."), a.listLines)
 	huma.Register(h, directory(tagThings, "list-extensions", "extensions", "List the extensions", "The internal numbers, and which phones are registered as them."), a.listExtensions)
-	voices := directory(tagSpeech, "list-voices", "voices", "List the voices", "What may stand in voice of a callback and of speech.", ScopeCallback)
+	voices := directory(tagSpeech, "list-voices", "voices", "List the voices", "What may stand in voice of a callback and of speech.", ScopeCallback, ScopeInfocall)
 	huma.Register(h, voices, a.listVoices)
 	huma.Register(h, directory(tagHealth, "get-status", "status", "Show how the server is", "Whether it takes calls, what is wrong, how many calls there are."), a.getStatus)
 }

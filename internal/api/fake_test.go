@@ -24,6 +24,7 @@ type fakeCalls struct {
 	mu        sync.Mutex
 	asked     []call.CallbackRequest
 	dialled   []call.DialRequest
+	informed  []call.InfocallRequest
 	acted     []string        // what was done to calls in progress
 	quiet     map[string]bool // extensions that are not to be disturbed
 	cancelled []string
@@ -61,6 +62,13 @@ func (f *fakeCalls) Dial(_ context.Context, req call.DialRequest) (store.Call, b
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dialled = append(f.dialled, req)
+	return f.answer, f.duplicate, f.err
+}
+
+func (f *fakeCalls) Infocall(_ context.Context, req call.InfocallRequest) (store.Call, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.informed = append(f.informed, req)
 	return f.answer, f.duplicate, f.err
 }
 

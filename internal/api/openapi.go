@@ -30,6 +30,7 @@ const schemaPrefix = "#/components/schemas/"
 // Groups of operations, in the order of the documentation.
 const (
 	tagCallbacks = "Callbacks"
+	tagInfocalls = "Informational calls"
 	tagCalls     = "Calls"
 	tagEvents    = "Events"
 	tagSpeech    = "Speech"
@@ -40,6 +41,7 @@ const (
 func tags() []*huma.Tag {
 	return []*huma.Tag{
 		{Name: tagCallbacks, Description: "Calling people back"},
+		{Name: tagInfocalls, Description: "Calling people to tell them something"},
 		{Name: tagCalls, Description: "Calls in progress and past, and their sound"},
 		{Name: tagEvents, Description: "What happens, as pages and as streams"},
 		{Name: tagSpeech, Description: "Texts and voices"},

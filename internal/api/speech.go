@@ -51,7 +51,7 @@ func (a *API) routeSpeech(h huma.API) {
 		Responses:    map[string]*huma.Response{"200": {Description: "The audio", Content: wavBody()}},
 		Metadata:     failsWithBody(call.CodeInvalidText, call.CodeUnknownVoice, CodeTooManySpeeches, CodeNotReady),
 		Middlewares:  huma.Middlewares{a.oneIdempotencyKey},
-	}, ScopeCallback, ScopeCalls), a.speak)
+	}, ScopeCallback, ScopeInfocall, ScopeCalls), a.speak)
 }
 
 func (a *API) speak(ctx context.Context, in *speechInput) (*huma.StreamResponse, error) {

@@ -13,7 +13,7 @@ import (
 // never be there is left out.
 type Call struct {
 	ID          string           `json:"id" doc:"32 hex digits" example:"0199a1b2c3d47e5f8091a2b3c4d5e6f7"`
-	Kind        string           `json:"kind" doc:"callback, inbound, outbound or internal" example:"callback"`
+	Kind        string           `json:"kind" doc:"callback, inbound, outbound, internal or infocall" example:"callback"`
 	State       string           `json:"state" doc:"Where the call is; ended is the last" example:"ringing_customer"`
 	Result      *string          `json:"result" doc:"How it ended" example:"completed"`
 	Code        *string          `json:"code" doc:"The result as a Bitrix24 status code" example:"200"`
@@ -24,12 +24,13 @@ type Call struct {
 	Number      string           `json:"number" doc:"The customer's" example:"+74950000001"`
 	Manager     *Endpoint        `json:"manager,omitempty" doc:"Who answered for us"`
 	Customer    *Endpoint        `json:"customer,omitempty"`
-	Text        string           `json:"text,omitempty" doc:"What the manager is told" example:"A call from the site"`
+	Text        string           `json:"text,omitempty" doc:"What the manager is told, or whoever answers an informational call" example:"A call from the site"`
 	Voice       string           `json:"voice,omitempty" example:"ruinternalfemale"`
 	Mode        string           `json:"mode,omitempty" doc:"Who is called first: manager_first or customer_first" example:"manager_first"`
+	Repeat      int              `json:"repeat,omitempty" doc:"How many times an informational call plays its message; left out: once" example:"2"`
 	NotBefore   *time.Time       `json:"not_before,omitempty" doc:"When it was ordered for"`
 	CreatedAt   time.Time        `json:"created_at"`
-	AnsweredAt  *time.Time       `json:"answered_at" doc:"When the two could hear each other"`
+	AnsweredAt  *time.Time       `json:"answered_at" doc:"When the two could hear each other; when an informational call was answered"`
 	EndedAt     *time.Time       `json:"ended_at"`
 	NextAt      *time.Time       `json:"next_at,omitempty" doc:"When the next attempt is due; of a scheduled call the promised time"`
 	TalkMS      int64            `json:"talk_ms" doc:"How long the two talked, milliseconds" example:"61500"`
@@ -37,6 +38,7 @@ type Call struct {
 	Attempts    []Attempt        `json:"attempts" nullable:"false"`
 	Legs        []Leg            `json:"legs" nullable:"false"`
 	Recording   *RecordingOfCall `json:"recording,omitempty"`
+	Info        *Info            `json:"info,omitempty" doc:"The result of an informational call that has ended"`
 	Duplicate   bool             `json:"duplicate,omitempty" doc:"The request repeated this call, nothing new was placed" example:"false"`
 	Durability  string           `json:"durability,omitempty" doc:"Only where a call was placed: local says that it is kept on this machine alone until the shared store is back" example:"local"`
 }
@@ -88,6 +90,14 @@ type Quality struct {
 	JitterMS    *float64 `json:"jitter_ms" example:"1.2"`
 	RoundTripMS *float64 `json:"round_trip_ms" example:"18.4"`
 	SRTP        string   `json:"srtp,omitempty" doc:"Suite that the sound was encrypted with; left out where it was plain" example:"AES_CM_128_HMAC_SHA1_80"`
+}
+
+// Info is the result of an informational call, as a business process needs it.
+type Info struct {
+	OK      string `json:"ok" doc:"Y: somebody answered and enough of the message was played; else N" example:"Y"`
+	Text    string `json:"text" doc:"The result in the configured language and its code" example:"Success (200)"`
+	Code    string `json:"code" doc:"That of the call" example:"200"`
+	HeardMS int64  `json:"heard_ms" doc:"How much of the message was played, repetitions included, milliseconds" example:"3700"`
 }
 
 // RecordingOfCall says where a call's sound is.
@@ -153,7 +163,7 @@ func (v viewer) call(c store.Call) Call {
 		Result: orNull(c.Result), Code: orNull(c.Code), Reason: orNull(c.Reason),
 		ReasonOwner: orNull(c.ReasonOwner), HangupBy: orNull(c.HangupBy),
 		Line: c.Line, Number: c.Number, Manager: (*Endpoint)(c.Manager), Customer: (*Endpoint)(c.Customer),
-		Text: c.Request.Text, Voice: c.Request.Voice, Mode: c.Request.Mode, NotBefore: v.timeOrNull(c.Request.NotBefore),
+		Text: c.Request.Text, Voice: c.Request.Voice, Mode: c.Request.Mode, NotBefore: v.timeOrNull(c.Request.NotBefore), Repeat: c.Request.Repeat,
 		CreatedAt: v.time(c.CreatedAt), AnsweredAt: v.timeOrNull(c.AnsweredAt), EndedAt: v.timeOrNull(c.EndedAt),
 		NextAt: v.timeOrNull(c.NextAt), TalkMS: c.TalkMS, RingMS: c.RingMS,
 		Attempts: make([]Attempt, 0, len(c.Attempts)), Legs: make([]Leg, 0, len(c.Legs)),
@@ -167,6 +177,9 @@ func (v viewer) call(c store.Call) Call {
 	}
 	for _, l := range c.Legs {
 		out.Legs = append(out.Legs, v.leg(l))
+	}
+	if c.Info != nil && c.State == store.StateEnded {
+		out.Info = (*Info)(c.Info)
 	}
 	if r := c.Recording; r != nil {
 		out.Recording = &RecordingOfCall{

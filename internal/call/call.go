@@ -236,6 +236,7 @@ type endData struct {
 	HangupBy    store.Party  `json:"hangup_by,omitempty"`
 	TalkMS      int64        `json:"talk_ms"`
 	RingMS      int64        `json:"ring_ms"`
+	Info        *store.Info  `json:"info,omitempty"`
 }
 
 // legGrace is how long the end of a call waits for legs whose far side does
@@ -249,7 +250,7 @@ func (c *Call) finish(o outcome) {
 	c.waitLegs(legGrace)
 	now := time.Now()
 	c.change(store.EventCallEnded, func(r *store.Call) any {
-		return endData{r.Result, r.Code, r.Reason, r.ReasonOwner, r.HangupBy, r.TalkMS, r.RingMS}
+		return endData{r.Result, r.Code, r.Reason, r.ReasonOwner, r.HangupBy, r.TalkMS, r.RingMS, r.Info}
 	}, func(r *store.Call) {
 		endAttempt(r, o, now)
 		closeLegs(r, now, "the far side did not confirm the end")
@@ -258,6 +259,7 @@ func (c *Call) finish(o outcome) {
 		if r.HangupBy == "" {
 			r.HangupBy = o.hangupBy
 		}
+		inform(r, c.svc.set().Language)
 	})
 	c.svc.count(o.result)
 	c.log.Info("call ended", "result", o.result, "code", o.code, "reason", o.reason)

@@ -226,14 +226,22 @@ func (c *Call) reachCustomer(ctx context.Context, prefer media.Codec, progress f
 	if c.Record().State != store.StateRingingCustomer {
 		c.enter(store.StateRingingCustomer, "")
 	}
+	customer, err := c.dialCustomer(ctx, prefer, progress)
+	if err != nil {
+		return nil, notReached(err)
+	}
+	return customer, outcome{}
+}
+
+// dialCustomer is reachCustomer for a call that says by itself where it is.
+func (c *Call) dialCustomer(ctx context.Context, prefer media.Codec, progress func(*leg, sip.Progress)) (*leg, error) {
 	number := c.Record().Number
 	customer, _, err := c.dialTrunks(ctx, route.Target{
 		Number: route.Dialled(c.svc.set(), c.line().Trunks[0], number), Display: number, Trunks: c.line().Trunks,
 	}, c.settings().CustomerRing, ringing{
 		role: store.RoleCustomer, life: c.ctx, prefer: prefer, progress: progress, takeCrossed: true,
 	})
-	var failure *sip.Failure
-	errors.As(err, &failure)
+	failure, _ := errors.AsType[*sip.Failure](err)
 	c.change("", nil, func(r *store.Call) {
 		r.RingMS = ringTime(r, store.RoleCustomer).Milliseconds()
 		// Who picked up while we gave up was reached, too.
@@ -242,12 +250,13 @@ func (c *Call) reachCustomer(ctx context.Context, prefer media.Codec, progress f
 			r.Customer = c.endpointOf(r, customer.id)
 		}
 	})
-	switch {
-	case err == nil:
-		return customer, outcome{}
-	case failure != nil:
-		return nil, customerOutcome(failure)
-	default:
-		return nil, outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: err.Error(), retry: retryLater}
+	return customer, err
+}
+
+// notReached is the outcome when the dial of a customer has failed.
+func notReached(err error) outcome {
+	if failure, ok := errors.AsType[*sip.Failure](err); ok {
+		return customerOutcome(failure)
 	}
+	return outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: err.Error(), retry: retryLater}
 }

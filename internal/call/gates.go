@@ -29,9 +29,15 @@ type obstacle struct {
 // clearTheWay waits until nothing stands between the call and its dialling.
 // It returns an outcome when that cannot be, or must be asked anew.
 func (c *Call) clearTheWay(plan route.Plan) *outcome {
+	return c.waitOut(func() *obstacle { return c.obstacle(plan) })
+}
+
+// waitOut waits until there is no obstacle. It returns an outcome when that
+// cannot be, or must be asked anew.
+func (c *Call) waitOut(obstacle func() *obstacle) *outcome {
 	told := ""
 	for {
-		o := c.obstacle(plan)
+		o := obstacle()
 		if o == nil {
 			return nil
 		}
@@ -85,6 +91,21 @@ func (c *Call) obstacle(plan route.Plan) *obstacle {
 			result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why,
 		}}
 	}
+	if o := c.customerObstacle(); o != nil {
+		return o
+	}
+	if free, leave := c.svc.presence.await(phonesOf(plan)); free != nil {
+		const why = "all managers are in other calls"
+		return &obstacle{why: why, gone: free, leave: leave, final: outcome{
+			result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager, reason: why,
+		}}
+	}
+	return nil
+}
+
+// customerObstacle returns what stands in the way of the customer's leg now,
+// where his trunks work; nil if nothing does.
+func (c *Call) customerObstacle() *obstacle {
 	if why := c.svc.trunksFull(c.line().Trunks); why != "" {
 		return &obstacle{why: why, final: outcome{
 			result: store.ResultExpired, code: codeMissed, owner: store.PartyUs, reason: why,
@@ -94,12 +115,6 @@ func (c *Call) obstacle(plan route.Plan) *obstacle {
 		const why = "the customer is calling in"
 		return &obstacle{why: why, gone: gone, leave: leave, final: outcome{
 			result: store.ResultExpired, code: codeMissed, owner: store.PartyCustomer, reason: why,
-		}}
-	}
-	if free, leave := c.svc.presence.await(phonesOf(plan)); free != nil {
-		const why = "all managers are in other calls"
-		return &obstacle{why: why, gone: free, leave: leave, final: outcome{
-			result: store.ResultManagerUnavailable, code: codeMissed, owner: store.PartyManager, reason: why,
 		}}
 	}
 	return nil
@@ -169,8 +184,9 @@ func (s *Service) working(names []string) []string {
 }
 
 // closedUntil returns the line's next opening when it is closed at a time.
+// Informational calls are placed at any time.
 func (c *Call) closedUntil(at time.Time) *time.Time {
-	if c.line().Hours == nil || route.Open(c.line().Hours, at) {
+	if c.rec.Kind == store.KindInfocall || c.line().Hours == nil || route.Open(c.line().Hours, at) {
 		return nil
 	}
 	opening, ok := route.NextOpening(c.line().Hours, at)

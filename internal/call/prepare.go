@@ -44,11 +44,16 @@ func (s *Service) managerPlan(c *Call) (route.Plan, *outcome) {
 
 // holdPorts waits until there are media ports for the whole call.
 func (s *Service) holdPorts(c *Call, plan route.Plan) (free func(), problem *outcome) {
+	return s.holdPairs(c, s.ports.need(plan))
+}
+
+// holdPairs waits until there are n pairs of media ports.
+func (s *Service) holdPairs(c *Call, n int64) (free func(), problem *outcome) {
 	ctx, cancel := context.WithDeadline(c.ctx, c.Record().Deadline)
 	defer cancel()
 	ctx, done := joined(ctx, s.draining)
 	defer done()
-	free, err := s.ports.hold(ctx, s.ports.need(plan))
+	free, err := s.ports.hold(ctx, n)
 	switch {
 	case err == nil:
 		return free, nil

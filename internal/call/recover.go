@@ -177,8 +177,12 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 		result: store.ResultInterrupted, code: codeOther, owner: store.PartyUs,
 		reason: errDied, hangupBy: store.PartyUs, retry: retrySoon,
 	}
+	flow := s.runCallback
+	if rec.Kind == store.KindInfocall {
+		flow = s.runInfocall
+	}
 	switch {
-	case rec.Kind != store.KindCallback:
+	case rec.Kind != store.KindCallback && rec.Kind != store.KindInfocall:
 		c.endInterrupted(interrupted)
 		return
 	case inProgress(rec.State):
@@ -202,7 +206,7 @@ func (s *Service) resume(rec store.Call, answered map[string]bool) {
 		}
 		c.wait(interrupted, now)
 	}
-	s.spawn(c, s.runCallback)
+	s.spawn(c, flow)
 }
 
 // errDied is why a call ended during which the last run did.

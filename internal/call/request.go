@@ -55,6 +55,7 @@ const (
 	CodeLineClosed       = "line_closed"     // its working hours never come
 	CodeInvalidRequest   = "invalid_request" // several fields are wrong
 	CodeTooMany          = "too_many_calls"
+	CodeLoop             = "loop" // the same message to the same number again and again
 	CodeDraining         = "draining"
 	CodeNotReady         = "not_ready"
 	CodeKeyReused        = "idempotency_key_reused"

@@ -73,7 +73,8 @@ func (c *Call) advance(at time.Time) bool {
 func (c *Call) expired() bool { return time.Now().After(c.Record().Deadline) }
 
 // nextAttempt decides when the call is tried again, if at all. The manager's
-// and the customer's side have budgets of their own.
+// and the customer's side have budgets of their own; an informational call has
+// one.
 func (c *Call) nextAttempt(o outcome) (time.Time, bool) {
 	if o.retry == retryNever {
 		return time.Time{}, false
@@ -107,7 +108,7 @@ func (c *Call) used(o outcome) int {
 	attempts := c.Record().Attempts
 	used, asked := 0, 0
 	for i, a := range attempts {
-		if last := i == len(attempts)-1; !last && a.ReasonOwner != o.owner {
+		if last := i == len(attempts)-1; !last && a.ReasonOwner != o.owner && c.rec.Kind != store.KindInfocall {
 			continue
 		}
 		switch {
@@ -121,7 +122,16 @@ func (c *Call) used(o outcome) int {
 	return max(used+max(0, asked-c.settings().Attempts), 1)
 }
 
-func (c *Call) settings() configs.Callback { return c.svc.set().CallbackOf(c.line()) }
+// settings are the timers and budgets that the call follows. An informational
+// call has its own ring time and attempts.
+func (c *Call) settings() configs.Callback {
+	set := c.svc.set()
+	cfg := set.CallbackOf(c.line())
+	if c.rec.Kind == store.KindInfocall {
+		cfg.CustomerRing, cfg.Attempts = set.Infocall.Ring, set.Infocall.Attempts
+	}
+	return cfg
+}
 
 // lineName is what people call the line.
 func (c *Call) lineName() string {

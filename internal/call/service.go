@@ -105,7 +105,8 @@ type Service struct {
 	music   *g711.Clip // what who is on hold hears; nil: there is none; set by Start
 	silence *g711.Clip
 
-	refusals *throttle // of the log lines about refused inbound calls
+	refusals *throttle // of the log lines about refused calls
+	loops    *loops
 
 	draining context.Context // done: no new calls, waiting calls stay in the store
 	drain    context.CancelFunc
@@ -128,7 +129,7 @@ func New(cfg Config) *Service {
 		silence:  g711.NewClip(make([]int16, g711.SampleRate)),
 		presence: newPresence(), callsIn: newCallsIn(),
 		responsible: cfg.Responsible, responsibleLimit: cfg.ResponsibleLimit,
-		refusals: newThrottle(), live: make(map[string]*Call), ended: make(map[store.Result]int),
+		refusals: newThrottle(), loops: newLoops(), live: make(map[string]*Call), ended: make(map[store.Result]int),
 	}
 	s.now.Store(newRules(cfg.Settings))
 	if s.responsibleLimit <= 0 {

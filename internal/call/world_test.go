@@ -43,6 +43,8 @@ const (
 	lineNumber  = "+74950000000"
 	speechTime  = 2 * time.Second
 	sentenceFor = time.Second
+	longText    = "Это надолго."
+	longSpeech  = 2 * time.Minute
 )
 
 var ourIP = netip.MustParseAddr("10.0.0.1")
@@ -347,6 +349,9 @@ func (f *fakeSpeech) Render(_ context.Context, text, _ string) (*g711.Clip, erro
 		if text == tts.Phrase("ru", id) {
 			return tone(sentenceTone, sentenceFor), nil
 		}
+	}
+	if text == longText {
+		return tone(speechTone, longSpeech), nil
 	}
 	return tone(speechTone, speechTime), nil
 }

@@ -75,6 +75,11 @@ func (c *Client) Callback(ctx context.Context, req api.CallbackBody) (api.Call, 
 	return ask[api.Call](ctx, c, http.MethodPost, "/api/v1/callbacks", req)
 }
 
+// Infocall places an informational call, or returns the call that it repeats.
+func (c *Client) Infocall(ctx context.Context, req api.InfocallBody) (api.Call, error) {
+	return ask[api.Call](ctx, c, http.MethodPost, "/api/v1/infocalls", req)
+}
+
 // Dial calls a number for an extension, whose phone rings first.
 func (c *Client) Dial(ctx context.Context, req api.DialBody) (api.Call, error) {
 	return ask[api.Call](ctx, c, http.MethodPost, "/api/v1/calls", req)

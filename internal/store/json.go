@@ -47,6 +47,7 @@ func (o *object) call(c *Call) {
 	list(o, "attempts", c.Attempts, o.attempt)
 	list(o, "legs", c.Legs, o.leg)
 	o.recording("recording", c.Recording)
+	o.info("info", c.Info)
 	o.time("next_at", c.NextAt)
 	o.time("deadline", &c.Deadline)
 	o.bool("customer_reached", c.CustomerReached)
@@ -75,6 +76,7 @@ func (o *object) request(name string, r *Request) {
 	o.filled("key", r.Key)
 	o.filled("mode", r.Mode)
 	o.time("not_before", r.NotBefore)
+	o.counted("repeat", r.Repeat)
 	o.end()
 }
 
@@ -144,6 +146,19 @@ func (o *object) recording(name string, r *Recording) {
 	o.text("file", r.File)
 	o.int("duration_ms", r.DurationMS)
 	o.int("bytes", r.Bytes)
+	o.end()
+}
+
+func (o *object) info(name string, i *Info) {
+	if i == nil {
+		return
+	}
+	o.key(name)
+	o.begin()
+	o.filled("ok", i.OK)
+	o.filled("text", i.Text)
+	o.filled("code", i.Code)
+	o.int("heard_ms", i.HeardMS)
 	o.end()
 }
 

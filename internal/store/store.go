@@ -34,6 +34,7 @@ const (
 	KindInbound  Kind = "inbound"
 	KindOutbound Kind = "outbound" // from a phone of the office, or by click-to-call, to a number outside
 	KindInternal Kind = "internal" // from one phone of the office to another
+	KindInfocall Kind = "infocall" // plays a message to a number
 )
 
 // State is where a call is. Every call ends in StateEnded.
@@ -49,7 +50,7 @@ const (
 	StateAnnouncing      State = "announcing"
 	StateRingingCustomer State = "ringing_customer"
 	StateRinging         State = "ringing"
-	StatePlaying         State = "playing" // inbound: the caller hears an announcement, or leaves a message
+	StatePlaying         State = "playing" // the caller hears an announcement, or leaves a message; infocall: the message is played
 	StateTalking         State = "talking"
 	StateHeld            State = "held" // the two are connected, and one of them waits
 	StateEnded           State = "ended"
@@ -85,6 +86,11 @@ const (
 	ResultOutOfHours          Result = "out_of_hours"    // inbound: nobody answered outside the working hours
 	ResultVoicemail           Result = "voicemail"       // inbound: nobody answered, and the caller left a message
 	ResultCustomerCalled      Result = "customer_called" // callback: the customer called in and was answered
+	ResultDelivered           Result = "delivered"       // infocall: enough of the message was heard
+	ResultHungUpEarly         Result = "hung_up_early"   // infocall: not enough of it was
+	ResultNoAnswer            Result = "no_answer"       // infocall
+	ResultDeclined            Result = "declined"        // infocall
+	ResultUnavailable         Result = "unavailable"     // infocall: the phone is off, or out of coverage
 )
 
 // Party is a side of a call: who owned a failure, who hung up.
@@ -102,7 +108,8 @@ const (
 type Role string
 
 // Roles of legs. Callbacks and outbound calls have a manager and a customer,
-// inbound and internal calls a caller and callees.
+// inbound and internal calls a caller and callees, informational calls a
+// customer alone.
 const (
 	RoleManager  Role = "manager"
 	RoleCustomer Role = "customer"
@@ -139,7 +146,7 @@ type Call struct {
 	Customer *Endpoint `json:"customer,omitempty"`
 
 	CreatedAt  time.Time  `json:"created_at"`
-	AnsweredAt *time.Time `json:"answered_at,omitempty"` // when the two were bridged
+	AnsweredAt *time.Time `json:"answered_at,omitempty"` // when the two were bridged; infocall: when somebody picked up
 	EndedAt    *time.Time `json:"ended_at,omitempty"`
 	TalkMS     int64      `json:"talk_ms"` // customer talk time, monotonic
 	RingMS     int64      `json:"ring_ms"` // how long the customer's phone rang
@@ -148,6 +155,7 @@ type Call struct {
 	Attempts  []Attempt  `json:"attempts"`
 	Legs      []Leg      `json:"legs"`
 	Recording *Recording `json:"recording,omitempty"`
+	Info      *Info      `json:"info,omitempty"` // of an infocall that was answered, or has ended
 
 	NextAt          *time.Time `json:"next_at,omitempty"`    // when the next attempt is due
 	Deadline        time.Time  `json:"deadline"`             // no dialling after it
@@ -179,6 +187,16 @@ type Request struct {
 
 	Mode      string     `json:"mode,omitempty"`       // manager_first or customer_first
 	NotBefore *time.Time `json:"not_before,omitempty"` // no dialling before it
+
+	Repeat int `json:"repeat,omitempty"` // how many times an infocall plays its message; 0: once
+}
+
+// Info is the result of an informational call, as a business process needs it.
+type Info struct {
+	OK      string `json:"ok,omitempty"`   // Y or N; empty until the call has ended
+	Text    string `json:"text,omitempty"` // a sentence and the code, such as "Success (200)"
+	Code    string `json:"code,omitempty"` // that of the call
+	HeardMS int64  `json:"heard_ms"`       // how much of the message was sent to who picked up, repetitions included
 }
 
 // Attempt is one try to complete a call.

@@ -1,0 +1,90 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"perezvon/internal/call"
+	"perezvon/internal/store"
+)
+
+// InfocallBody asks for an informational call.
+type InfocallBody struct {
+	Line   string `json:"line" doc:"Id of the line the call goes through" example:"main"`
+	Number string `json:"number" doc:"Whom to call, as people write numbers" example:"+74950000001"`
+	Text   string `json:"text" doc:"What is said to whoever answers, up to 2000 characters" example:"Your order is ready"`
+	Voice  string `json:"voice,omitempty" nullable:"true" doc:"In which voice; left out: the default voice" example:"ruinternalfemale"`
+	Repeat int    `json:"repeat,omitempty" nullable:"true" minimum:"1" maximum:"10" doc:"How many times it is played, with a second in between; left out: once" example:"2"`
+}
+
+type infocallInput struct {
+	IdempotencyHeader
+	Body InfocallBody
+	strictQuery
+}
+
+// Resolve says what is wrong with the form of the request.
+func (in *infocallInput) Resolve(ctx huma.Context) []error {
+	return append(in.strictQuery.Resolve(ctx), in.IdempotencyHeader.Resolve(ctx)...)
+}
+
+func (a *API) routeInfocalls(h huma.API) {
+	example := func(c Call) map[string]*huma.MediaType {
+		schema := h.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[Call](), true, "Call")
+		return map[string]*huma.MediaType{"application/json": {Schema: schema, Example: c}}
+	}
+	repeated := exampleInfocall(store.StateEnded)
+	repeated.Duplicate = true
+	huma.Register(h, secured(huma.Operation{
+		OperationID: "place-infocall", Method: http.MethodPost, Path: "/api/v1/infocalls", Summary: "Play a message to a number",
+		Description: "Answers when the call is stored, before it is dialled; `info` tells the result when `state` is `ended`. " +
+			"200 with `duplicate`: the request repeats a call, which is returned.",
+		DefaultStatus: http.StatusAccepted,
+		MaxBodyBytes:  maxBody + 1,
+		Tags:          []string{tagInfocalls},
+		Responses: map[string]*huma.Response{
+			"200": {Description: "The call that this request repeats", Content: example(repeated)},
+			"202": {Description: "The new call", Content: example(exampleInfocall(store.StateQueued))},
+		},
+		Metadata: failsWithBody(CodeLineNotAllowed, call.CodeUnknownLine, call.CodeInvalidNumber, call.CodeNotAllowed, call.CodeInvalidText,
+			call.CodeUnknownVoice, call.CodeTooMany, call.CodeLoop, CodeDraining, CodeNotReady),
+		Middlewares: huma.Middlewares{a.oneIdempotencyKey},
+	}, ScopeInfocall), a.placeInfocall)
+}
+
+// exampleInfocall is an informational call of which the fields fit together.
+func exampleInfocall(state store.State) Call {
+	c := exampleCall(state)
+	c.Kind, c.Text, c.Mode, c.Manager, c.Recording, c.TalkMS = string(store.KindInfocall), "Your order is ready", "", nil, nil, 0
+	if state == store.StateEnded {
+		c.Result, c.Reason, c.ReasonOwner, c.HangupBy = new("delivered"), new("the message was played"), nil, new("us")
+		c.EndedAt = new(c.AnsweredAt.Add(4 * time.Second))
+		c.Info = &Info{OK: "Y", Text: "Success (200)", Code: "200", HeardMS: 3700}
+		c.Attempts[0].Result, c.Attempts[0].Reason, c.Attempts[0].ReasonOwner, c.Attempts[0].EndedAt = c.Result, c.Reason, nil, c.EndedAt
+		c.Legs[0].EndedAt = c.EndedAt
+	}
+	return c
+}
+
+func (a *API) placeInfocall(ctx context.Context, in *infocallInput) (*callbackOutput, error) {
+	who := clientOf(ctx)
+	if !who.sees(in.Body.Line) {
+		return nil, lineNotAllowed(who)
+	}
+	if after, draining := a.Health.Draining(); draining {
+		return nil, drainingProblem(after)
+	}
+	b := in.Body
+	c, duplicate, err := a.Calls.Infocall(context.WithoutCancel(ctx), call.InfocallRequest{
+		Line: b.Line, Number: b.Number, Text: b.Text, Voice: b.Voice, Repeat: b.Repeat,
+		KeyName: who.name, Key: idempotencyKey(who.name, in.Key, in.Body),
+	})
+	if err != nil {
+		return nil, a.problemOf(ctx, "place informational call", err)
+	}
+	return a.placed(c, duplicate), nil
+}

@@ -1,0 +1,122 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"perezvon/configs"
+	"perezvon/internal/store"
+)
+
+// InfocallRequest asks for an informational call: the number is dialled, and
+// whoever answers hears the message.
+type InfocallRequest struct {
+	Line   string // id of the line the call goes through
+	Number string // whom to call, as people write numbers
+	Text   string // what is said
+	Voice  string // of the text; empty: the default voice
+	Repeat int    // how many times it is said, 1 to MaxRepeat; 0: once
+
+	Key     *store.Key // makes the request safe to repeat; nil: none
+	KeyName string     // name of the API key that asks
+}
+
+// MaxRepeat is how many times a message may be played in one call.
+const MaxRepeat = 10
+
+// Infocall accepts an informational call. It returns when the call is stored:
+// from then on it reaches exactly one terminal result, also after a crash. The
+// same key sent again returns its call and true. Requests that make no call are
+// a *RefusedError that names every bad field.
+func (s *Service) Infocall(ctx context.Context, req InfocallRequest) (store.Call, bool, error) {
+	if s.draining.Err() != nil {
+		return store.Call{}, false, drainingRefusal(errShutdown)
+	}
+	line, number, err := s.validateInfocall(req)
+	if err != nil {
+		return store.Call{}, false, err
+	}
+	now := time.Now()
+	rec := store.Call{
+		ID: newID(), Kind: store.KindInfocall, State: store.StateQueued, Line: line.ID, Number: number, CreatedAt: now,
+		Request:  store.Request{Text: req.Text, Voice: req.Voice, Repeat: req.Repeat, Key: req.KeyName},
+		Deadline: now.Add(s.set().CallbackOf(line).TTL),
+	}
+	stored, duplicate, err := s.createInfocall(context.WithoutCancel(ctx), rec, req)
+	if err != nil || duplicate {
+		return stored, duplicate, err
+	}
+	s.spawn(newCall(s, line, stored), s.runInfocall)
+	return stored, false, nil
+}
+
+// createInfocall stores a new call, unless the request repeats another one or
+// there are too many.
+func (s *Service) createInfocall(ctx context.Context, rec store.Call, req InfocallRequest) (store.Call, bool, error) {
+	adm := s.admission(req.Key, rec.CreatedAt)
+	undo, looping := s.loops.note(rec.Number, message(rec.Request), rec.CreatedAt, s.set().Infocall.LoopLimit)
+	if looping { // only who repeats a request gets his call
+		adm.PerNumber = store.Limit{Count: 1, Since: rec.CreatedAt.Add(-loopWindow)}
+	}
+	stored, duplicate, err := s.records.CreateCall(ctx, rec, adm, newEvent(rec.ID, store.EventCallCreated, createdData{
+		Kind: rec.Kind, Line: rec.Line, Number: rec.Number, Key: req.KeyName,
+	}))
+	if err != nil || duplicate {
+		undo()
+	}
+	switch {
+	case errors.Is(err, store.ErrKeyReused):
+		return store.Call{}, false, keyReused()
+	case errors.Is(err, store.ErrTooMany) && looping:
+		return store.Call{}, false, s.loop(rec.Number)
+	case errors.Is(err, store.ErrTooMany):
+		return store.Call{}, false, s.tooMany()
+	case err != nil:
+		s.log.Error("an informational call could not be stored", "err", err)
+		return store.Call{}, false, notReady("the store takes no calls at present; the server's log says why")
+	}
+	return stored, duplicate, nil
+}
+
+// message is what is played, for telling whether it is the same again.
+func message(req store.Request) string { return req.Text }
+
+// loop refuses the same message to the same number once more, and says so.
+func (s *Service) loop(number string) error {
+	limit := s.set().Infocall.LoopLimit
+	if skipped, ok := s.refusals.allow(); ok {
+		s.log.Warn("informational calls go round in a loop: the same message to the same number is refused",
+			"number", number, "limit", limit, "skipped", skipped)
+	}
+	return &RefusedError{Status: 429, Code: CodeLoop, RetryAfter: loopWindow / time.Duration(limit), Problems: []Problem{{
+		Field:  "number",
+		Detail: fmt.Sprintf("the number has had this message %d times within an hour, as often as infocall.loop_limit allows", limit),
+	}}}
+}
+
+// validateInfocall checks every field and gathers all problems.
+func (s *Service) validateInfocall(req InfocallRequest) (*configs.Line, string, error) {
+	refused := &RefusedError{Status: 422}
+	var number string
+	line := s.set().Line(req.Line)
+	if line == nil {
+		refused.add(CodeUnknownLine, "line", s.unknownLine(req.Line))
+	} else {
+		var err error
+		number, err = s.numbers().Dialable(s.set(), line, req.Number)
+		refused.add(numberCode(err), "number", err)
+	}
+	refused.add(CodeInvalidText, "text", s.speech.Validate(req.Text, ""))
+	if req.Voice != "" {
+		refused.add(CodeUnknownVoice, "voice", s.speech.Validate("voice", req.Voice))
+	}
+	if req.Repeat < 0 || req.Repeat > MaxRepeat {
+		refused.add(CodeInvalidRequest, "repeat", fmt.Errorf("a message is played 1 to %d times", MaxRepeat))
+	}
+	if len(refused.Problems) > 0 {
+		return nil, "", refused
+	}
+	return line, number, nil
+}

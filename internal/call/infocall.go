@@ -1,0 +1,185 @@
+package call
+
+import (
+	"context"
+	"time"
+
+	"perezvon/internal/store"
+	"perezvon/media"
+	"perezvon/media/g711"
+)
+
+// runInfocall works an informational call through to its terminal result,
+// attempt after attempt. It returns early only when the server shuts down while
+// the call waits: the store keeps it for the next start.
+func (s *Service) runInfocall(c *Call) {
+	for c.waitUntilDue() {
+		if !c.followLine() {
+			c.finish(noLine(c.Record()))
+			return
+		}
+		if c.expired() {
+			c.finish(outcome{
+				result: store.ResultExpired, code: codeMissed, owner: store.PartyUs,
+				reason: "the time-to-live of the request ran out before it could be dialled",
+			})
+			return
+		}
+		o := s.attemptInfocall(c)
+		if o.retry == retryAtOnce {
+			continue
+		}
+		next, again := c.nextAttempt(o)
+		if !again {
+			c.finish(o)
+			return
+		}
+		c.wait(o, next)
+	}
+}
+
+// attemptInfocall is one try: the message is made ready, the number is dialled,
+// and whoever picks up hears it. What can be waited for or prepared comes before
+// the phone rings.
+func (s *Service) attemptInfocall(c *Call) outcome {
+	message, problem := s.renderMessage(c)
+	if problem != nil {
+		return *problem
+	}
+	c.enter(store.StateQueued, "")
+	if why := s.trunksDown(c.line().Trunks); why != "" { // somebody may be waiting for the result
+		c.beginAttempt(store.StateQueued)
+		return outcome{result: store.ResultTrunkFailed, code: codeTrunk, owner: store.PartyTrunk, reason: why, retry: retryLater}
+	}
+	if problem := c.waitOut(c.customerObstacle); problem != nil {
+		return *problem
+	}
+	release, problem := s.holdCustomer(c)
+	if problem != nil {
+		return *problem
+	}
+	defer release()
+	free, problem := s.holdPairs(c, 1)
+	if problem != nil {
+		return *problem
+	}
+	defer free()
+
+	c.beginAttempt(store.StateRinging)
+	listener, err := c.dialCustomer(c.ctx, 0, nil)
+	switch {
+	case err != nil && c.ctx.Err() != nil:
+		return c.stopped()
+	case err != nil:
+		return notReached(err).infocall()
+	}
+	defer listener.hangup(errOver)
+	return c.deliver(listener, message)
+}
+
+// infocall is how an informational call is told that did not reach anybody.
+func (o outcome) infocall() outcome {
+	switch o.result {
+	case store.ResultCustomerBusy:
+		o.result = store.ResultBusy
+	case store.ResultCustomerNoAnswer:
+		o.result = store.ResultNoAnswer
+	case store.ResultCustomerDeclined:
+		o.result = store.ResultDeclined
+	case store.ResultCustomerUnavailable:
+		o.result = store.ResultUnavailable
+	}
+	return o
+}
+
+// renderMessage makes the sound of the message. Without it nobody is rung:
+// beeps inform nobody.
+func (s *Service) renderMessage(c *Call) (*g711.Clip, *outcome) {
+	req := c.Record().Request
+	c.enter(store.StateRendering, "")
+	clip, err := s.speech.Render(c.ctx, req.Text, req.Voice)
+	switch {
+	case c.ctx.Err() != nil:
+		o := c.stopped()
+		return nil, &o
+	case err != nil:
+		c.log.Error("the text of an informational call cannot be spoken; nobody is called", "err", err)
+		return nil, &outcome{result: store.ResultSpeechFailed, code: codeOther, owner: store.PartyUs, reason: err.Error()}
+	}
+	return clip, nil
+}
+
+const (
+	// betweenTimes is the silence before a message is repeated.
+	betweenTimes = time.Second
+	// lastWords is what a phone has in hand of the sound when its last packet
+	// has been sent.
+	lastWords = 300 * time.Millisecond
+)
+
+// deliver plays the message to who has picked up, as often as was asked for,
+// and tells how much of it was heard.
+func (c *Call) deliver(listener *leg, message *g711.Clip) outcome {
+	ctx, done := context.WithTimeoutCause(listener.ctx, c.svc.set().Limits.MaxCall, errMaxCall)
+	defer done()
+	answered := time.Now()
+	c.change(store.EventCallState, func(r *store.Call) any {
+		return stateData{State: r.State, Attempt: len(r.Attempts)}
+	}, func(r *store.Call) { r.State, r.AnsweredAt, r.Info = store.StatePlaying, &answered, &store.Info{} })
+
+	heard := playTimes(ctx, listener.media, message, max(1, c.Record().Request.Repeat))
+	rest(ctx, lastWords)
+	c.note(func(r *store.Call) { r.Info = &store.Info{HeardMS: heard.Milliseconds()} })
+	enough := heard >= message.Duration()*time.Duration(c.svc.set().Infocall.MinHeard)/100
+	return c.deliveredOutcome(endReason(context.Cause(ctx)), enough)
+}
+
+// playTimes plays a message so many times and returns how much of it was sent
+// before ctx ended.
+func playTimes(ctx context.Context, to *media.Session, message *g711.Clip, times int) (sent time.Duration) {
+	for n := range times {
+		if n > 0 {
+			rest(ctx, betweenTimes)
+		}
+		played, err := to.Play(ctx, message)
+		sent += played
+		if err != nil {
+			break // why is in the context
+		}
+	}
+	return sent
+}
+
+// rest waits, unless ctx ends.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// deliveredOutcome is how an informational call ended that was answered; why is
+// nil where the listener has stayed to the end. Who has heard enough has heard
+// enough, whatever came then.
+func (c *Call) deliveredOutcome(why *EndReason, enough bool) outcome {
+	o := outcome{result: store.ResultDelivered, code: codeOK, hangupBy: store.PartyUs, reason: "the message was played"}
+	if why != nil {
+		o.hangupBy = why.By
+	}
+	switch {
+	case enough:
+		return o
+	case c.ctx.Err() != nil:
+		return c.stopped()
+	case why == errNoAudio:
+		return outcome{result: store.ResultNoAudio, code: codeOther, owner: store.PartyCustomer, reason: why.Text, hangupBy: store.PartyUs}
+	case why == nil: // another sound has taken the message's place, which none does
+		why = errOver
+	}
+	return outcome{
+		result: store.ResultHungUpEarly, code: codeOK, owner: why.By, hangupBy: why.By,
+		reason: "not enough of the message was heard: " + why.Text,
+	}
+}
