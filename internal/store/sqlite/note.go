@@ -15,6 +15,8 @@ type outbox struct {
 	at    int64 // when the transaction began
 	noted map[record]bool
 	rows  []any // the values of the rows one after the other
+
+	renoted bool // rows were added beside rows
 }
 
 // record names what changed.
@@ -31,6 +33,7 @@ func (b *outbox) begin() {
 	clear(b.noted)
 	clear(b.rows)
 	b.rows = b.rows[:0]
+	b.renoted = false
 }
 
 func (b *outbox) add(kind store.ChangeType, id string, first, last int64) {

@@ -18,10 +18,10 @@ const (
 
 // Outbox returns changes that were noted behind the one with the Seq after,
 // oldest first, with their records as they are now. limit is how many rows of
-// the outbox are looked at, 1 to 1000; 0 means 500. Large records make it fewer,
-// and several changes of one record become one, in the place of the first; the
-// last Seq is nevertheless that of the last row. Nothing is what comes at the
-// end of the outbox, and only there.
+// the outbox are looked at, 1 to 1000; 0 means 500. Large records make it fewer.
+// Each row is a change, also where several are of one record: whoever has seen
+// an earlier one of them only must not take the others for old. Nothing is what
+// comes at the end of the outbox, and only there.
 //
 // A record that is damaged is told in the log and comes as an event would that
 // has gone: with neither Data nor Events and no ID.
@@ -41,7 +41,7 @@ func (d *DB) Outbox(ctx context.Context, after int64, limit int) ([]store.Change
 	if err != nil {
 		return nil, d.failed("read outbox", err)
 	}
-	r := reader{tx: tx, kinds: make(map[store.ChangeType]*lookup), seen: make(map[record]bool)}
+	r := reader{tx: tx, kinds: make(map[store.ChangeType]*lookup), seen: make(map[record]int)}
 	defer r.close()
 	for _, n := range notes {
 		err := r.take(ctx, n)
@@ -63,7 +63,7 @@ func (d *DB) Outbox(ctx context.Context, after int64, limit int) ([]store.Change
 type reader struct {
 	tx      *sql.Tx
 	kinds   map[store.ChangeType]*lookup
-	seen    map[record]bool
+	seen    map[record]int // where in changes a record stands
 	changes []store.Change
 	bytes   int // of their records
 }
@@ -79,16 +79,18 @@ type damagedError struct{ err error }
 
 func (e *damagedError) Error() string { return e.err.Error() }
 
-// take adds the change of a row, unless its record is there already.
+// take adds the change of a row.
 func (r *reader) take(ctx context.Context, n note) error {
 	if n.kind == store.ChangeEvents {
 		return r.takeEvents(ctx, n)
 	}
 	if n.kind != store.ChangeTrace {
-		if r.seen[record{n.kind, n.id}] {
+		if i, ok := r.seen[record{n.kind, n.id}]; ok {
+			r.changes = append(r.changes, r.changes[i])
+			r.bytes += len(r.changes[i].Data)
 			return nil
 		}
-		r.seen[record{n.kind, n.id}] = true
+		r.seen[record{n.kind, n.id}] = len(r.changes)
 	}
 	k, err := r.lookup(ctx, n.kind)
 	if err != nil {

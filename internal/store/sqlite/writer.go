@@ -244,7 +244,7 @@ func (w *writer) tell() {
 	if w.conn.events > 0 {
 		w.changed.ring()
 	}
-	if box := w.conn.outbox; box != nil && len(box.rows) > 0 {
+	if box := w.conn.outbox; box != nil && (len(box.rows) > 0 || box.renoted) {
 		w.noted.Store(box.last)
 		w.grown.ring()
 	}

@@ -1,0 +1,75 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+// Renote has the outbox hold everything that the file does, as if all of it had
+// changed just now: the shared store has lost what was there, or never had it.
+func (d *DB) Renote(ctx context.Context) error {
+	if err := d.writer.do(ctx, &renoteOp{newPending()}); err != nil {
+		return fmt.Errorf("note everything: %w", err)
+	}
+	return nil
+}
+
+type renoteOp struct{ pending }
+
+func (o *renoteOp) apply(t *conn) error {
+	if t.outbox == nil {
+		return nil
+	}
+	if _, err := t.exec(`DELETE FROM outbox`); err != nil {
+		return err
+	}
+	at := store.Nanos(time.Now())
+	for _, query := range renotes {
+		n, err := t.exec(query, t.outbox.last, at)
+		if err != nil {
+			return err
+		}
+		t.outbox.last += n
+		t.outbox.renoted = t.outbox.renoted || n > 0
+	}
+	return t.raise("outbox", t.outbox.last)
+}
+
+// Each of renotes adds rows behind the seq ?1 that were noted at ?2. Calls come
+// first, their events last.
+var renotes = [...]string{
+	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'call', id, 0, 0 FROM calls`,
+	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'dialog', id, 0, 0 FROM dialogs`,
+	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'binding', id, 0, 0 FROM bindings`,
+	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY number), ?2, 'dnd', number, 0, 0 FROM extensions`,
+	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY created_at), ?2, 'key', scope || char(0) || value, 0, 0 FROM idempotency_keys`,
+	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY id), ?2, 'trace', call_id, id, at FROM traces`,
+	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY min(id)), ?2, 'events', '', min(id), max(id) FROM events GROUP BY id / 256`,
+}
+
+// Refence gives a lease that is held another fence, and has every later one get
+// a greater fence still. A lease that was lost meanwhile is left alone.
+func (d *DB) Refence(ctx context.Context, l store.Lease, fence int64) error {
+	if err := d.writer.do(ctx, &refenceOp{pending: newPending(), lease: l, fence: fence}); err != nil {
+		return fmt.Errorf("fence lease %s: %w", l.Name, err)
+	}
+	return nil
+}
+
+type refenceOp struct {
+	pending
+	lease store.Lease
+	fence int64
+}
+
+func (o *refenceOp) apply(t *conn) error {
+	if err := t.raise(store.CounterFence, o.fence); err != nil {
+		return err
+	}
+	_, err := t.exec(`UPDATE leases SET fence = ? WHERE name = ? AND owner = ? AND fence = ?`,
+		o.fence, o.lease.Name, o.lease.Owner, o.lease.Fence)
+	return err
+}
