@@ -3,6 +3,7 @@ package tts
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -57,24 +58,38 @@ func TestClipsOutliveTheService(t *testing.T) {
 }
 
 func TestEveryPartOfTheRequestIsInTheKey(t *testing.T) {
-	a, b := &fakeEngine{name: "a"}, &fakeEngine{name: "b"}
-	jobs := []job{
-		{a, Request{"text", "voice", "ru"}},
-		{b, Request{"text", "voice", "ru"}},
-		{a, Request{"texts", "voice", "ru"}},
-		{a, Request{"text", "voices", "ru"}},
-		{a, Request{"text", "voice", "en"}},
-		{a, Request{"text", "voic", "eru"}},
-		{a, Request{"", "voice", "rutext"}},
+	key := func(e Engine, text string, v Voice) cacheKey {
+		return newSpeaker(newMember(e, Limits{}, &Config{Logger: slog.New(slog.DiscardHandler)}), v).keyOf(text)
 	}
-	seen := make(map[cacheKey]int)
-	for i, j := range jobs {
-		if other, ok := seen[j.key()]; ok {
-			t.Errorf("jobs %d and %d share a key", i, other)
+	a, b := &fakeEngine{name: "a"}, &fakeEngine{name: "b"}
+	keys := []cacheKey{
+		key(a, "text", Voice{Voice: "voice", Language: "ru"}),
+		key(b, "text", Voice{Voice: "voice", Language: "ru"}),
+		key(a, "texts", Voice{Voice: "voice", Language: "ru"}),
+		key(a, "text", Voice{Voice: "voices", Language: "ru"}),
+		key(a, "text", Voice{Voice: "voice", Language: "en"}),
+		key(a, "text", Voice{Voice: "voic", Language: "eru"}),
+		key(a, "", Voice{Voice: "voice", Language: "rutext"}),
+		key(a, "text", Voice{Voice: "voice", Language: "ru", Role: "friendly"}),
+		key(a, "text", Voice{Voice: "voice", Language: "ru", Speed: 1.2}),
+		key(model{a, "small"}, "text", Voice{Voice: "voice", Language: "ru"}),
+		key(model{a, "large"}, "text", Voice{Voice: "voice", Language: "ru"}),
+		key(a, strings.Repeat("text", 1000), Voice{Voice: "voice", Language: "ru"}),
+	}
+	for i, k := range keys {
+		if slices.Contains(keys[:i], k) {
+			t.Errorf("key %d is that of another request", i)
 		}
-		seen[j.key()] = i
 	}
 }
+
+// model is an engine whose sound depends on more than the request.
+type model struct {
+	Engine
+	name string
+}
+
+func (m model) Variant() string { return m.name }
 
 func TestDamagedCacheFilesAreRenderedAnew(t *testing.T) {
 	damages := map[string]func([]byte) []byte{
@@ -161,7 +176,7 @@ func TestFailedWriteLeavesNoHalfFiles(t *testing.T) {
 func TestCacheOnDiskStaysWithinItsLimit(t *testing.T) {
 	dir := t.TempDir()
 	c := newDiskCache(dir, 100_000, slog.New(slog.DiscardHandler))
-	key := func(i int) cacheKey { return job{&fakeEngine{}, Request{Text: fmt.Sprint(i)}}.key() }
+	key := func(i int) cacheKey { return sha256.Sum256([]byte(fmt.Sprint(i))) }
 	clip := g711.NewClip(tone(8000, 0.5, 0.3)) // 8 kB
 	ctx := context.Background()
 	for i := range 40 {

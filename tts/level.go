@@ -33,9 +33,6 @@ func prepare(pcm []int16, rate int) ([]int16, error) {
 	if err != nil {
 		return nil, err
 	}
-	if d := time.Duration(len(pcm)) * (time.Second / g711.SampleRate); d < MinDuration {
-		return nil, fmt.Errorf("it gave %v of sound, at least %v is speech", d, MinDuration)
-	}
 	active := activeLevel(pcm)
 	if active < silentLevel {
 		return nil, errors.New("it gave silence")
@@ -53,12 +50,7 @@ func activeLevel(pcm []int16) float64 {
 	var powers []float64
 	var loudest float64
 	for at := 0; at < len(pcm); at += frameLen {
-		frame := pcm[at:min(at+frameLen, len(pcm))]
-		var sum float64
-		for _, s := range frame {
-			sum += float64(s) * float64(s)
-		}
-		power := sum / float64(len(frame))
+		power := meanSquare(pcm[at:min(at+frameLen, len(pcm))])
 		powers = append(powers, power)
 		loudest = max(loudest, power)
 	}
@@ -75,6 +67,37 @@ func activeLevel(pcm []int16) float64 {
 		return math.Inf(-1)
 	}
 	return decibel(math.Sqrt(sum / float64(n)))
+}
+
+// meanSquare is the power of some samples, at least one.
+func meanSquare(pcm []int16) float64 {
+	var sum float64
+	for _, s := range pcm {
+		sum += float64(s) * float64(s)
+	}
+	return sum / float64(len(pcm))
+}
+
+// rms is the level of some samples, at least one.
+func rms(pcm []int16) float64 { return decibel(math.Sqrt(meanSquare(pcm))) }
+
+// shortest is how short the sound of a text may be to be all of it: MinDuration,
+// or less where the text is a word or two.
+func shortest(text string, speed float64) time.Duration {
+	const letter = 20 * time.Millisecond // nobody speaks faster
+	return min(MinDuration, time.Duration(float64(speakable(text))*float64(letter)/max(1, speed)))
+}
+
+// checkLength reports sound that is too short to be the text's.
+func checkLength(pcm []int16, rate int, r *Request) error {
+	if rate <= 0 {
+		return nil // prepare says so
+	}
+	d := time.Duration(len(pcm)) * time.Second / time.Duration(rate)
+	if least := shortest(r.Text, r.Speed); d < least {
+		return fmt.Errorf("it gave %v of sound, at least %v is speech", d.Round(time.Millisecond), least.Round(time.Millisecond))
+	}
+	return nil
 }
 
 // peak is the level of the largest sample.

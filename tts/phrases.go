@@ -26,6 +26,9 @@ const (
 	PhraseVoicemail            PhraseID = "voicemail" // to a caller, before the beep
 )
 
+// phraseTrial is said when an engine is tried; no call says it.
+const phraseTrial PhraseID = "trial"
+
 // Phrases lists the ids of all stock phrases, for those who render them
 // beforehand.
 func Phrases() []PhraseID {
@@ -50,6 +53,8 @@ func Phrase(language string, id PhraseID) string {
 
 func phrase(id PhraseID) (ru, en string) {
 	switch id {
+	case phraseTrial:
+		return "Проверка связи.", "This is a test."
 	case PhraseSpeechFailed:
 		return "Обратный звонок. Текст заявки прочитать не удалось.", "Callback. The text of the request could not be read out."
 	case PhraseConfirm:

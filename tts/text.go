@@ -18,6 +18,15 @@ func cleanText(text string, limit int) (string, error) {
 	if strings.TrimSpace(text) == "" {
 		return "", fmt.Errorf("%w: it is empty", ErrText)
 	}
+	text = printable(text)
+	if speakable(text) == 0 {
+		return "", fmt.Errorf("%w: it has neither letters nor digits", ErrText)
+	}
+	return text, nil
+}
+
+// printable drops what is not text and makes any run of space one blank.
+func printable(text string) string {
 	text = strings.Map(func(r rune) rune {
 		switch {
 		case unicode.IsSpace(r):
@@ -27,12 +36,7 @@ func cleanText(text string, limit int) (string, error) {
 		}
 		return r
 	}, text)
-	text = strings.Join(strings.Fields(text), " ")
-	speakable := func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }
-	if !strings.ContainsFunc(text, speakable) {
-		return "", fmt.Errorf("%w: it has neither letters nor digits", ErrText)
-	}
-	return text, nil
+	return strings.Join(strings.Fields(text), " ")
 }
 
 // nearest returns up to n of the choices, the most similar to want first.

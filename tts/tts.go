@@ -3,12 +3,10 @@
 package tts
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -38,34 +36,17 @@ const (
 	DefaultCacheBytes  = 1 << 30
 )
 
-// Engine synthesises speech. Its methods may be called concurrently.
-type Engine interface {
-	// Name is the engine's name in the configuration.
-	Name() string
-	// Synthesize speaks the text: mono samples and their rate in Hz. It
-	// returns soon after ctx is done. The error wraps ErrText when the text
-	// is at fault, so that no other engine is asked.
-	Synthesize(ctx context.Context, r Request) (pcm []int16, rate int, err error)
-}
-
-// Request is what an engine is asked for.
-type Request struct {
-	Text     string // cleaned: printable, not empty, within the length limit
-	Voice    string // the engine's own name of the voice
-	Language string // such as "ru"; may be empty
-}
-
-// checker is an Engine that can say beforehand whether it will work.
-type checker interface {
-	Check(ctx context.Context, voices []string) error
-}
-
 // Voice is how a voice of the configuration is spoken.
 type Voice struct {
-	Engine   string // the name of one of Config.Engines
-	Voice    string // the engine's own name of it
-	Language string // such as "ru"; chooses stock phrases and stand-ins
-	Name     string // for people; empty: the voice's id
+	Engine   string  // the name of one of Config.Engines
+	Voice    string  // the engine's own name of it
+	Language string  // such as "ru"; chooses stock phrases and stand-ins
+	Name     string  // for people; empty: the voice's id
+	Role     string  // the manner of the voice, where the engine has one
+	Speed    float64 // 1 is the voice's own; 0 is 1
+	// Fallback are ids of the voices that stand in when the engine fails, in
+	// their order; nil: of every other engine the first of the same language.
+	Fallback []string
 }
 
 // VoiceInfo describes a voice to those who choose one.
@@ -79,27 +60,26 @@ type VoiceInfo struct {
 
 // Config is what a Service is made of. Only Engines and Voices are needed.
 type Config struct {
-	Engines      []Engine         // in the order in which they stand in for each other
-	Voices       map[string]Voice // by id
-	DefaultVoice string           // an id; empty: the first by name
-	CacheDir     string           // rendered clips are kept here; empty: in memory only
-	CacheBytes   int64            // how much of them, oldest go first; 0: DefaultCacheBytes
-	MemoryBytes  int64            // clips kept in memory; 0: DefaultMemoryBytes
-	MaxText      int              // characters (runes) of one text; 0: DefaultMaxText
-	Timeout      time.Duration    // for one synthesis; 0: DefaultTimeout
-	Parallel     int              // engines at work at the same time; 0: number of CPUs
-	Logger       *slog.Logger     // nil: nothing is logged
+	Engines      []Engine          // in the order in which they stand in for each other
+	Limits       map[string]Limits // of engines by name, where they are others than those below
+	Voices       map[string]Voice  // by id
+	DefaultVoice string            // an id; empty: the first by name
+	CacheDir     string            // rendered clips are kept here; empty: in memory only
+	CacheBytes   int64             // how much of them, oldest go first; 0: DefaultCacheBytes
+	MemoryBytes  int64             // clips kept in memory; 0: DefaultMemoryBytes
+	MaxText      int               // characters (runes) of one text; 0: DefaultMaxText
+	Timeout      time.Duration     // for one synthesis; 0: DefaultTimeout
+	Parallel     int               // syntheses of an engine at the same time; 0: number of CPUs
+	Logger       *slog.Logger      // nil: nothing is logged
 }
 
 // Service renders texts. It is safe for concurrent use.
 type Service struct {
-	engines  []Engine
-	voices   map[string]Voice
+	members  []*member
+	voices   map[string]*choice
 	fallback string // id of the default voice
 	maxText  int
-	timeout  time.Duration
-	slots    chan struct{} // one token per engine at work
-	disk     *diskCache    // nil: none
+	disk     *diskCache // nil: none
 	log      *slog.Logger
 	work     sync.WaitGroup // one per flight
 
@@ -116,27 +96,15 @@ func New(c Config) (*Service, error) {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		engines:  slices.Clone(c.Engines),
-		voices:   maps.Clone(c.Voices),
+		voices:   make(map[string]*choice, len(c.Voices)),
 		fallback: c.DefaultVoice,
 		maxText:  orDefault(c.MaxText, DefaultMaxText),
-		timeout:  orDefault(c.Timeout, DefaultTimeout),
-		slots:    make(chan struct{}, orDefault(c.Parallel, runtime.NumCPU())),
 		log:      c.Logger,
 		memory:   newMemoryCache(orDefault(c.MemoryBytes, DefaultMemoryBytes)),
 		flights:  make(map[cacheKey]*flight),
 	}
-	names := make(map[string]bool)
-	for _, e := range s.engines {
-		if names[e.Name()] {
-			return nil, fmt.Errorf("speech: two engines are named %q", e.Name())
-		}
-		names[e.Name()] = true
-	}
-	for _, id := range s.ids() {
-		if e := s.voices[id].Engine; !names[e] {
-			return nil, fmt.Errorf("speech: voice %q: no engine is named %q", id, e)
-		}
+	if err := s.cast(&c); err != nil {
+		return nil, fmt.Errorf("speech: %w", err)
 	}
 	if s.fallback == "" && len(s.voices) > 0 {
 		s.fallback = s.ids()[0]
@@ -148,6 +116,63 @@ func New(c Config) (*Service, error) {
 		s.disk = newDiskCache(c.CacheDir, orDefault(c.CacheBytes, DefaultCacheBytes), c.Logger)
 	}
 	return s, nil
+}
+
+// choice is a voice that can be asked for.
+type choice struct {
+	Voice
+	speakers []*speaker // the voice itself, then those that stand in
+}
+
+// cast brings voices, engines and their stand-ins together.
+func (s *Service) cast(c *Config) error {
+	members := make(map[string]*member, len(c.Engines))
+	for _, e := range c.Engines {
+		if members[e.Name()] != nil {
+			return fmt.Errorf("two engines are named %q", e.Name())
+		}
+		m := newMember(e, c.Limits[e.Name()], c)
+		members[e.Name()] = m
+		s.members = append(s.members, m)
+	}
+	for id, v := range c.Voices {
+		m := members[v.Engine]
+		if m == nil {
+			return fmt.Errorf("voice %q: no engine is named %q", id, v.Engine)
+		}
+		s.voices[id] = &choice{v, []*speaker{newSpeaker(m, v)}}
+	}
+	for id, v := range s.voices {
+		others := v.Fallback
+		if others == nil {
+			others = s.alike(v)
+		}
+		for _, other := range others {
+			if s.voices[other] == nil {
+				return fmt.Errorf("voice %q: %w", id, s.unknownVoice(other))
+			}
+			v.speakers = append(v.speakers, s.voices[other].speakers[0])
+		}
+	}
+	return nil
+}
+
+// alike is of every other engine, in their order, the first voice of the same
+// language.
+func (s *Service) alike(v *choice) []string {
+	var others []string
+	for _, m := range s.members {
+		if m.Name() == v.Engine || v.Language == "" {
+			continue
+		}
+		for _, id := range s.ids() {
+			if other := s.voices[id]; other.Engine == m.Name() && other.Language == v.Language {
+				others = append(others, id)
+				break
+			}
+		}
+	}
+	return others
 }
 
 func orDefault[T int | int64 | time.Duration](v, def T) T {
@@ -176,7 +201,10 @@ func (s *Service) Voices() []VoiceInfo {
 func (s *Service) Language(voice string) string {
 	v, ok := s.voices[voice]
 	if !ok {
-		v = s.voices[s.fallback]
+		v, ok = s.voices[s.fallback]
+	}
+	if !ok {
+		return ""
 	}
 	return v.Language
 }
@@ -184,31 +212,9 @@ func (s *Service) Language(voice string) string {
 // Validate reports what Render would refuse without asking an engine: an
 // ErrUnknownVoice (a *VoiceError) or an ErrText.
 func (s *Service) Validate(text, voice string) error {
-	_, err := s.voice(voice)
-	_, textErr := cleanText(text, s.maxText)
+	_, err := s.find(voice)
+	_, textErr := readText(text, s.maxText)
 	return errors.Join(err, textErr)
-}
-
-// Check asks every engine that is in use whether it is there and knows its
-// voices. The error says what to install.
-func (s *Service) Check(ctx context.Context) error {
-	var errs []error
-	for _, e := range s.engines {
-		var voices []string
-		for _, id := range s.ids() {
-			if v := s.voices[id]; v.Engine == e.Name() && !slices.Contains(voices, v.Voice) {
-				voices = append(voices, v.Voice)
-			}
-		}
-		c, ok := e.(checker)
-		if !ok || len(voices) == 0 {
-			continue
-		}
-		if err := c.Check(ctx, voices); err != nil {
-			errs = append(errs, fmt.Errorf("%w %s: %w", ErrEngine, e.Name(), err))
-		}
-	}
-	return errors.Join(errs...)
 }
 
 // Close ends what is being rendered and waits for it. Further calls do
@@ -226,14 +232,14 @@ func (s *Service) Close() error {
 
 func (s *Service) ids() []string { return slices.Sorted(maps.Keys(s.voices)) }
 
-// voice finds a voice by id; the empty id is the default voice.
-func (s *Service) voice(id string) (Voice, error) {
+// find finds a voice by id; the empty id is the default voice.
+func (s *Service) find(id string) (*choice, error) {
 	if id == "" {
 		id = s.fallback
 	}
 	v, ok := s.voices[id]
 	if !ok {
-		return Voice{}, s.unknownVoice(id)
+		return nil, s.unknownVoice(id)
 	}
 	return v, nil
 }
