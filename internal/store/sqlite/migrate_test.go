@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"perezvon/internal/store"
 )
@@ -49,6 +50,8 @@ func TestAnOlderDatabaseIsBroughtUpToDateWithItsRecords(t *testing.T) {
 				"binding": d.SaveBinding(store.Binding{ID: "b", Data: []byte(`{}`)}).Wait(t.Context()),
 				"trace":   d.SaveTrace(store.TracePart{CallID: "old", Data: []byte("x")}).Wait(t.Context()),
 				"dnd":     d.SetDND(t.Context(), "101", true),
+				"job":     d.Enqueue(store.Job{ID: "j", Kind: "k", Lane: "l"}).Wait(t.Context()),
+				"pause":   d.Pause(t.Context(), "portal", time.Now()),
 			} {
 				if err != nil {
 					t.Errorf("from schema %d: %s: %v", version, what, err)

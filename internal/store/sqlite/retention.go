@@ -63,13 +63,17 @@ func (d *DB) PruneTraces(ctx context.Context, before time.Time) error {
 	return nil
 }
 
-// Prune forgets idempotency keys older than 24 hours and leases that have run
-// out. Whoever owns the DB calls it now and then, about once an hour.
+// Prune forgets idempotency keys older than 24 hours, leases that have run out,
+// counts whose window is over, and jobs that were done a day or given up 30 days
+// ago. Whoever owns the DB calls it now and then, about once an hour.
 func (d *DB) Prune(ctx context.Context) error {
 	now := time.Now()
 	err := d.pruneAll(ctx, deleteKeys, store.Nanos(now.Add(-keepKeys)))
 	if err == nil {
 		err = d.pruneAll(ctx, deleteLeases, store.Nanos(now))
+	}
+	if err == nil {
+		err = d.pruneDomains(ctx, now)
 	}
 	if err != nil {
 		return fmt.Errorf("prune store: %w", err)

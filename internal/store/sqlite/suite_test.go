@@ -37,3 +37,11 @@ func openIn(t *testing.T, dir string) *DB {
 	}
 	return d
 }
+
+func TestDomains(t *testing.T) {
+	storetest.RunDomains(t, storetest.Engine{Open: open})
+}
+
+func TestDomainsInRealTime(t *testing.T) {
+	storetest.RunDomains(t, storetest.Engine{Open: open, RealTime: true})
+}
