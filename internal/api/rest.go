@@ -14,8 +14,7 @@ func (a *API) routeRest() {
 		Calls: a.Calls, Records: a.Records, Settings: func() *configs.Config { return a.cfg() },
 		Zone: func() *time.Location { return a.Zone }, Identify: a.identifyRest,
 		Scopes: bitrix.Scopes{
-			Callback: []string{ScopeCallback, ScopeCalls}, Read: []string{ScopeRead, ScopeCalls},
-			Any: []string{ScopeCallback, ScopeCalls, ScopeRead},
+			Callback: []string{ScopeCallback}, Infocall: []string{ScopeInfocall}, Read: []string{ScopeRead, ScopeCalls},
 		},
 		Draining: func() bool {
 			_, draining := a.Health.Draining()

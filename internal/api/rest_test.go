@@ -8,7 +8,7 @@ import (
 const restCallback = "voximplant.callback.start?FROM_LINE=main&TO_NUMBER=%2B74950000001&TEXT_TO_PRONOUNCE=x"
 
 func TestCompatibleRESTTakesTheKeysOfTheNativeAPI(t *testing.T) {
-	for key, want := range map[string]int{"site": 200, "phone": 200, "calls": 200, "ops": 200, "branch": 200, "reader": 403, "nothing": 403, "stranger": 401} {
+	for key, want := range map[string]int{"site": 200, "phone": 200, "calls": 403, "ops": 200, "branch": 200, "reader": 403, "nothing": 403, "stranger": 401} {
 		f := newFixture(t, testKeys())
 		for _, target := range []string{"/rest/1/sekret-" + key + "/" + restCallback, "/rest/" + restCallback + "&auth=sekret-" + key} {
 			a := f.from(t, "203.0.113.7:5", "GET", target, "", "X-Forwarded-For: 198.51.100.1")

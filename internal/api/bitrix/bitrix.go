@@ -29,6 +29,8 @@ type Calls interface {
 	// request repeats. Errors are *call.RefusedError or store.ErrKeyReused;
 	// anything else is a fault of the server.
 	Callback(ctx context.Context, req call.CallbackRequest) (c store.Call, duplicate bool, err error)
+	// Infocall stores an informational call, in the same way.
+	Infocall(ctx context.Context, req call.InfocallRequest) (c store.Call, duplicate bool, err error)
 }
 
 // Records are the stored calls.
@@ -62,8 +64,8 @@ type Options struct {
 // Scopes are the names that the native API's keys have for what one may do.
 type Scopes struct {
 	Callback []string // place callbacks
+	Infocall []string // place informational calls
 	Read     []string // see what there is, and calls
-	Any      []string // all there are
 }
 
 // API answers below /rest/. It is safe for concurrent use.
@@ -90,17 +92,19 @@ type reply struct {
 // New returns the API.
 func New(o Options) *API {
 	a := &API{Options: o}
+	known := slices.Concat(o.Scopes.Callback, o.Scopes.Infocall, o.Scopes.Read)
 	a.methods = map[string]method{
-		"batch":                        {o.Scopes.Any, false, a.batch},
-		"method.get":                   {o.Scopes.Any, true, a.methodGet},
-		"server.time":                  {o.Scopes.Any, true, a.serverTime},
-		"user.get":                     {o.Scopes.Read, true, a.userGet},
-		"voximplant.callback.start":    {o.Scopes.Callback, true, a.callbackStart},
-		"voximplant.line.get":          {slices.Concat(o.Scopes.Callback, o.Scopes.Read), true, a.lineGet},
-		"voximplant.line.outgoing.get": {slices.Concat(o.Scopes.Callback, o.Scopes.Read), true, a.lineOutgoingGet},
-		"voximplant.statistic.get":     {o.Scopes.Read, true, a.statisticGet},
-		"voximplant.tts.voices.get":    {slices.Concat(o.Scopes.Callback, o.Scopes.Read), true, a.voicesGet},
-		"voximplant.url.get":           {o.Scopes.Read, true, a.urlGet},
+		"batch":                             {known, false, a.batch},
+		"method.get":                        {known, true, a.methodGet},
+		"server.time":                       {known, true, a.serverTime},
+		"user.get":                          {o.Scopes.Read, true, a.userGet},
+		"voximplant.callback.start":         {o.Scopes.Callback, true, a.callbackStart},
+		"voximplant.infocall.startwithtext": {o.Scopes.Infocall, true, a.infocallWithText},
+		"voximplant.line.get":               {known, true, a.lineGet},
+		"voximplant.line.outgoing.get":      {known, true, a.lineOutgoingGet},
+		"voximplant.statistic.get":          {o.Scopes.Read, true, a.statisticGet},
+		"voximplant.tts.voices.get":         {known, true, a.voicesGet},
+		"voximplant.url.get":                {o.Scopes.Read, true, a.urlGet},
 	}
 	return a
 }

@@ -28,6 +28,7 @@ const secret = "s3cr3t/key"
 type bed struct {
 	api      *API
 	asked    []call.CallbackRequest
+	informed []call.InfocallRequest
 	err      error
 	boom     bool
 	records  []store.Call // newest first
@@ -62,6 +63,14 @@ func (b *bed) Callback(_ context.Context, req call.CallbackRequest) (store.Call,
 	return store.Call{ID: testCallID, Kind: store.KindCallback, CreatedAt: created}, false, nil
 }
 
+func (b *bed) Infocall(_ context.Context, req call.InfocallRequest) (store.Call, bool, error) {
+	if b.err != nil {
+		return store.Call{}, false, b.err
+	}
+	b.informed = append(b.informed, req)
+	return store.Call{ID: testCallID, Kind: store.KindInfocall, CreatedAt: created}, false, nil
+}
+
 // Calls gives pages of two, as small as can be with more than one on them.
 func (b *bed) Calls(_ context.Context, f store.Filter) ([]store.Call, string, error) {
 	if b.err != nil {
@@ -94,7 +103,7 @@ func newBed(t *testing.T, who tester) *bed {
 	cfg.HTTP.PublicURL = "https://pbx.example.com/"
 	b := new(bed)
 	if who.scopes == nil {
-		who.scopes = []string{"callback", "read"}
+		who.scopes = []string{"callback", "infocall", "read"}
 	}
 	b.api = New(Options{
 		Calls: b, Records: b, Settings: func() *configs.Config { return cfg }, Zone: func() *time.Location { return time.FixedZone("", 3*3600) },
@@ -104,7 +113,7 @@ func newBed(t *testing.T, who tester) *bed {
 			}
 			return nil
 		},
-		Scopes:   Scopes{Callback: []string{"callback"}, Read: []string{"read"}, Any: []string{"callback", "read"}},
+		Scopes:   Scopes{Callback: []string{"callback"}, Infocall: []string{"infocall"}, Read: []string{"read"}},
 		Draining: func() bool { return b.draining },
 		Logger:   slog.New(slog.NewTextHandler(&b.log, nil)),
 	})
@@ -213,6 +222,18 @@ func TestACallbackIsStartedInEveryEncoding(t *testing.T) {
 	}
 }
 
+func TestAnInformationalCallIsStarted(t *testing.T) {
+	b := newBed(t, tester{})
+	got := b.ask(t, hook+"voximplant.infocall.startWithText", formType, callback)
+	if got.status != 200 || got.json(t) != `{"CALL_ID":"infocall.`+testCallID+`.1795176000","RESULT":true}` {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+	want := call.InfocallRequest{Line: "reg1332", Number: "+79990000002", Text: "Звонок", Voice: "ruinternalfemale", KeyName: "site"}
+	if len(b.informed) != 1 || b.informed[0] != want {
+		t.Errorf("asked for %+v", b.informed)
+	}
+}
+
 func TestErrorsAreBitrix24s(t *testing.T) {
 	refuse := func(status int, code, field, detail string) error {
 		return &call.RefusedError{Status: status, Code: code, Problems: []call.Problem{{Field: field, Detail: detail}}}
@@ -251,6 +272,14 @@ func TestErrorsAreBitrix24s(t *testing.T) {
 		"a number that may not be called": {
 			err: refuse(403, call.CodeNotAllowed, "number", "lies outside limits.destinations"), target: start + callback, status: 400,
 			code: "ERROR_CORE", text: "number: lies outside limits.destinations",
+		},
+		"a line that there is not, of an infocall": {
+			err:    refuse(422, call.CodeUnknownLine, "line", "is unknown"),
+			target: hook + "voximplant.infocall.startwithtext?" + callback, status: 400, code: "ERROR_CORE", text: "Could not find config for number reg1332",
+		},
+		"a scope that is missing for an infocall": {
+			who: tester{scopes: []string{"callback"}}, target: hook + "voximplant.infocall.startwithtext?" + callback,
+			status: 403, code: "insufficient_scope", text: "The request requires higher privileges than provided by the webhook token",
 		},
 		"too many calls":           {err: refuse(429, call.CodeTooMany, "", "ten an hour"), target: start + callback, status: 400, code: "ERROR_CORE", text: "ten an hour"},
 		"a server that stops":      {err: refuse(503, call.CodeDraining, "", "x"), target: start + callback, status: 503, code: "QUERY_LIMIT_EXCEEDED", text: "Too many requests"},

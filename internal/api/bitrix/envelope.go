@@ -29,6 +29,7 @@ var (
 	errDenied       = &Error{Status: http.StatusForbidden, Code: "ACCESS_DENIED", Text: "Access denied"}
 	errNoMethod     = &Error{Status: http.StatusNotFound, Code: "ERROR_METHOD_NOT_FOUND", Text: "Method not found!"}
 	errNotInBatch   = &Error{Status: http.StatusMethodNotAllowed, Code: "ERROR_BATCH_METHOD_NOT_ALLOWED", Text: "Method is not allowed for batch usage"}
+	errKeyReused    = &Error{Status: http.StatusConflict, Code: "ERROR_CORE", Text: "The idempotency key came with another request before"}
 	errBatchTooLong = &Error{Status: http.StatusBadRequest, Code: "ERROR_BATCH_LENGTH_EXCEEDED", Text: "Max batch length exceeded"}
 )
 

@@ -92,7 +92,7 @@ func (ts terms) narrow(f *store.Filter) {
 // callTypes are Bitrix24's for our kinds of calls; a call between phones of the
 // office is none of them.
 var callTypes = map[store.Kind]string{
-	store.KindOutbound: "1", store.KindInbound: "2", store.KindCallback: "4",
+	store.KindOutbound: "1", store.KindInbound: "2", store.KindCallback: "4", store.KindInfocall: "5",
 }
 
 // statisticRow is a call as Bitrix24 tells of it. Its id is a number that grows

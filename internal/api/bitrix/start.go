@@ -13,8 +13,8 @@ import (
 	"perezvon/internal/store"
 )
 
-// started is what methods answer that start a call.
-type started struct {
+// startedCall is what methods answer that start a call.
+type startedCall struct {
 	Result bool   `json:"RESULT"`
 	CallID string `json:"CALL_ID"`
 }
@@ -22,33 +22,59 @@ type started struct {
 // callbackStart is voximplant.callback.start
 // (https://apidocs.bitrix24.com/api-reference/telephony/voximplant/voximplant-callback-start.html).
 func (a *API) callbackStart(ctx context.Context, q *query) (*reply, *Error) {
-	var req call.CallbackRequest
+	o, bad := a.order(q)
+	if bad != nil {
+		return nil, bad
+	}
+	// A client that goes away must not leave a call behind that is stored but
+	// not begun.
+	c, _, err := a.Calls.Callback(context.WithoutCancel(ctx), call.CallbackRequest{
+		Line: o.line, Number: o.number, Text: o.text, Voice: o.voice, Key: q.idempotencyKey(), KeyName: q.client.Name(),
+	})
+	return a.started(ctx, q, &c, err, "Could not find line "+o.line)
+}
+
+// infocallWithText is voximplant.infocall.startwithtext
+// (https://apidocs.bitrix24.com/api-reference/telephony/voximplant/voximplant-infocall-start-with-text.html).
+func (a *API) infocallWithText(ctx context.Context, q *query) (*reply, *Error) {
+	o, bad := a.order(q)
+	if bad != nil {
+		return nil, bad
+	}
+	c, _, err := a.Calls.Infocall(context.WithoutCancel(ctx), call.InfocallRequest{
+		Line: o.line, Number: o.number, Text: o.text, Voice: o.voice, Key: q.idempotencyKey(), KeyName: q.client.Name(),
+	})
+	return a.started(ctx, q, &c, err, "Could not find config for number "+o.line)
+}
+
+// order is what both kinds of calls are started with.
+type order struct{ line, number, text, voice string }
+
+func (a *API) order(q *query) (o order, bad *Error) {
 	for _, p := range []struct {
 		name string
 		to   *string
-	}{{"FROM_LINE", &req.Line}, {"TO_NUMBER", &req.Number}, {"TEXT_TO_PRONOUNCE", &req.Text}} {
-		value, bad := q.need(p.name)
-		if bad != nil {
-			return nil, bad
+	}{{"FROM_LINE", &o.line}, {"TO_NUMBER", &o.number}, {"TEXT_TO_PRONOUNCE", &o.text}} {
+		if *p.to, bad = q.need(p.name); bad != nil {
+			return order{}, bad
 		}
-		*p.to = value
 	}
-	if !q.client.Sees(req.Line) {
-		return nil, errDenied
+	if !q.client.Sees(o.line) {
+		return order{}, errDenied
 	}
 	if a.Draining() {
-		return nil, errComeBack
+		return order{}, errComeBack
 	}
-	req.Voice = a.voice(q)
-	req.KeyName = q.client.Name()
-	req.Key = q.idempotencyKey()
-	// A client that goes away must not leave a call behind that is stored but
-	// not begun.
-	c, _, err := a.Calls.Callback(context.WithoutCancel(ctx), req)
+	o.voice = a.voice(q)
+	return o, nil
+}
+
+// started answers with the call, or with why there is none.
+func (a *API) started(ctx context.Context, q *query, c *store.Call, err error, noLine string) (*reply, *Error) {
 	if err != nil {
-		return nil, a.refused(ctx, q, req.Line, err)
+		return nil, a.refused(ctx, q, noLine, err)
 	}
-	return &reply{result: started{true, callID(&c)}}, nil
+	return &reply{result: startedCall{true, callID(c)}}, nil
 }
 
 // voice returns the voice that is asked for. Bitrix24's own examples name
@@ -92,13 +118,14 @@ func (d *dict) fingerprint() map[string]any {
 	return out
 }
 
-// refused says in Bitrix24's words why there is no call. Where it has none for
-// a reason, the words are ours.
-func (a *API) refused(ctx context.Context, q *query, line string, err error) *Error {
+// refused says in Bitrix24's words why there is no call; those for a line that
+// there is not depend on the method. Where it has none for a reason, the words
+// are ours.
+func (a *API) refused(ctx context.Context, q *query, noLine string, err error) *Error {
 	var r *call.RefusedError
 	switch {
 	case errors.Is(err, store.ErrKeyReused):
-		return &Error{Status: 409, Code: "ERROR_CORE", Text: "The idempotency key came with another request before"}
+		return errKeyReused
 	case !errors.As(err, &r):
 		return a.failed(ctx, q, err)
 	case r.Status >= 500:
@@ -109,9 +136,9 @@ func (a *API) refused(ctx context.Context, q *query, line string, err error) *Er
 	}
 	switch {
 	case r.Code == call.CodeKeyReused:
-		return &Error{Status: 409, Code: "ERROR_CORE", Text: "The idempotency key came with another request before"}
+		return errKeyReused
 	case r.Code == call.CodeUnknownLine, field("line"):
-		return errCore("Could not find line " + line)
+		return errCore(noLine)
 	case r.Code == call.CodeInvalidNumber, r.Code == call.CodeInvalidRequest && field("number"):
 		return errCore("Phone number is not correct")
 	}
