@@ -43,12 +43,16 @@ type saveBindingOp struct {
 
 func (o *saveBindingOp) apply(t *conn) error {
 	t.note(store.ChangeBinding, o.id)
-	_, err := t.exec(`INSERT INTO bindings (id, data) VALUES (?, CAST(? AS TEXT))
-		ON CONFLICT (id) DO UPDATE SET data = excluded.data`, o.id, o.data)
-	if err != nil {
+	if err := t.saveBinding(o.id, o.data); err != nil {
 		return fmt.Errorf("save binding %s: %w", o.id, err)
 	}
 	return nil
+}
+
+func (c *conn) saveBinding(id string, data []byte) error {
+	_, err := c.exec(`INSERT INTO bindings (id, data) VALUES (?, CAST(? AS TEXT))
+		ON CONFLICT (id) DO UPDATE SET data = excluded.data`, id, data)
+	return err
 }
 
 type deleteBindingOp struct {

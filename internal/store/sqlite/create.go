@@ -139,7 +139,11 @@ func (o *createOp) remember(t *conn, id string) error {
 		return nil
 	}
 	t.note(store.ChangeKey, store.KeyID(o.key.Scope, o.key.Value))
-	_, err := t.exec(`INSERT OR REPLACE INTO idempotency_keys (scope, value, hash, call_id, created_at) VALUES (?, ?, ?, ?, ?)`,
-		o.key.Scope, o.key.Value, o.key.Hash, id, store.Nanos(o.now))
+	return t.saveKey(o.key, id, o.now)
+}
+
+func (c *conn) saveKey(k *store.Key, callID string, at time.Time) error {
+	_, err := c.exec(`INSERT OR REPLACE INTO idempotency_keys (scope, value, hash, call_id, created_at) VALUES (?, ?, ?, ?, ?)`,
+		k.Scope, k.Value, k.Hash, callID, store.Nanos(at))
 	return err
 }

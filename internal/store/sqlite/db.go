@@ -52,6 +52,8 @@ type DB struct {
 	fresh   bool         // see Fresh
 	shipped atomic.Int64 // see Shipped
 
+	importing atomic.Bool // the first part of an import is stored
+
 	closed    atomic.Bool
 	closeOnce sync.Once
 	closeErr  error // written inside closeOnce

@@ -46,13 +46,17 @@ func (o *saveDialogOp) apply(t *conn) error {
 		return nil
 	}
 	t.note(store.ChangeDialog, o.dialog.ID)
-	_, err := t.exec(`INSERT INTO dialogs (id, call_id, leg_id, data) VALUES (?, ?, ?, CAST(? AS TEXT))
-		ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id, leg_id = excluded.leg_id, data = excluded.data`,
-		o.dialog.ID, o.dialog.CallID, o.dialog.LegID, []byte(o.dialog.Data))
-	if err != nil {
+	if err := t.saveDialog(&o.dialog); err != nil {
 		return fmt.Errorf("save dialog %s: %w", o.dialog.ID, err)
 	}
 	return nil
+}
+
+func (c *conn) saveDialog(dl *store.Dialog) error {
+	_, err := c.exec(`INSERT INTO dialogs (id, call_id, leg_id, data) VALUES (?, ?, ?, CAST(? AS TEXT))
+		ON CONFLICT (id) DO UPDATE SET call_id = excluded.call_id, leg_id = excluded.leg_id, data = excluded.data`,
+		dl.ID, dl.CallID, dl.LegID, []byte(dl.Data))
+	return err
 }
 
 type deleteDialogOp struct {

@@ -45,6 +45,10 @@ type dndOp struct {
 
 func (o *dndOp) apply(t *conn) error {
 	t.note(store.ChangeDND, o.extension)
-	_, err := t.exec(`INSERT OR REPLACE INTO extensions (number, dnd) VALUES (?, ?)`, o.extension, o.on)
+	return t.setDND(o.extension, o.on)
+}
+
+func (c *conn) setDND(extension string, on bool) error {
+	_, err := c.exec(`INSERT OR REPLACE INTO extensions (number, dnd) VALUES (?, ?)`, extension, on)
 	return err
 }

@@ -10,11 +10,13 @@ import (
 // kind is a table whose records travel between stores.
 type kind struct {
 	change store.ChangeType
+	table  string
 	query  string // the columns that read takes, of all records
 	where  string // finds the record of a row of the outbox
 	order  string
 	args   func(note) []any // of where
 	read   func(scan func(...any) error) (store.Change, error)
+	write  func(*conn, store.Change) error // replaces a record of the same id; a part of a trace is added
 }
 
 // note is a row of the outbox.
@@ -30,17 +32,34 @@ type note struct {
 func kinds() []kind {
 	byID := func(n note) []any { return []any{n.id} }
 	return []kind{
-		{store.ChangeCall, `SELECT id, data FROM calls`, `WHERE id = ?`, `ORDER BY rowid`, byID, readCall},
-		{store.ChangeDialog, `SELECT id, call_id, leg_id, data FROM dialogs`, `WHERE id = ?`, `ORDER BY rowid`, byID, readDialog},
-		{store.ChangeBinding, `SELECT id, data FROM bindings`, `WHERE id = ?`, `ORDER BY rowid`, byID, readBinding},
-		{store.ChangeTrace, `SELECT call_id, at, data FROM traces`, `WHERE id = ? AND call_id = ? AND at = ?`, `ORDER BY id`, func(n note) []any {
-			return []any{n.first, n.id, n.last}
-		}, readTrace},
-		{store.ChangeDND, `SELECT number, dnd FROM extensions`, `WHERE number = ?`, `ORDER BY number`, byID, readDND},
-		{store.ChangeKey, `SELECT scope, value, hash, call_id, created_at FROM idempotency_keys`, `WHERE scope = ? AND value = ?`, `ORDER BY scope, value`, func(n note) []any {
-			scope, value := store.ParseKeyID(n.id)
-			return []any{scope, value}
-		}, readKey},
+		{
+			store.ChangeCall, "calls", `SELECT id, data FROM calls`, `WHERE id = ?`, `ORDER BY rowid`,
+			byID, readCall, writeCall,
+		},
+		{
+			store.ChangeDialog, "dialogs", `SELECT id, call_id, leg_id, data FROM dialogs`, `WHERE id = ?`, `ORDER BY rowid`,
+			byID, readDialog, writeDialog,
+		},
+		{
+			store.ChangeBinding, "bindings", `SELECT id, data FROM bindings`, `WHERE id = ?`, `ORDER BY rowid`,
+			byID, readBinding, writeBinding,
+		},
+		{
+			store.ChangeTrace, "traces", `SELECT call_id, at, data FROM traces`, `WHERE id = ? AND call_id = ? AND at = ?`, `ORDER BY id`,
+			func(n note) []any { return []any{n.first, n.id, n.last} }, readTrace, writeTrace,
+		},
+		{
+			store.ChangeDND, "extensions", `SELECT number, dnd FROM extensions`, `WHERE number = ?`, `ORDER BY number`,
+			byID, readDND, writeDND,
+		},
+		{
+			store.ChangeKey, "idempotency_keys", `SELECT scope, value, hash, call_id, created_at FROM idempotency_keys`,
+			`WHERE scope = ? AND value = ?`, `ORDER BY scope, value`,
+			func(n note) []any {
+				scope, value := store.ParseKeyID(n.id)
+				return []any{scope, value}
+			}, readKey, writeKey,
+		},
 	}
 }
 

@@ -57,7 +57,12 @@ func (r *callRow) save(t *conn) error {
 	if done || err != nil {
 		return err
 	}
-	_, err = t.exec(`INSERT INTO calls (id, kind, state, result, line, number, created_at, open, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))
+	return r.replace(t, data)
+}
+
+// replace writes the row, whatever it was before, with its record as given.
+func (r *callRow) replace(t *conn, data []byte) error {
+	_, err := t.exec(`INSERT INTO calls (id, kind, state, result, line, number, created_at, open, data) VALUES (?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT))
 		ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, state = excluded.state, result = excluded.result,
 			line = excluded.line, number = excluded.number, created_at = excluded.created_at,
 			open = excluded.open, data = excluded.data`,

@@ -85,6 +85,7 @@ func Run(t *testing.T, eng Engine) {
 	t.Run("leases", func(t *testing.T) { runLeases(t, eng) })
 	t.Run("extensions", func(t *testing.T) { runExtensions(t, eng) })
 	t.Run("retention", func(t *testing.T) { runRetention(t, eng) })
+	t.Run("export", func(t *testing.T) { runExport(t, eng) })
 	t.Run("life", func(t *testing.T) { runLife(t, eng) })
 }
 
