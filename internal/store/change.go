@@ -38,6 +38,14 @@ const (
 	ChangeTrace   ChangeType = "trace"   // id of the call; a TracePart, which is added to those that are there
 	ChangeDND     ChangeType = "dnd"     // number of the extension; a DND
 	ChangeKey     ChangeType = "key"     // as KeyID writes it; a KeyUse
+	ChangePause   ChangeType = "pause"   // the scope; a PauseUntil
+	ChangeBlock   ChangeType = "block"   // the number; a Block. In exports only
+	ChangeCount   ChangeType = "count"   // name of the counter; a CountStep without an ID. In exports only
+	ChangeJob     ChangeType = "job"     // as JobID writes it; a Job
+
+	ChangeBlockStep ChangeType = "block.step" // the number; a BlockStep, on its way only
+	ChangeCountStep ChangeType = "count.step" // name of the counter; a CountStep, on its way only
+
 	ChangeCounter ChangeType = "counter" // CounterFence or CounterEvents; a number. In exports only
 )
 
@@ -60,6 +68,41 @@ type KeyUse struct {
 	CallID    string    `json:"call_id"`
 	CreatedAt time.Time `json:"created_at"` // it is forgotten 24 hours later
 }
+
+// PauseUntil is until when a scope of rates is paused.
+type PauseUntil struct {
+	Until time.Time `json:"until"`
+}
+
+// BlockStep is something that happened to a number. What it makes of the number
+// is a matter of what happened to it at other nodes.
+type BlockStep struct {
+	Op     BlockOp   `json:"op"`
+	At     time.Time `json:"at,omitzero"`
+	Reason string    `json:"reason,omitempty"`
+	Limit  int       `json:"limit,omitempty"` // of a Failure
+	By     string    `json:"by,omitempty"`    // of an Unblock
+}
+
+// BlockOp is what happened to a number.
+type BlockOp string
+
+// What happens to numbers.
+const (
+	BlockFailed    BlockOp = "failed"    // AddFailure
+	BlockReached   BlockOp = "reached"   // ClearFailures
+	BlockUnblocked BlockOp = "unblocked" // Unblock
+)
+
+// CountStep is what was added to a counter.
+type CountStep struct {
+	Until int64  `json:"until"` // the window's end, milliseconds since 1970
+	N     int64  `json:"n"`
+	ID    string `json:"id,omitempty"` // of the step: one that comes twice counts once
+}
+
+// JobID names a job in a Change.
+func JobID(kind, id string) string { return kind + "\x00" + id }
 
 // KeyID names a key in a Change.
 func KeyID(scope, value string) string { return scope + "\x00" + value }

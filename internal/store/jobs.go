@@ -14,7 +14,7 @@ type Job struct {
 	ID   string          `json:"id"`   // unique in its kind
 	Kind string          `json:"kind"` // who can do it
 	Lane string          `json:"lane"`
-	Data json.RawMessage `json:"data,omitempty"` // opaque to the store
+	Data json.RawMessage `json:"data,omitempty"` // any JSON, may lose white space
 	Due  time.Time       `json:"due,omitzero"`   // not claimed before; zero: at once
 
 	// The rest is the engine's.
@@ -71,6 +71,9 @@ func (j *Job) Check() error {
 		if strings.ContainsRune(s, 0) {
 			return errors.New("job with a zero byte in its " + what)
 		}
+	}
+	if j.Data != nil && !json.Valid(j.Data) {
+		return errors.New("job whose data is no JSON")
 	}
 	if !j.Due.IsZero() && (j.Due.Year() < 1970 || j.Due.Year() > 2261) {
 		return errors.New("job that is due at no time that can be kept")

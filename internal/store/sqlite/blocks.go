@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,7 +23,8 @@ func (d *DB) AddFailure(ctx context.Context, f store.Failure) (store.Block, erro
 			return nil, err
 		}
 		b.Fail(f)
-		return nil, t.saveBlock(b)
+		step := store.BlockStep{Op: store.BlockFailed, At: f.At, Reason: f.Reason, Limit: f.Limit}
+		return nil, errors.Join(t.saveBlock(b), t.noteStep(store.ChangeBlockStep, f.Number, step))
 	})
 	if err != nil {
 		return store.Block{}, err
@@ -34,6 +36,9 @@ func (d *DB) AddFailure(ctx context.Context, f store.Failure) (store.Block, erro
 // A number that is blocked stays so.
 func (d *DB) ClearFailures(ctx context.Context, number string) error {
 	return d.step(ctx, "clear failures of "+number, func(t *conn) (refused, err error) {
+		if err := t.noteStep(store.ChangeBlockStep, number, store.BlockStep{Op: store.BlockReached}); err != nil {
+			return nil, err
+		}
 		b, found, err := t.block(number)
 		if err != nil || !found || b.Failures == 0 || b.Blocked() {
 			return nil, err
@@ -58,7 +63,8 @@ func (d *DB) Unblock(ctx context.Context, number string, u store.Unblock) error 
 		if !b.Blocked() {
 			return store.ErrNotFound, nil
 		}
-		return nil, t.saveBlock(store.Block{Number: number, Unblocked: &u})
+		step := store.BlockStep{Op: store.BlockUnblocked, At: u.At, Reason: u.Reason, By: u.By}
+		return nil, errors.Join(t.saveBlock(store.Block{Number: number, Unblocked: &u}), t.noteStep(store.ChangeBlockStep, number, step))
 	})
 }
 

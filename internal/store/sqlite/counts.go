@@ -16,6 +16,12 @@ import (
 // negative n gives back what was not needed after all. limit is store.MaxCount
 // at most.
 func (d *DB) AddCount(ctx context.Context, c store.Counter, n, limit int64) (store.Count, error) {
+	return d.AddCountAs(ctx, "", c, n, limit)
+}
+
+// AddCountAs is AddCount of a step that has an id: the shared store may know it
+// already.
+func (d *DB) AddCountAs(ctx context.Context, id string, c store.Counter, n, limit int64) (store.Count, error) {
 	if err := c.Check(n); err != nil {
 		return store.Count{}, fmt.Errorf("add to count: %w", err)
 	}
@@ -36,13 +42,27 @@ func (d *DB) AddCount(ctx context.Context, c store.Counter, n, limit int64) (sto
 			return nil, nil
 		}
 		total += n
-		_, err = t.exec(`INSERT OR REPLACE INTO counts (name, until_ms, total) VALUES (?, ?, ?)`, c.Name, until, total)
-		return nil, err
+		step := store.CountStep{Until: until, N: n, ID: id}
+		return nil, errors.Join(t.saveCount(c.Name, until, total), t.noteStep(store.ChangeCountStep, c.Name, step))
 	})
 	if err != nil && !errors.Is(err, store.ErrExceeded) {
 		return store.Count{}, err
 	}
 	return store.Count{Total: total}, err
+}
+
+// MirrorCount queues what a counter's sum is in the shared store, for the time
+// when nobody can ask there.
+func (d *DB) MirrorCount(c store.Counter, total int64) *store.Commit {
+	o := &stepOp{newPending(), func(t *conn) (refused, err error) {
+		return nil, t.saveCount(c.Name, c.Until.UnixMilli(), total)
+	}}
+	return d.writer.post(o, o.commit)
+}
+
+func (c *conn) saveCount(name string, until, total int64) error {
+	_, err := c.exec(`INSERT OR REPLACE INTO counts (name, until_ms, total) VALUES (?, ?, ?)`, name, until, total)
+	return err
 }
 
 const readCount = `SELECT total FROM counts WHERE name = ? AND until_ms = ?`

@@ -12,13 +12,14 @@ import (
 
 // Enqueue queues a job, which joins the end of its lane, and returns at once
 // like SaveCall. A job whose id its kind knows already, done or not, changes
-// nothing.
+// nothing. With an outbox the job is on its way to the shared store, and cannot
+// be claimed here.
 func (d *DB) Enqueue(j store.Job) *store.Commit {
 	if err := j.Check(); err != nil {
 		return store.Settled(fmt.Errorf("enqueue job: %w", err))
 	}
 	o := &enqueueOp{pending: newPending(), job: j, now: time.Now().UnixMilli()}
-	o.job.Data = bytes.Clone(j.Data)
+	o.job.Data, o.job.At = bytes.Clone(j.Data), fromMillis(o.now)
 	return d.writer.post(o, o.commit)
 }
 
@@ -30,6 +31,9 @@ type enqueueOp struct {
 
 func (o *enqueueOp) apply(t *conn) error {
 	j := &o.job
+	if t.outbox != nil { // it is claimed elsewhere, so that it has no place here
+		return t.noteStep(store.ChangeJob, store.JobID(j.Kind, j.ID), j)
+	}
 	added, err := t.exec(`INSERT INTO jobs (kind, id, lane, state, due_ms, joined_ms, tries, cause, owner, fence, until_ms, data)
 		VALUES (?, ?, ?, 'waiting', ?, ?, 0, '', '', 0, 0, CAST(? AS TEXT)) ON CONFLICT (kind, id) DO NOTHING`,
 		j.Kind, j.ID, j.Lane, dueMillis(j.Due), o.now, []byte(j.Data))

@@ -72,6 +72,9 @@ func (d *DB) Pause(ctx context.Context, scope string, until time.Time) error {
 		return fmt.Errorf("pause: %w", err)
 	}
 	return d.step(ctx, "pause "+scope, func(t *conn) (refused, err error) {
+		if err := t.noteStep(store.ChangePause, scope, store.PauseUntil{Until: until}); err != nil {
+			return nil, err
+		}
 		_, err = t.exec(`INSERT INTO rates (scope, name, full_us) VALUES (?, ?, ?)
 			ON CONFLICT (scope, name) DO UPDATE SET full_us = max(full_us, excluded.full_us)`, scope, paused, until.UnixMicro())
 		return nil, err

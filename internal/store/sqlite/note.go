@@ -26,7 +26,7 @@ type record struct {
 }
 
 // outboxColumns is how many values a row of the outbox has.
-const outboxColumns = 6
+const outboxColumns = 7
 
 func (b *outbox) begin() {
 	b.at = store.Nanos(time.Now())
@@ -38,7 +38,7 @@ func (b *outbox) begin() {
 
 func (b *outbox) add(kind store.ChangeType, id string, first, last int64) {
 	b.last++
-	b.rows = append(b.rows, b.last, b.at, string(kind), id, first, last)
+	b.rows = append(b.rows, b.last, b.at, string(kind), id, first, last, nil)
 }
 
 // note leaves a row in the outbox, if there is one: that a record was written or
@@ -51,6 +51,21 @@ func (c *conn) note(kind store.ChangeType, id string) {
 		c.outbox.noted[r] = true
 		c.outbox.add(kind, id, 0, 0)
 	}
+}
+
+// noteStep leaves a row that carries itself what happened, for what is nothing
+// that a record tells.
+func (c *conn) noteStep(kind store.ChangeType, id string, step any) error {
+	if c.outbox == nil {
+		return nil
+	}
+	ch, err := changeOf(kind, id, step)
+	if err != nil {
+		return err
+	}
+	c.outbox.add(kind, id, 0, 0)
+	c.outbox.rows[len(c.outbox.rows)-1] = []byte(ch.Data)
+	return nil
 }
 
 // noteTrace is note for the part of a trace that was just inserted.
@@ -77,9 +92,9 @@ func (c *conn) flushOutbox() error {
 }
 
 const (
-	noteRow  = `(?, ?, ?, ?, ?, ?)`
+	noteRow  = `(?, ?, ?, ?, ?, ?, CAST(? AS TEXT))`
 	noteFew  = noteRow + `, ` + noteRow + `, ` + noteRow + `, ` + noteRow
-	noteOne  = `INSERT INTO outbox (seq, at, type, id, first, last) VALUES ` + noteRow
-	noteFour = `INSERT INTO outbox (seq, at, type, id, first, last) VALUES ` + noteFew
+	noteOne  = `INSERT INTO outbox (seq, at, type, id, first, last, data) VALUES ` + noteRow
+	noteFour = `INSERT INTO outbox (seq, at, type, id, first, last, data) VALUES ` + noteFew
 	noteMany = noteFour + `, ` + noteFew + `, ` + noteFew + `, ` + noteFew
 )

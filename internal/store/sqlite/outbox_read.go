@@ -34,10 +34,10 @@ func (d *DB) Outbox(ctx context.Context, after int64, limit int) ([]store.Change
 	var notes []note
 	err = each(ctx, tx, func(scan func(...any) error) error {
 		var n note
-		err := scan(&n.seq, &n.kind, &n.id, &n.first, &n.last)
+		err := scan(&n.seq, &n.kind, &n.id, &n.first, &n.last, &n.data)
 		notes = append(notes, n)
 		return err
-	}, `SELECT seq, type, id, first, last FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?`, after, store.PageSize(limit, outboxPage))
+	}, `SELECT seq, type, id, first, last, data FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?`, after, store.PageSize(limit, outboxPage))
 	if err != nil {
 		return nil, d.failed("read outbox", err)
 	}
@@ -81,8 +81,13 @@ func (e *damagedError) Error() string { return e.err.Error() }
 
 // take adds the change of a row.
 func (r *reader) take(ctx context.Context, n note) error {
-	if n.kind == store.ChangeEvents {
+	switch {
+	case n.kind == store.ChangeEvents:
 		return r.takeEvents(ctx, n)
+	case n.data != nil:
+		r.changes = append(r.changes, store.Change{Type: n.kind, ID: n.id, Data: n.data})
+		r.bytes += len(n.data)
+		return nil
 	}
 	if n.kind != store.ChangeTrace {
 		if i, ok := r.seen[record{n.kind, n.id}]; ok {

@@ -25,6 +25,7 @@ type note struct {
 	kind        store.ChangeType
 	id          string
 	first, last int64
+	data        []byte // what happened, where no record tells
 }
 
 // kinds are all tables of records but the events, in an order in which what is

@@ -13,6 +13,7 @@ func TestStore(t *testing.T) {
 
 // On a clock that no bubble turns, the suite must hold as well.
 func TestStoreInRealTime(t *testing.T) {
+	t.Parallel()
 	storetest.Run(t, storetest.Engine{Open: open, RealTime: true})
 }
 
@@ -43,5 +44,6 @@ func TestDomains(t *testing.T) {
 }
 
 func TestDomainsInRealTime(t *testing.T) {
+	t.Parallel()
 	storetest.RunDomains(t, storetest.Engine{Open: open, RealTime: true})
 }

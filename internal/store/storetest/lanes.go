@@ -99,7 +99,8 @@ func runLanes(t *testing.T, eng Engine) {
 		s := domains(t, opened(t, eng))
 		for _, change := range []func(*store.Job){
 			func(j *store.Job) { j.ID = "" }, func(j *store.Job) { j.Kind = "" }, func(j *store.Job) { j.Lane = "" },
-			func(j *store.Job) { j.Lane = "a\x00b" }, func(j *store.Job) { j.Due = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
+			func(j *store.Job) { j.Lane = "a\x00b" },
+			func(j *store.Job) { j.Data = json.RawMessage(`{`) }, func(j *store.Job) { j.Due = time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC) },
 		} {
 			j := job("a", 1)
 			change(&j)

@@ -1,0 +1,64 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"perezvon/internal/store"
+)
+
+func TestWhatNoRecordTellsIsInTheOutboxItself(t *testing.T) {
+	d := newSpool(t)
+	ctx := t.Context()
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	day := store.Counter{Name: "minutes", Until: time.Now().Add(time.Hour)}
+	for _, n := range []int64{7, 2} {
+		if _, err := d.AddCountAs(ctx, "step", day, n, 10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := d.AddCount(ctx, day, 2, 10); !errors.Is(err, store.ErrExceeded) {
+		t.Errorf("error %v", err)
+	}
+	stored(t, d.MirrorCount(day, 3))
+	if c, err := d.ReadCount(ctx, day); err != nil || c.Total != 3 {
+		t.Errorf("mirrored: %+v, error %v", c, err)
+	}
+	for range 2 {
+		if _, err := d.AddFailure(ctx, store.Failure{Number: "+7", At: at, Reason: "busy", Limit: 2}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := d.Unblock(ctx, "+7", store.Unblock{By: "anna", Reason: "asked", At: at}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Unblock(ctx, "+7", store.Unblock{By: "anna", At: at}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("error %v", err)
+	}
+	if err := d.ClearFailures(ctx, "+8"); err != nil { // which other nodes may know
+		t.Fatal(err)
+	}
+	stored(t, d.Enqueue(store.Job{ID: "j", Kind: "k", Lane: "l", Data: json.RawMessage(`{"a":"<&>"}`), Due: at}))
+	if jobs, err := d.ClaimJobs(ctx, "a", "k", time.Minute, 1); err != nil || len(jobs) > 0 {
+		t.Errorf("claimed %+v, error %v", jobs, err)
+	}
+	if err := d.Pause(ctx, "portal", at); err != nil {
+		t.Fatal(err)
+	}
+	all := changes(t, d, 0, 0)
+	wants(t, all, "count.step minutes, count.step minutes, block.step +7, block.step +7, block.step +7, block.step +8, job k/j, pause portal")
+	if got := decoded[store.CountStep](t, string(all[1].Data)); got != (store.CountStep{Until: day.Until.UnixMilli(), N: 2, ID: "step"}) {
+		t.Errorf("added %+v", got)
+	}
+	if got := decoded[store.BlockStep](t, string(all[3].Data)); got != (store.BlockStep{Op: store.BlockFailed, At: at, Reason: "busy", Limit: 2}) {
+		t.Errorf("failed: %+v", got)
+	}
+	if got := decoded[store.BlockStep](t, string(all[4].Data)); got != (store.BlockStep{Op: store.BlockUnblocked, At: at, Reason: "asked", By: "anna"}) {
+		t.Errorf("unblocked: %+v", got)
+	}
+	if got := decoded[store.Job](t, string(all[6].Data)); got.ID != "j" || string(got.Data) != `{"a":"<&>"}` || !got.Due.Equal(at) || got.At.IsZero() {
+		t.Errorf("enqueued %+v", got)
+	}
+}
