@@ -54,7 +54,7 @@ func TestWhatWasCarriedIsForgottenWhenItIsOldEnough(t *testing.T) {
 func TestABacklogIsTrimmedInPieces(t *testing.T) {
 	d := newSpool(t)
 	inside(t, d, fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
-		INSERT INTO outbox SELECT i, 0, 'events', '', 1, 1 FROM n`, 2*trimAtOnce+1))
+		INSERT INTO outbox (seq, at, type, id, first, last) SELECT i, 0, 'events', '', 1, 1 FROM n`, 2*trimAtOnce+1))
 	if err := d.TrimOutbox(t.Context(), 2*trimAtOnce, time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}

@@ -41,13 +41,13 @@ func (o *renoteOp) apply(t *conn) error {
 // Each of renotes adds rows behind the seq ?1 that were noted at ?2. Calls come
 // first, their events last.
 var renotes = [...]string{
-	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'call', id, 0, 0 FROM calls`,
-	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'dialog', id, 0, 0 FROM dialogs`,
-	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'binding', id, 0, 0 FROM bindings`,
-	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY number), ?2, 'dnd', number, 0, 0 FROM extensions`,
-	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY created_at), ?2, 'key', scope || char(0) || value, 0, 0 FROM idempotency_keys`,
-	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY id), ?2, 'trace', call_id, id, at FROM traces`,
-	`INSERT INTO outbox SELECT ?1 + row_number() OVER (ORDER BY min(id)), ?2, 'events', '', min(id), max(id) FROM events GROUP BY id / 256`,
+	`INSERT INTO outbox (seq, at, type, id, first, last) SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'call', id, 0, 0 FROM calls`,
+	`INSERT INTO outbox (seq, at, type, id, first, last) SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'dialog', id, 0, 0 FROM dialogs`,
+	`INSERT INTO outbox (seq, at, type, id, first, last) SELECT ?1 + row_number() OVER (ORDER BY rowid), ?2, 'binding', id, 0, 0 FROM bindings`,
+	`INSERT INTO outbox (seq, at, type, id, first, last) SELECT ?1 + row_number() OVER (ORDER BY number), ?2, 'dnd', number, 0, 0 FROM extensions`,
+	`INSERT INTO outbox (seq, at, type, id, first, last) SELECT ?1 + row_number() OVER (ORDER BY created_at), ?2, 'key', scope || char(0) || value, 0, 0 FROM idempotency_keys`,
+	`INSERT INTO outbox (seq, at, type, id, first, last) SELECT ?1 + row_number() OVER (ORDER BY id), ?2, 'trace', call_id, id, at FROM traces`,
+	`INSERT INTO outbox (seq, at, type, id, first, last) SELECT ?1 + row_number() OVER (ORDER BY min(id)), ?2, 'events', '', min(id), max(id) FROM events GROUP BY id / 256`,
 }
 
 // Refence gives a lease that is held another fence, and has every later one get
