@@ -94,6 +94,9 @@ func infoWords(i *api.Info) string {
 	if i.HeardMS > 0 {
 		words += ", heard " + seconds(i.HeardMS)
 	}
+	if i.Digits != "" {
+		words += ", keys " + i.Digits
+	}
 	return words
 }
 

@@ -221,6 +221,10 @@ func (s *actors) Infocall(_ context.Context, req call.InfocallRequest) (store.Ca
 	return c, false, nil
 }
 
+func (s *actors) AwaitInfocall(ctx context.Context, id string) (store.Call, error) {
+	return s.Call(ctx, id)
+}
+
 func (s *actors) DND(string) bool { return false }
 
 func (s *actors) SetDND(context.Context, string, bool) error { return nil }

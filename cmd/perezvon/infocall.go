@@ -17,6 +17,7 @@ type InfocallCmd struct {
 	Number string `required:"" placeholder:"NUMBER" help:"Whom to call."`
 	Text   string `required:"" placeholder:"TEXT" help:"What whoever answers is told."`
 	Voice  string `placeholder:"ID" help:"Voice of the text."`
+	Gather int    `placeholder:"N" help:"How many keys are waited for, up to 32."`
 	Repeat int    `placeholder:"N" help:"How many times it is said, 1 to 10; without it once."`
 }
 
@@ -32,7 +33,7 @@ func (cmd *InfocallCmd) Run(c *CLI) error {
 	context.AfterFunc(ctx, stop) // the next Ctrl-C is not caught
 
 	call, err := server.Infocall(ctx, api.InfocallBody{
-		Line: cmd.Line, Number: cmd.Number, Text: cmd.Text, Voice: cmd.Voice, Repeat: cmd.Repeat,
+		Line: cmd.Line, Number: cmd.Number, Text: cmd.Text, Voice: cmd.Voice, Repeat: cmd.Repeat, Gather: cmd.Gather,
 	})
 	if ctx.Err() != nil {
 		return errors.New("interrupted before the server answered; whether the call is placed is told by: " + program() + " calls")

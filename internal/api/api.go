@@ -37,6 +37,9 @@ type Calls interface {
 	// Infocall stores an informational call and returns it, or the call that the
 	// request repeats, with duplicate set. Errors are as those of Callback.
 	Infocall(ctx context.Context, req call.InfocallRequest) (c store.Call, duplicate bool, err error)
+	// AwaitInfocall returns a call when it has ended, or as it is when ctx ends or
+	// the server stops.
+	AwaitInfocall(ctx context.Context, id string) (store.Call, error)
 	// Cancel ends a call in whatever state it is; by names who asked. Errors
 	// are store.ErrNotFound or *call.RefusedError where it has ended already.
 	Cancel(ctx context.Context, id, by string) (store.Call, error)

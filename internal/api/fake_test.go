@@ -31,6 +31,7 @@ type fakeCalls struct {
 	by        string
 
 	answer    store.Call
+	done      store.Call // what AwaitInfocall returns; without an id, answer
 	duplicate bool
 	err       error
 	boom      bool
@@ -70,6 +71,22 @@ func (f *fakeCalls) Infocall(_ context.Context, req call.InfocallRequest) (store
 	defer f.mu.Unlock()
 	f.informed = append(f.informed, req)
 	return f.answer, f.duplicate, f.err
+}
+
+func (f *fakeCalls) AwaitInfocall(ctx context.Context, id string) (store.Call, error) {
+	if f.slow != nil {
+		select {
+		case <-f.slow:
+		case <-ctx.Done():
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acted = append(f.acted, "await "+id)
+	if f.done.ID != "" {
+		return f.done, f.err
+	}
+	return f.answer, f.err
 }
 
 func (f *fakeCalls) act(words ...string) (store.Call, error) {

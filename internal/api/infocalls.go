@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"perezvon/internal/call"
 	"perezvon/internal/store"
@@ -18,6 +19,8 @@ type InfocallBody struct {
 	Number string `json:"number" doc:"Whom to call, as people write numbers" example:"+74950000001"`
 	Text   string `json:"text" doc:"What is said to whoever answers, up to 2000 characters" example:"Your order is ready"`
 	Voice  string `json:"voice,omitempty" nullable:"true" doc:"In which voice; left out: the default voice" example:"ruinternalfemale"`
+	Gather int    `json:"gather,omitempty" nullable:"true" minimum:"1" maximum:"32" doc:"How many keys are waited for, up to five seconds for each when the message has been played; a # ends what is more than one" example:"1"`
+	Wait   bool   `json:"wait,omitempty" nullable:"true" doc:"Answer when the call has ended, or after ten minutes at the latest"`
 	Repeat int    `json:"repeat,omitempty" nullable:"true" minimum:"1" maximum:"10" doc:"How many times it is played, with a second in between; left out: once" example:"2"`
 }
 
@@ -42,17 +45,18 @@ func (a *API) routeInfocalls(h huma.API) {
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "place-infocall", Method: http.MethodPost, Path: "/api/v1/infocalls", Summary: "Play a message to a number",
 		Description: "Answers when the call is stored, before it is dialled; `info` tells the result when `state` is `ended`. " +
+			"With `wait`: 200 when the call has ended, or 202 with the call as it is after ten minutes, or when the server stops. " +
 			"200 with `duplicate`: the request repeats a call, which is returned.",
 		DefaultStatus: http.StatusAccepted,
 		MaxBodyBytes:  maxBody + 1,
 		Tags:          []string{tagInfocalls},
 		Responses: map[string]*huma.Response{
-			"200": {Description: "The call that this request repeats", Content: example(repeated)},
+			"200": {Description: "The call that has ended, or that this request repeats", Content: example(repeated)},
 			"202": {Description: "The new call", Content: example(exampleInfocall(store.StateQueued))},
 		},
 		Metadata: failsWithBody(CodeLineNotAllowed, call.CodeUnknownLine, call.CodeInvalidNumber, call.CodeNotAllowed, call.CodeInvalidText,
 			call.CodeUnknownVoice, call.CodeTooMany, call.CodeLoop, CodeDraining, CodeNotReady),
-		Middlewares: huma.Middlewares{a.oneIdempotencyKey},
+		Middlewares: huma.Middlewares{a.oneIdempotencyKey, keepResponse},
 	}, ScopeInfocall), a.placeInfocall)
 }
 
@@ -79,12 +83,54 @@ func (a *API) placeInfocall(ctx context.Context, in *infocallInput) (*callbackOu
 		return nil, drainingProblem(after)
 	}
 	b := in.Body
+	key := idempotencyKey(who.name, in.Key, in.Body)
 	c, duplicate, err := a.Calls.Infocall(context.WithoutCancel(ctx), call.InfocallRequest{
-		Line: b.Line, Number: b.Number, Text: b.Text, Voice: b.Voice, Repeat: b.Repeat,
-		KeyName: who.name, Key: idempotencyKey(who.name, in.Key, in.Body),
+		Line: b.Line, Number: b.Number, Text: b.Text, Voice: b.Voice, Repeat: b.Repeat, Gather: b.Gather,
+		KeyName: who.name, Key: key,
 	})
 	if err != nil {
 		return nil, a.problemOf(ctx, "place informational call", err)
 	}
-	return a.placed(c, duplicate), nil
+	if b.Wait && c.State != store.StateEnded {
+		if c, err = a.await(ctx, c.ID); err != nil {
+			return nil, a.problemOf(ctx, "wait for informational call", err)
+		}
+	}
+	out := a.placed(c, duplicate)
+	if b.Wait {
+		out.Status = http.StatusAccepted
+		if c.State == store.StateEnded {
+			out.Status = http.StatusOK
+		}
+	}
+	return out, nil
+}
+
+// longestWait is how long an answer is held back for a call to end.
+const longestWait = 10 * time.Minute
+
+type responseKey struct{}
+
+// keepResponse lets a handler move the deadlines of its connection.
+func keepResponse(ctx huma.Context, next func(huma.Context)) {
+	_, w := humago.Unwrap(ctx)
+	next(huma.WithValue(ctx, responseKey{}, w))
+}
+
+// await waits for the end of a call, as long as the client does and no longer
+// than longestWait.
+func (a *API) await(ctx context.Context, id string) (store.Call, error) {
+	if w, ok := ctx.Value(responseKey{}).(http.ResponseWriter); ok {
+		if o, ok := w.(*observer); ok {
+			o.stream = true
+		}
+		// An error means that the connection knows no deadlines, as in tests. The
+		// server sets them anew for the next request.
+		control := http.NewResponseController(w)
+		_ = control.SetReadDeadline(time.Time{})
+		_ = control.SetWriteDeadline(time.Now().Add(longestWait + writeTimeout))
+	}
+	ctx, cancel := context.WithTimeout(ctx, longestWait)
+	defer cancel()
+	return a.Calls.AwaitInfocall(ctx, id)
 }

@@ -42,7 +42,7 @@ func TestInformationalCallThatHasEndedTellsItsResult(t *testing.T) {
 	c := &f.records.calls[0]
 	c.Kind, c.Info = store.KindInfocall, &store.Info{OK: "Y", Text: "Успешно (200)", Code: "200", HeardMS: 1234}
 	c.State = store.StateEnded
-	if a := f.do(t, "GET", callPath(c.ID), ""); !strings.Contains(a.body, `"info":{"ok":"Y","text":"Успешно (200)","code":"200","heard_ms":1234}`) {
+	if a := f.do(t, "GET", callPath(c.ID), ""); !strings.Contains(a.body, `"info":{"ok":"Y","text":"Успешно (200)","code":"200","heard_ms":1234,"digits":""}`) {
 		t.Errorf("got %s", a.body)
 	}
 	c.State = store.StatePlaying
@@ -67,7 +67,7 @@ func TestInformationalCallsNeedTheirScopeAndLine(t *testing.T) {
 
 func TestWrongInformationalCallsAreProblems(t *testing.T) {
 	f := newFixture(t, nil)
-	wantProblem(t, f.inform(t, `{"line":"main","number":"1","repeat":11}`), 422, "invalid_request", "repeat", "text")
+	wantProblem(t, f.inform(t, `{"line":"main","number":"1","repeat":11,"gather":33}`), 422, "invalid_request", "gather", "repeat", "text")
 	wantProblem(t, f.inform(t, `{"line":"main","number":"1","text":"a","mode":"x"}`), 422, "invalid_request", "mode")
 	f.calls.err = &call.RefusedError{Status: 429, Code: call.CodeLoop, RetryAfter: 1, Problems: []call.Problem{{Field: "number", Detail: "has had it"}}}
 	a := f.inform(t, infoBody)
@@ -76,4 +76,30 @@ func TestWrongInformationalCallsAreProblems(t *testing.T) {
 	}
 	f.health.draining = true
 	wantProblem(t, f.inform(t, infoBody), 503, "draining")
+}
+
+func TestWhoWaitsIsAnsweredWhenTheCallHasEnded(t *testing.T) {
+	f := newFixture(t, nil)
+	f.calls.done = f.calls.answer
+	f.calls.done.State, f.calls.done.Info = store.StateEnded, &store.Info{OK: "Y", Text: "Успешно (200)", Code: "200", HeardMS: 900, Digits: "1"}
+	f.calls.slow = make(chan struct{})
+	body := strings.Replace(infoBody, "{", `{"wait":true,"gather":1,`, 1)
+	got := make(chan answer)
+	go func() { got <- f.inform(t, body) }()
+	close(f.calls.slow)
+	a := <-got
+	if c := decode[Call](t, a); a.status != http.StatusOK || c.Info == nil || c.Info.OK != "Y" || c.Info.Digits != "1" || c.Duplicate {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+	if f.calls.informed[0].Gather != 1 || f.calls.acted[0] != "await "+f.calls.answer.ID {
+		t.Errorf("asked for %+v, then %v", f.calls.informed[0], f.calls.acted)
+	}
+	f.calls.done.State = store.StateWaitingRetry // the server stops
+	if a := f.inform(t, body); a.status != http.StatusAccepted || decode[Call](t, a).Info != nil {
+		t.Errorf("of a call that has not ended: status %d: %s", a.status, a.body)
+	}
+	f.calls.duplicate, f.calls.done.State = true, store.StateEnded
+	if a := f.inform(t, body); a.status != http.StatusOK || !decode[Call](t, a).Duplicate {
+		t.Errorf("repeated: status %d: %s", a.status, a.body)
+	}
 }

@@ -42,7 +42,7 @@ func newMeter(reg prometheus.Registerer, streams *streams) (*meter, error) {
 type observer struct {
 	http.ResponseWriter
 	status int  // 0: nothing was sent yet
-	stream bool // a stream's length says nothing about how fast the API answers
+	stream bool // how long a stream or a wait takes says nothing about how fast the API answers
 }
 
 func (o *observer) WriteHeader(status int) {

@@ -28,6 +28,7 @@ type Call struct {
 	Voice       string           `json:"voice,omitempty" example:"ruinternalfemale"`
 	Mode        string           `json:"mode,omitempty" doc:"Who is called first: manager_first or customer_first" example:"manager_first"`
 	Repeat      int              `json:"repeat,omitempty" doc:"How many times an informational call plays its message; left out: once" example:"2"`
+	Gather      int              `json:"gather,omitempty" doc:"How many keys it waits for; left out: none" example:"1"`
 	NotBefore   *time.Time       `json:"not_before,omitempty" doc:"When it was ordered for"`
 	CreatedAt   time.Time        `json:"created_at"`
 	AnsweredAt  *time.Time       `json:"answered_at" doc:"When the two could hear each other; when an informational call was answered"`
@@ -98,6 +99,7 @@ type Info struct {
 	Text    string `json:"text" doc:"The result in the configured language and its code" example:"Success (200)"`
 	Code    string `json:"code" doc:"That of the call" example:"200"`
 	HeardMS int64  `json:"heard_ms" doc:"How much of the message was played, repetitions included, milliseconds" example:"3700"`
+	Digits  string `json:"digits" doc:"The keys that were pressed, where gather asks for some" example:"1"`
 }
 
 // RecordingOfCall says where a call's sound is.
@@ -163,7 +165,7 @@ func (v viewer) call(c store.Call) Call {
 		Result: orNull(c.Result), Code: orNull(c.Code), Reason: orNull(c.Reason),
 		ReasonOwner: orNull(c.ReasonOwner), HangupBy: orNull(c.HangupBy),
 		Line: c.Line, Number: c.Number, Manager: (*Endpoint)(c.Manager), Customer: (*Endpoint)(c.Customer),
-		Text: c.Request.Text, Voice: c.Request.Voice, Mode: c.Request.Mode, NotBefore: v.timeOrNull(c.Request.NotBefore), Repeat: c.Request.Repeat,
+		Text: c.Request.Text, Voice: c.Request.Voice, Mode: c.Request.Mode, NotBefore: v.timeOrNull(c.Request.NotBefore), Repeat: c.Request.Repeat, Gather: c.Request.Gather,
 		CreatedAt: v.time(c.CreatedAt), AnsweredAt: v.timeOrNull(c.AnsweredAt), EndedAt: v.timeOrNull(c.EndedAt),
 		NextAt: v.timeOrNull(c.NextAt), TalkMS: c.TalkMS, RingMS: c.RingMS,
 		Attempts: make([]Attempt, 0, len(c.Attempts)), Legs: make([]Leg, 0, len(c.Legs)),

@@ -24,6 +24,7 @@ type Call struct {
 	cancel context.CancelCauseFunc
 	legs   sync.WaitGroup // goroutines that dial, watch or hang up legs
 	ended  chan struct{}  // closed when the record and its result are stored
+	left   chan struct{}  // closed when its flow has returned
 	stuck  chan struct{}  // closed when the store refused them; they are tried again
 	hurry  chan struct{}  // brings a waiting retry forward
 	asked  bool           // it did, for the next attempt; touched by the flow only
@@ -49,7 +50,7 @@ func newCall(s *Service, line *configs.Line, rec store.Call) *Call {
 	c := &Call{
 		svc: s, rec: rec,
 		log: s.log.With("call", rec.ID, "line", rec.Line),
-		ctx: ctx, cancel: cancel, ended: make(chan struct{}), stuck: make(chan struct{}), hurry: make(chan struct{}, 1),
+		ctx: ctx, cancel: cancel, ended: make(chan struct{}), left: make(chan struct{}), stuck: make(chan struct{}), hurry: make(chan struct{}, 1),
 	}
 	c.at.Store(line)
 	return c

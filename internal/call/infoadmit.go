@@ -18,9 +18,31 @@ type InfocallRequest struct {
 	Text   string // what is said
 	Voice  string // of the text; empty: the default voice
 	Repeat int    // how many times it is said, 1 to MaxRepeat; 0: once
+	Gather int    // how many keys are waited for, up to MaxGather; 0: none
 
 	Key     *store.Key // makes the request safe to repeat; nil: none
 	KeyName string     // name of the API key that asks
+}
+
+// AwaitInfocall returns a call when it has ended, or as it is when ctx ends or
+// the call waits for the next start of the server.
+func (s *Service) AwaitInfocall(ctx context.Context, id string) (store.Call, error) {
+	s.mu.Lock()
+	c := s.live[id]
+	s.mu.Unlock()
+	if c == nil {
+		rec, err := s.records.Call(context.WithoutCancel(ctx), id)
+		if err != nil {
+			return store.Call{}, fmt.Errorf("await call: %w", err)
+		}
+		return rec, nil
+	}
+	select {
+	case <-c.ended:
+	case <-c.left:
+	case <-ctx.Done():
+	}
+	return c.Record(), nil
 }
 
 // MaxRepeat is how many times a message may be played in one call.
@@ -41,7 +63,7 @@ func (s *Service) Infocall(ctx context.Context, req InfocallRequest) (store.Call
 	now := time.Now()
 	rec := store.Call{
 		ID: newID(), Kind: store.KindInfocall, State: store.StateQueued, Line: line.ID, Number: number, CreatedAt: now,
-		Request:  store.Request{Text: req.Text, Voice: req.Voice, Repeat: req.Repeat, Key: req.KeyName},
+		Request:  store.Request{Text: req.Text, Voice: req.Voice, Repeat: req.Repeat, Gather: req.Gather, Key: req.KeyName},
 		Deadline: now.Add(s.set().CallbackOf(line).TTL),
 	}
 	stored, duplicate, err := s.createInfocall(context.WithoutCancel(ctx), rec, req)
@@ -114,6 +136,9 @@ func (s *Service) validateInfocall(req InfocallRequest) (*configs.Line, string, 
 	}
 	if req.Repeat < 0 || req.Repeat > MaxRepeat {
 		refused.add(CodeInvalidRequest, "repeat", fmt.Errorf("a message is played 1 to %d times", MaxRepeat))
+	}
+	if req.Gather < 0 || req.Gather > MaxGather {
+		refused.add(CodeInvalidRequest, "gather", fmt.Errorf("at most %d keys are waited for", MaxGather))
 	}
 	if len(refused.Problems) > 0 {
 		return nil, "", refused

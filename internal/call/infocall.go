@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"perezvon/internal/store"
-	"perezvon/media"
 	"perezvon/media/g711"
 )
 
@@ -127,27 +126,19 @@ func (c *Call) deliver(listener *leg, message *g711.Clip) outcome {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) { r.State, r.AnsweredAt, r.Info = store.StatePlaying, &answered, &store.Info{} })
 
-	heard := playTimes(ctx, listener.media, message, max(1, c.Record().Request.Repeat))
-	rest(ctx, lastWords)
-	c.note(func(r *store.Call) { r.Info = &store.Info{HeardMS: heard.Milliseconds()} })
-	enough := heard >= message.Duration()*time.Duration(c.svc.set().Infocall.MinHeard)/100
-	return c.deliveredOutcome(endReason(context.Cause(ctx)), enough)
-}
-
-// playTimes plays a message so many times and returns how much of it was sent
-// before ctx ended.
-func playTimes(ctx context.Context, to *media.Session, message *g711.Clip, times int) (sent time.Duration) {
-	for n := range times {
-		if n > 0 {
-			rest(ctx, betweenTimes)
-		}
-		played, err := to.Play(ctx, message)
-		sent += played
-		if err != nil {
-			break // why is in the context
-		}
+	p := program{message: message, times: max(1, c.Record().Request.Repeat), must: message.Duration()}
+	need := message.Duration() * time.Duration(c.svc.set().Infocall.MinHeard) / 100
+	var heard time.Duration
+	var keys string
+	if most := c.Record().Request.Gather; most > 0 {
+		p.must = need
+		heard, keys = gather(ctx, listener.media, p, most)
+	} else {
+		heard = p.play(ctx, ctx, listener.media)
 	}
-	return sent
+	rest(ctx, lastWords)
+	c.note(func(r *store.Call) { r.Info = &store.Info{HeardMS: heard.Milliseconds(), Digits: keys} })
+	return c.deliveredOutcome(endReason(context.Cause(ctx)), heard >= need)
 }
 
 // rest waits, unless ctx ends.

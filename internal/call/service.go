@@ -160,6 +160,7 @@ func (s *Service) adopt(c *Call) bool {
 func (s *Service) run(c *Call, flow func(*Call)) {
 	defer s.running.Done()
 	defer s.forget(c)
+	defer close(c.left)
 	defer s.rescue(c)
 	flow(c)
 }

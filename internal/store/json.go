@@ -77,6 +77,7 @@ func (o *object) request(name string, r *Request) {
 	o.filled("mode", r.Mode)
 	o.time("not_before", r.NotBefore)
 	o.counted("repeat", r.Repeat)
+	o.counted("gather", r.Gather)
 	o.end()
 }
 
@@ -159,6 +160,7 @@ func (o *object) info(name string, i *Info) {
 	o.filled("text", i.Text)
 	o.filled("code", i.Code)
 	o.int("heard_ms", i.HeardMS)
+	o.filled("digits", i.Digits)
 	o.end()
 }
 

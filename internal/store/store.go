@@ -189,14 +189,16 @@ type Request struct {
 	NotBefore *time.Time `json:"not_before,omitempty"` // no dialling before it
 
 	Repeat int `json:"repeat,omitempty"` // how many times an infocall plays its message; 0: once
+	Gather int `json:"gather,omitempty"` // how many keys it waits for; 0: none
 }
 
 // Info is the result of an informational call, as a business process needs it.
 type Info struct {
-	OK      string `json:"ok,omitempty"`   // Y or N; empty until the call has ended
-	Text    string `json:"text,omitempty"` // a sentence and the code, such as "Success (200)"
-	Code    string `json:"code,omitempty"` // that of the call
-	HeardMS int64  `json:"heard_ms"`       // how much of the message was sent to who picked up, repetitions included
+	OK      string `json:"ok,omitempty"`     // Y or N; empty until the call has ended
+	Text    string `json:"text,omitempty"`   // a sentence and the code, such as "Success (200)"
+	Code    string `json:"code,omitempty"`   // that of the call
+	HeardMS int64  `json:"heard_ms"`         // how much of the message was sent to who picked up, repetitions included
+	Digits  string `json:"digits,omitempty"` // the keys that he pressed, where they were waited for
 }
 
 // Attempt is one try to complete a call.

@@ -39,6 +39,10 @@ func (c *Clip) Bytes(l Law) []byte {
 	return slices.Clip(c.a)
 }
 
+// Part returns the samples from one to before another; the bytes are shared.
+// Both must lie within the clip.
+func (c *Clip) Part(from, to int) *Clip { return &Clip{a: c.a[from:to], u: c.u[from:to]} }
+
 // Samples returns the length in samples of 1/8000 s.
 func (c *Clip) Samples() int { return len(c.a) }
 
