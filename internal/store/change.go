@@ -38,20 +38,20 @@ const (
 	ChangeTrace   ChangeType = "trace"   // id of the call; a TracePart, which is added to those that are there
 	ChangeDND     ChangeType = "dnd"     // number of the extension; a DND
 	ChangeKey     ChangeType = "key"     // as KeyID writes it; a KeyUse
-	ChangePause   ChangeType = "pause"   // the scope; a PauseUntil
+	ChangePause   ChangeType = "pause"   // the scope of rates; a PauseUntil
+	ChangeRate    ChangeType = "rate"    // the scope of rates; a RateUse. In exports only
 	ChangeBlock   ChangeType = "block"   // the number; a Block. In exports only
 	ChangeCount   ChangeType = "count"   // name of the counter; a CountStep without an ID. In exports only
-	ChangeJob     ChangeType = "job"     // as JobID writes it; a Job
+	ChangeJob     ChangeType = "job"     // as JobID writes it; a Job. In exports in the order in which jobs joined their lanes
+	ChangeCounter ChangeType = "counter" // CounterFence or CounterEvents; a number. In exports only
 
 	ChangeBlockStep ChangeType = "block.step" // the number; a BlockStep, on its way only
 	ChangeCountStep ChangeType = "count.step" // name of the counter; a CountStep, on its way only
-
-	ChangeCounter ChangeType = "counter" // CounterFence or CounterEvents; a number. In exports only
 )
 
 // Counters that a copy of a store goes on from.
 const (
-	CounterFence  = "fence"  // no lease of any name had a greater fence
+	CounterFence  = "fence"  // no lease of any name and no job had a greater fence
 	CounterEvents = "events" // no event had an id with a greater number
 )
 
@@ -72,6 +72,12 @@ type KeyUse struct {
 // PauseUntil is until when a scope of rates is paused.
 type PauseUntil struct {
 	Until time.Time `json:"until"`
+}
+
+// RateUse is what was taken of one Rate.
+type RateUse struct {
+	Name string    `json:"name"`
+	Full time.Time `json:"full"` // when all will have come back, to the microsecond
 }
 
 // BlockStep is something that happened to a number. What it makes of the number
@@ -102,7 +108,7 @@ type CountStep struct {
 }
 
 // JobID names a job in a Change.
-func JobID(kind, id string) string { return kind + "\x00" + id }
+func JobID(kind, id string) string { return KeyID(kind, id) }
 
 // KeyID names a key in a Change.
 func KeyID(scope, value string) string { return scope + "\x00" + value }

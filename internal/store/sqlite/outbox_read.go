@@ -127,7 +127,7 @@ func (r *reader) lookup(ctx context.Context, change store.ChangeType) (*lookup, 
 		return k, nil
 	}
 	for _, k := range kinds() {
-		if k.change == change {
+		if k.change == change && k.where != "" {
 			stmt, err := r.tx.PrepareContext(ctx, k.query+` `+k.where)
 			if err != nil {
 				return nil, err

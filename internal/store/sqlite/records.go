@@ -12,7 +12,7 @@ type kind struct {
 	change store.ChangeType
 	table  string
 	query  string // the columns that read takes, of all records
-	where  string // finds the record of a row of the outbox
+	where  string // finds the record of a row of the outbox; empty: the row tells all
 	order  string
 	args   func(note) []any // of where
 	read   func(scan func(...any) error) (store.Change, error)
@@ -35,7 +35,7 @@ func kinds() []kind {
 	return []kind{
 		{
 			store.ChangeCall, "calls", `SELECT id, data FROM calls`, `WHERE id = ?`, `ORDER BY rowid`,
-			byID, readCall, writeCall,
+			byID, readData(store.ChangeCall), writeCall,
 		},
 		{
 			store.ChangeDialog, "dialogs", `SELECT id, call_id, leg_id, data FROM dialogs`, `WHERE id = ?`, `ORDER BY rowid`,
@@ -61,15 +61,38 @@ func kinds() []kind {
 				return []any{scope, value}
 			}, readKey, writeKey,
 		},
+		{
+			store.ChangeBlock, "blocks", `SELECT number, data FROM blocks`, ``, `ORDER BY number`,
+			nil, readData(store.ChangeBlock), writeBlock,
+		},
+		{
+			store.ChangeJob, "jobs", `SELECT ` + columns + ` FROM jobs`, ``, `ORDER BY seq`,
+			nil, readJob, writeJob,
+		},
+		{
+			store.ChangeCount, "counts", `SELECT name, until_ms, total FROM counts`, ``, `ORDER BY name, until_ms`,
+			nil, readCountStep, writeCountStep,
+		},
+		{
+			store.ChangePause, "rates", `SELECT scope, full_us FROM rates WHERE name = ''`, ``, `ORDER BY scope`,
+			nil, readPause, writePause,
+		},
+		{
+			store.ChangeRate, "rates", `SELECT scope, name, full_us FROM rates WHERE name <> ''`, ``, `ORDER BY scope, name`,
+			nil, readRateUse, writeRateUse,
+		},
 	}
 }
 
-func readCall(scan func(...any) error) (store.Change, error) {
-	ch := store.Change{Type: store.ChangeCall}
-	if err := scan(&ch.ID, (*[]byte)(&ch.Data)); err != nil {
-		return store.Change{}, err
+// readData reads a record that is stored as JSON.
+func readData(change store.ChangeType) func(scan func(...any) error) (store.Change, error) {
+	return func(scan func(...any) error) (store.Change, error) {
+		ch := store.Change{Type: change}
+		if err := scan(&ch.ID, (*[]byte)(&ch.Data)); err != nil {
+			return store.Change{}, err
+		}
+		return ch, nil
 	}
-	return ch, nil
 }
 
 func readDialog(scan func(...any) error) (store.Change, error) {

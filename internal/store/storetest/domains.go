@@ -40,6 +40,7 @@ func RunDomains(t *testing.T, eng Engine) {
 	t.Run("limits", func(t *testing.T) { runLimits(t, eng) })
 	t.Run("blocks", func(t *testing.T) { runBlocks(t, eng) })
 	t.Run("lanes", func(t *testing.T) { runLanes(t, eng) })
+	t.Run("a copy has all of it", func(t *testing.T) { runCopyOfDomains(t, eng) })
 	t.Run("a closed store refuses everything", func(t *testing.T) {
 		s := eng.Open(t, t.TempDir())
 		closed(t, s)
