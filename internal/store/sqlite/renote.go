@@ -23,7 +23,7 @@ func (o *renoteOp) apply(t *conn) error {
 	if t.outbox == nil {
 		return nil
 	}
-	if _, err := t.exec(`DELETE FROM outbox`); err != nil {
+	if _, err := t.exec(`DELETE FROM outbox WHERE data IS NULL`); err != nil {
 		return err
 	}
 	at := store.Nanos(time.Now())

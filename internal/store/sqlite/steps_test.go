@@ -62,3 +62,13 @@ func TestWhatNoRecordTellsIsInTheOutboxItself(t *testing.T) {
 		t.Errorf("enqueued %+v", got)
 	}
 }
+
+func TestWhatIsInTheOutboxAloneStaysWhenEverythingIsNotedAnew(t *testing.T) {
+	d := newSpool(t)
+	stored(t, d.SaveCall(call("1", store.StateTalking)))
+	stored(t, d.Enqueue(store.Job{ID: "j", Kind: "k", Lane: "l"}))
+	if err := d.Renote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wants(t, changes(t, d, 0, 0), "job k/j, call 1")
+}
