@@ -7,7 +7,7 @@ import (
 )
 
 // live are the sections that a running server can take up anew.
-var live = []string{"trunks", "lines", "extensions", "outgoing", "callback", "infocall", "limits", "drain"}
+var live = []string{"trunks", "lines", "extensions", "outgoing", "callback", "infocall", "limits", "calls", "events", "recordings", "drain"}
 
 // Changes says what is different between the configuration of a running server
 // and another one. Live are the parts that the server can take up, entries of
@@ -22,6 +22,8 @@ func Changes(was, next *Config) (changed, restart []string) {
 		case name == "http":
 			c, r := changedHTTP(was.HTTP, next.HTTP)
 			changed, restart = append(changed, c...), append(restart, r...)
+		case name == "recordings" && was.Recordings.Dir != next.Recordings.Dir:
+			restart = append(restart, "recordings.dir")
 		case !slices.Contains(live, name):
 			restart = append(restart, name)
 		default:

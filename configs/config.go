@@ -31,6 +31,8 @@ type Config struct {
 	Limits     Limits        `yaml:"limits"`
 	Perimeter  Perimeter     `yaml:"perimeter"`
 	Recordings Recordings    `yaml:"recordings"`
+	Calls      Kept          `yaml:"calls"`  // with their events and traces
+	Events     Kept          `yaml:"events"` // of no call
 	Trace      Trace         `yaml:"trace"`
 	Music      string        `yaml:"music"`                 // a WAV file for who is on hold, with the folder of the configuration before it; empty: silence
 	Drain      time.Duration `yaml:"drain" range:"0s..24h"` // how long calls may go on after a stop was asked
@@ -297,9 +299,4 @@ type Perimeter struct {
 	Ban      time.Duration `yaml:"ban" range:"1s..720h"`       // the first one; each further is twice as long
 	MaxBan   time.Duration `yaml:"max_ban" range:"1s..720h"`   // the longest
 	Ignored  int           `yaml:"ignored" range:"0..1000000"` // messages without an answer in Per; 0: any number
-}
-
-// Recordings says where the sound of calls is kept.
-type Recordings struct {
-	Dir string `yaml:"dir"` // left out: data_dir/recordings
 }

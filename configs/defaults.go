@@ -44,7 +44,7 @@ func Default() *Config {
 		Trace:     Trace{Keep: 7 * 24 * time.Hour},
 		Drain:     10 * time.Minute,
 	}
-	cfg.Recordings.Dir = filepath.Join(cfg.DataDir, "recordings")
+	cfg.Recordings = Recordings{Dir: filepath.Join(cfg.DataDir, "recordings"), MinFree: defaultRoom}
 	return cfg
 }
 

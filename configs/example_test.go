@@ -151,6 +151,7 @@ func TestSummaryTellsWhatEachLineDoesAndNoSecret(t *testing.T) {
 	}
 	got := cfg.Summary()
 	want := `data       ./data (sqlite), recordings in data/recordings
+kept       all calls and recordings
 api        http://127.0.0.1:8080, keys of site, ops
 sip        udp://0.0.0.0:5060, public address auto
 media      ports 20000-39999, 10000 pairs, enough for 5000 calls of two pairs each; PCMA, PCMU

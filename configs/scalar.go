@@ -34,6 +34,7 @@ var leaves = map[reflect.Type]leafType{
 	reflect.TypeFor[netip.Prefix]():   {"an address or network such as 192.0.2.0/28", func(_ *decoder, s string) (any, error) { return parsePrefix(s) }},
 	reflect.TypeFor[Percent]():        {"a percentage such as 60%", func(_ *decoder, s string) (any, error) { return parsePercent(s) }},
 	reflect.TypeFor[PortRange]():      {"a range such as 20000-39999", func(_ *decoder, s string) (any, error) { return parsePorts(s) }},
+	reflect.TypeFor[Room]():           {"a size such as 1GiB, or a share such as 5%", func(_ *decoder, s string) (any, error) { return parseRoom(s) }},
 	reflect.TypeFor[Listen]():         {"an address such as udp://0.0.0.0:5060", func(_ *decoder, s string) (any, error) { return parseListen(s) }},
 	reflect.TypeFor[Secret]():         {"env:NAME, file:PATH or the secret itself", func(d *decoder, s string) (any, error) { return d.secret(s) }},
 }

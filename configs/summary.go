@@ -16,6 +16,7 @@ func (c *Config) Summary() string {
 		fmt.Fprintf(&b, "%-10s %s\n", what, fmt.Sprintf(format, args...))
 	}
 	row("data", "%s (%s), recordings in %s", c.DataDir, c.Store, c.Recordings.Dir)
+	row("kept", "%s", c.KeptInWords())
 	row("api", "http://%s, %s", c.HTTP.Listen, c.whoMayAsk())
 	listen := make([]string, 0, len(c.SIP.Listen))
 	for _, l := range c.SIP.Listen {

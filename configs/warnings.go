@@ -29,6 +29,12 @@ func (c *Config) Warnings() []string {
 	if slices.Contains(c.Limits.Destinations, "*") {
 		add("limits.destinations: every country may be dialled at your cost")
 	}
+	if kept := c.Calls.Keep; kept > 0 && kept < c.Recordings.Keep {
+		add("recordings.keep: no recording is kept longer than its call, of which calls.keep says %s", days(kept))
+	}
+	if c.Recordings.MinFree == (Room{}) {
+		add("recordings.min_free: recordings may fill the disk, and then no call is taken")
+	}
 	if c.SIP.TLS.Cert != "" && !c.listens("tls") {
 		add("sip.tls: not used, for sip.listen has no tls:// address")
 	}

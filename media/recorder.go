@@ -82,10 +82,10 @@ type Recorder struct {
 // until then it is path with ".part" behind it. The folder is made if need
 // be.
 func NewRecorder(path string) (*Recorder, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-		return nil, fmt.Errorf("new recording: %w", err)
+	f, err := create(path + partSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = create(path + partSuffix) // somebody has cleared the folder away, for it was empty
 	}
-	f, err := os.OpenFile(path+partSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("new recording: %w", err)
 	}
@@ -105,6 +105,14 @@ func NewRecorder(path string) (*Recorder, error) {
 	}
 	go r.run()
 	return r, nil
+}
+
+// create makes a file, and its folder if need be.
+func create(path string) (*os.File, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 }
 
 // push takes the sound of a packet. It never waits for the disk.

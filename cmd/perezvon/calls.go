@@ -183,8 +183,16 @@ func printCall(out *console, c api.Call, now time.Time) {
 		fact("ended", date(*c.EndedAt))
 	}
 	if r := c.Recording; r != nil {
-		fact("recording", fmt.Sprintf("%s (%s, %d KiB)", r.File, seconds(r.DurationMS), r.Bytes>>10))
+		fact("recording", recordingWords(r))
 	}
+}
+
+// recordingWords says where a recording is, or that it is no more.
+func recordingWords(r *api.RecordingOfCall) string {
+	if r.RemovedAt != nil {
+		return fmt.Sprintf("%s of sound, removed on %s", seconds(r.DurationMS), date(*r.RemovedAt))
+	}
+	return fmt.Sprintf("%s (%s, %d KiB)", r.File, seconds(r.DurationMS), r.Bytes>>10)
 }
 
 // mostReason is how much of a reason a table shows, in characters. The

@@ -38,6 +38,7 @@ type CLI struct {
 	Lines      LinesCmd      `cmd:"" help:"List the lines."`
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
 	Reload     ReloadCmd     `cmd:"" help:"Have the running server apply its configuration file, as SIGHUP does."`
+	Store      StoreCmd      `cmd:"" help:"Look after the store: store prune."`
 	Bans       BansCmd       `cmd:"" help:"List who is banned from SIP; bans rm ADDRESS lifts a ban."`
 	Voices     VoicesCmd     `cmd:"" help:"List the voices that texts can be spoken in."`
 	Say        SayCmd        `cmd:"" help:"Render a text as speech into a WAV file."`

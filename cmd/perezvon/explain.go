@@ -177,7 +177,7 @@ func (s *story) ending() {
 	c := &s.call
 	s.line(plain, 0, "")
 	if r := c.Recording; r != nil {
-		s.line(plain, 0, "Recording  %s (%s, %d KiB)", r.File, seconds(r.DurationMS), r.Bytes>>10)
+		s.line(plain, 0, "Recording  %s", recordingWords(r))
 	}
 	if c.Result == nil {
 		s.line(accent, 0, "Now        %s", s.waits())

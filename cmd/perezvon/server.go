@@ -86,32 +86,6 @@ func (s *server) openStore(ctx context.Context) error {
 	return nil
 }
 
-// housekeep clears what has served its time from the store, every hour.
-func (s *server) housekeep() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(time.Hour)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				if err := s.db.Prune(ctx); err != nil {
-					s.log.Warn("old idempotency keys could not be cleared", "err", err)
-				}
-				s.pruneTraces(ctx)
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return func() {
-		cancel()
-		<-done
-	}
-}
-
 func (s *server) openSpeech(ctx context.Context) error {
 	speech, err := newSpeech(s.cfg.Load(), filepath.Join(s.cfg.Load().DataDir, "speech"), s.log)
 	if err != nil {

@@ -288,6 +288,8 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 		}
 	case store.EventRecordingReady:
 		return "  recorded " + seconds(d.DurationMS) + ": " + d.File, faint
+	case store.EventRecordingRemoved:
+		return "  the recording was removed, for it had been kept for long enough", faint
 	}
 	return strings.TrimSpace("  " + e.Type + " " + string(e.Data)), faint
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"perezvon/internal/call"
 	"perezvon/internal/store"
@@ -47,11 +46,4 @@ func (r tracedRecords) SaveCall(c store.Call, evs ...store.Event) *store.Commit 
 		r.traces.Rests(c.ID)
 	}
 	return r.DB.SaveCall(c, evs...)
-}
-
-// pruneTraces forgets traces that have been kept long enough.
-func (s *server) pruneTraces(ctx context.Context) {
-	if err := s.db.PruneTraces(ctx, time.Now().Add(-s.cfg.Load().Trace.Keep)); err != nil {
-		s.log.Warn("old traces could not be cleared", "err", err)
-	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log/slog"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -22,7 +23,7 @@ func TestTraceFollowsTheRecordOfItsCall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	s := &server{db: db}
+	s := &server{db: db, log: slog.New(slog.DiscardHandler)}
 	s.cfg.Store(configs.Default())
 	if err := s.openTrace(t.Context()); err != nil {
 		t.Fatal(err)
@@ -54,12 +55,12 @@ func TestTraceFollowsTheRecordOfItsCall(t *testing.T) {
 	if stored("talks") != 0 {
 		t.Error("the trace of a call in progress is stored")
 	}
-	s.pruneTraces(t.Context())
+	s.tidy(t.Context())
 	if stored("ended") != 1 {
 		t.Error("a new trace was cleared")
 	}
 	s.cfg.Load().Trace.Keep = 0
-	s.pruneTraces(t.Context())
+	s.tidy(t.Context())
 	if _, err := s.traces.Trace(t.Context(), "ended"); !errors.Is(err, trace.ErrNone) {
 		t.Errorf("after trace.keep: %v", err)
 	}

@@ -24,6 +24,7 @@ const (
 	CodeCallNotFound      = "call_not_found"
 	CodeExtensionNotFound = "extension_not_found"
 	CodeRecordingNotFound = "recording_not_found"
+	CodeRecordingRemoved  = "recording_removed"
 	CodeBanNotFound       = "ban_not_found"
 	CodeTraceNotFound     = "trace_not_found"
 	CodeMethodNotAllowed  = "method_not_allowed"
@@ -77,6 +78,7 @@ func codes() []codeInfo {
 		{call.CodeNotTalking, 409, "the two sides of the call are not connected"},
 		{call.CodeNotTransferred, 409, "nobody took the call; the detail says why"},
 		{CodeInProgress, 409, "the request with this idempotency key is still being carried out"},
+		{CodeRecordingRemoved, 410, "the call was recorded, and the recording has been removed; the detail says when"},
 		{CodeBodyTooLarge, 413, "the body is larger than 64 KiB"},
 		{CodeMediaType, 415, "the body is not sent as application/json"},
 		{CodeRange, 416, "the recording has no such range"},

@@ -25,7 +25,7 @@ func (a *API) routeRecording(h huma.API) {
 			"200": {Description: "The audio", Content: wavBody()},
 			"206": {Description: "The range of the audio that was asked for", Content: wavBody()},
 		},
-		Tags: []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeRecordingNotFound, CodeRange),
+		Tags: []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeRecordingNotFound, CodeRecordingRemoved, CodeRange),
 	}, ScopeRead), a.getRecording)
 }
 
@@ -70,9 +70,13 @@ func (a *API) openRecording(c store.Call) (*os.File, fs.FileInfo, error) {
 	if c.Recording == nil {
 		return nil, nil, newProblem(http.StatusNotFound, CodeRecordingNotFound, a.whyUnrecorded(c))
 	}
+	if at := c.Recording.RemovedAt; at != nil {
+		return nil, nil, newProblem(http.StatusGone, CodeRecordingRemoved,
+			"the recording was removed on "+at.Format(time.DateOnly)+", for it had been kept for as long as recordings.keep says")
+	}
 	f, err := os.OpenInRoot(a.Recordings, filepath.FromSlash(c.Recording.File))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, newProblem(http.StatusNotFound, CodeRecordingNotFound, "the recording was removed from the server's disk")
+		return nil, nil, newProblem(http.StatusGone, CodeRecordingRemoved, "the recording is no more on the server's disk: somebody removed the file")
 	}
 	if err != nil {
 		return nil, nil, err

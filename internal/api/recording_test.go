@@ -96,8 +96,24 @@ func TestMissingRecordingSaysWhy(t *testing.T) {
 	said(recordingURL, "no sound came")
 	c.Legs[1].Quality.PacketsIn = 50
 	said(recordingURL, "could not be written")
+}
+
+func TestRecordingThatWasRemovedIsGone(t *testing.T) {
+	f := newFixture(t, nil)
 	recorded(t, f, "2027-01-11/gone.wav")
-	said(recordingURL, "was removed")
+	gone := func(want string) {
+		t.Helper()
+		if p := wantProblem(t, f.do(t, "GET", recordingURL, ""), 410, "recording_removed"); !strings.Contains(p.Detail, want) {
+			t.Errorf("%q, want %q", p.Detail, want)
+		}
+	}
+	gone("somebody removed the file")
+	recorded(t, f, "2027-01-11/a.wav") // the server was killed before it removed the file
+	f.records.calls[1].Recording.RemovedAt = new(time.Date(2027, 7, 11, 6, 30, 0, 0, time.UTC))
+	gone("removed on 2027-07-11")
+	if a := f.do(t, "GET", "/api/v1/calls/"+idMain, ""); !strings.Contains(a.body, `"removed_at":"2027-07-11T`) {
+		t.Errorf("the call: %s", a.body)
+	}
 }
 
 func TestRecordingCannotLeadOutOfItsFolder(t *testing.T) {

@@ -108,6 +108,8 @@ type RecordingOfCall struct {
 	File       string `json:"file" doc:"Name below the server's recordings directory" example:"2027-01-11/0199a1b2c3d47e5f8091a2b3c4d5e6f7.wav"`
 	DurationMS int64  `json:"duration_ms" example:"61500"`
 	Bytes      int64  `json:"bytes" example:"984058"`
+
+	RemovedAt *time.Time `json:"removed_at,omitempty" doc:"When the audio was removed, for it had been kept for long enough; left out while it is there"`
 }
 
 // Event is one entry of the log, and of its call's timeline if it is of one.
@@ -185,7 +187,7 @@ func (v viewer) call(c store.Call) Call {
 	}
 	if r := c.Recording; r != nil {
 		out.Recording = &RecordingOfCall{
-			URL: recordingPath(c.ID), File: r.File, DurationMS: r.DurationMS, Bytes: r.Bytes,
+			URL: recordingPath(c.ID), File: r.File, DurationMS: r.DurationMS, Bytes: r.Bytes, RemovedAt: v.timeOrNull(r.RemovedAt),
 		}
 	}
 	return out

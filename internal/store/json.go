@@ -147,6 +147,7 @@ func (o *object) recording(name string, r *Recording) {
 	o.text("file", r.File)
 	o.int("duration_ms", r.DurationMS)
 	o.int("bytes", r.Bytes)
+	o.time("removed_at", r.RemovedAt)
 	o.end()
 }
 

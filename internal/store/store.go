@@ -251,6 +251,8 @@ type Recording struct {
 	File       string `json:"file"` // name below the recordings directory
 	DurationMS int64  `json:"duration_ms"`
 	Bytes      int64  `json:"bytes"`
+
+	RemovedAt *time.Time `json:"removed_at,omitempty"` // when the file was removed, for it had been kept for long enough
 }
 
 // Event is one entry of a call's timeline.
@@ -273,10 +275,12 @@ const (
 	EventLegEnded       = "leg.ended"
 	EventMediaQuality   = "media.quality"
 	EventRecordingReady = "recording.ready"
-	EventDecision       = "call.decision" // why the flow did what it did
-	EventTransferred    = "call.transferred"
-	EventTrunkUp        = "trunk.up"   // of no call
-	EventTrunkDown      = "trunk.down" // of no call
+
+	EventRecordingRemoved = "recording.removed" // it had been kept for long enough
+	EventDecision         = "call.decision"     // why the flow did what it did
+	EventTransferred      = "call.transferred"
+	EventTrunkUp          = "trunk.up"   // of no call
+	EventTrunkDown        = "trunk.down" // of no call
 
 	EventExtensionRegistered   = "extension.registered"   // a phone is there; of no call
 	EventExtensionUnregistered = "extension.unregistered" // and is no more; of no call

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"perezvon/configs"
+	"perezvon/internal/keep"
+	"perezvon/internal/store/sqlite"
+)
+
+// StoreCmd looks after the store.
+type StoreCmd struct {
+	Prune PruneCmd `cmd:"" help:"Remove what has been kept for long enough, as a running server does every hour."`
+}
+
+// PruneCmd removes what has served its time.
+type PruneCmd struct {
+	DryRun bool `help:"Only say what would go; the server may run meanwhile."`
+}
+
+// Run says what has gone, or would go.
+func (cmd *PruneCmd) Run(c *CLI) error {
+	cfg, err := configs.LoadWithoutSecrets(cmp.Or(c.Config, defaultConfig))
+	if errors.Is(err, fs.ErrNotExist) && c.Config == "" {
+		cfg, err = configs.Default(), nil
+	}
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	file := filepath.Join(cfg.DataDir, "perezvon.db")
+	var report keep.Report
+	if cmd.DryRun {
+		report, err = wouldGo(ctx, cfg, file)
+	} else {
+		report, err = letGo(ctx, cfg, file)
+	}
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return printJSON(report)
+	}
+	out, verb := newConsole(os.Stdout), "Removed"
+	if cmd.DryRun {
+		verb = "Would remove"
+	}
+	out.line(plain, "Kept: %s.", cfg.KeptInWords())
+	out.line(plain, "%s %s.", verb, goneWords(&report))
+	return nil
+}
+
+// wouldGo reads the store, beside a server that may run.
+func wouldGo(ctx context.Context, cfg *configs.Config, file string) (r keep.Report, err error) {
+	db, err := sqlite.OpenReader(ctx, file)
+	if err != nil {
+		return keep.Report{}, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return keep.Plan(ctx, db, cfg.Recordings.Dir, keepTimes(cfg))
+}
+
+// letGo removes from a store that no server works on.
+func letGo(ctx context.Context, cfg *configs.Config, file string) (r keep.Report, err error) {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return keep.Report{}, fmt.Errorf("there is no store at %s", file)
+	}
+	db, err := sqlite.Open(ctx, file, sqlite.Options{})
+	if errors.Is(err, sqlite.ErrInUse) {
+		return keep.Report{}, errors.New("the server that runs removes by itself, every hour, what has been kept for long enough; --dry-run says what that is")
+	}
+	if err != nil {
+		return keep.Report{}, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	return keep.Round(ctx, db, cfg.Recordings.Dir, keepTimes(cfg), log)
+}
+
+// goneWords counts what is in a report.
+func goneWords(r *keep.Report) string {
+	words := []string{
+		counted(r.Calls, "call"), fmt.Sprintf("%s (%s)", counted(r.Recordings, "recording"), sizeWords(r.Bytes)),
+		counted(r.Events, "event") + " of no call",
+	}
+	if r.Traces > 0 {
+		words = append(words, counted(r.Traces, "trace"))
+	}
+	return strings.Join(words, ", ")
+}
+
+func counted(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}
+
+// sizeWords writes a number of bytes for people.
+func sizeWords(n int64) string {
+	const step = 1024
+	size, unit := float64(n), "bytes"
+	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
+		if size < step {
+			break
+		}
+		size, unit = size/step, next
+	}
+	if unit == "bytes" {
+		return fmt.Sprintf("%d bytes", n)
+	}
+	return fmt.Sprintf("%.1f %s", size, unit)
+}
