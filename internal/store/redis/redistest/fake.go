@@ -45,7 +45,13 @@ func NewFake() *Fake {
 }
 
 // Dial makes a connection; it fits the Dialer option.
-func (f *Fake) Dial(context.Context, string, string) (net.Conn, error) { return f.Miniredis.Dial() }
+func (f *Fake) Dial(context.Context, string, string) (net.Conn, error) {
+	conn, err := f.Miniredis.Dial()
+	if err != nil {
+		return nil, err
+	}
+	return buffered(conn), nil
+}
 
 // Config changes what CONFIG GET tells; an empty value: nothing is known of it.
 func (f *Fake) Config(name, value string) { f.set(f.config, name, value) }
