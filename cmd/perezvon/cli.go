@@ -39,6 +39,7 @@ type CLI struct {
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
 	Reload     ReloadCmd     `cmd:"" help:"Have the running server apply its configuration file, as SIGHUP does."`
 	Store      StoreCmd      `cmd:"" help:"Look after the store: store prune."`
+	Blocked    BlockedCmd    `cmd:"" help:"List the numbers that informational calls are not placed to any more; blocked rm NUMBER lets one be called again."`
 	Bans       BansCmd       `cmd:"" help:"List who is banned from SIP; bans rm ADDRESS lifts a ban."`
 	Voices     VoicesCmd     `cmd:"" help:"List the voices that texts can be spoken in."`
 	Say        SayCmd        `cmd:"" help:"Render a text as speech into a WAV file."`

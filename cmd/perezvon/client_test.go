@@ -82,11 +82,12 @@ const (
 type actors struct {
 	api.Controls // nobody uses them
 
-	mu     sync.Mutex
-	calls  []store.Call             // guarded by mu; newest first
-	scenes map[string][]store.Event // guarded by mu; by id
-	looks  chan struct{}            // somebody looked at a call that goes on
-	freed  bool                     // guarded by mu; the ban was lifted
+	mu        sync.Mutex
+	calls     []store.Call             // guarded by mu; newest first
+	scenes    map[string][]store.Event // guarded by mu; by id
+	looks     chan struct{}            // somebody looked at a call that goes on
+	freed     bool                     // guarded by mu; the ban was lifted
+	unblocked bool                     // guarded by mu; the number was
 }
 
 func (s *actors) Bans() []api.BanState {
@@ -109,6 +110,26 @@ func (s *actors) Unban(ip netip.Addr) bool {
 	return s.freed && !was
 }
 
+func (s *actors) BlockedNumbers(context.Context, store.BlockFilter) ([]store.Block, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unblocked {
+		return nil, "", nil
+	}
+	return []store.Block{{Number: "+74950000001", Failures: 10, Reason: "486 Busy Here", BlockedAt: time.Now()}}, "", nil
+}
+
+func (s *actors) Unblock(ctx context.Context, number, _, _ string) (store.Block, error) {
+	list, _, _ := s.BlockedNumbers(ctx, store.BlockFilter{})
+	if len(list) == 0 || list[0].Number != number {
+		return store.Block{}, store.ErrNotFound
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unblocked = true
+	return list[0], nil
+}
+
 func newActors() *actors {
 	return &actors{scenes: map[string][]store.Event{}, looks: make(chan struct{}, 1)}
 }
@@ -127,7 +148,7 @@ func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "irina", Voices: map[string]configs.Voice{"irina": {Engine: "local", Language: "ru"}}},
 		},
-		Calls: s, Controls: s, Office: s, Records: s, Health: s, Trunks: s, Bans: s, Version: "1.2.3",
+		Calls: s, Controls: s, Office: s, Records: s, Health: s, Trunks: s, Bans: s, Blocked: s, Version: "1.2.3",
 	})
 	if err != nil {
 		return nil, err
@@ -206,7 +227,10 @@ func (s *actors) Infocall(_ context.Context, req call.InfocallRequest) (store.Ca
 		Request: store.Request{Text: req.Text, Repeat: req.Repeat}, Result: store.ResultDelivered, Code: "200",
 		Info: &store.Info{OK: "Y", Text: "Success (200)", Code: "200", HeardMS: 3_400},
 	}
-	if req.Number == numberBusy {
+	switch req.Number {
+	case numberEndless:
+		c.Result, c.Code, c.Info = store.ResultBlocked, "423", &store.Info{OK: "N", Text: "Blocked (423)", Code: "423"}
+	case numberBusy:
 		c.Result, c.Code, c.Info = store.ResultBusy, "486", &store.Info{OK: "N", Text: "Busy (486)", Code: "486"}
 	}
 	s.calls = append([]store.Call{c}, s.calls...)
@@ -264,7 +288,7 @@ func scene(c store.Call) []store.Event {
 		add(store.EventCallEnded, `{"result":"customer_busy","code":"486"}`)
 	default:
 		add(store.EventCallState, `{"state":"talking","attempt":1}`)
-		add("number.blocked", `{"why":"a type of tomorrow"}`)
+		add("call.tomorrow", `{"why":"a type of tomorrow"}`)
 		add(store.EventRecordingReady, `{"file":"2027-01-11/a.wav","duration_ms":61500}`)
 		add(store.EventCallEnded, `{"result":"completed","code":"200","hangup_by":"customer"}`)
 	}

@@ -122,7 +122,7 @@ func amoWords(result string) string {
 		return "6, no answer"
 	case store.ResultCustomerBusy:
 		return "7, busy"
-	case store.ResultTrunkFailed, store.ResultNoAudio, store.ResultSpeechFailed, store.ResultInterrupted, store.ResultNotAllowed:
+	case store.ResultTrunkFailed, store.ResultNoAudio, store.ResultSpeechFailed, store.ResultInterrupted, store.ResultNotAllowed, store.ResultBlocked:
 		return "8, other"
 	}
 	return ""

@@ -149,7 +149,7 @@ func (s *server) openAPI(ctx context.Context) error {
 	}
 	a, err := api.New(api.Options{
 		Config: s.cfg.Load(), Calls: s.calls, Controls: s.calls, Office: s.calls, Records: s.db, Health: s, Reload: s, Recordings: s.cfg.Load().Recordings.Dir, Traces: traces,
-		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Bans: bansView{s.phones},
+		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Bans: bansView{s.phones}, Blocked: s.calls,
 		Speech: speaker{s.speech}, Version: version(), Registry: s.metrics(), Logger: s.log,
 	})
 	if err != nil {

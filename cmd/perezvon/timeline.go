@@ -98,6 +98,8 @@ func resultWords(result string) string {
 		return "the call was declined"
 	case store.ResultUnavailable:
 		return "the phone is off or out of reach"
+	case store.ResultBlocked:
+		return "the number is blocked"
 	case store.ResultNotAllowed:
 		return "the number may not be dialled"
 	default:
@@ -146,6 +148,7 @@ func resultTone(result string) tone {
 // eventData is what is read from the data of any event.
 type eventData struct {
 	Kind       string     `json:"kind"`
+	Failures   int        `json:"failures"`
 	Key        string     `json:"key"`     // name of the API key that asked for it
 	Manager    string     `json:"manager"` // whom the request names, or who dialled
 	ID         string     `json:"id"`      // of the leg that the event is about
@@ -282,6 +285,8 @@ func (t *timeline) describe(e api.Event) (string, tone) {
 			return "  transferred from " + d.By + " to " + d.To + " by " + d.Key, plain
 		}
 		return "  " + d.By + " has transferred the call to " + d.To, plain
+	case store.EventNumberBlocked:
+		return fmt.Sprintf("  the number is blocked after %d failed attempts in a row", d.Failures), bad
 	case store.EventMediaQuality:
 		if d.NoAudio {
 			return "  no sound comes from " + cmp.Or(t.phones[d.Leg], "one of the phones"), bad

@@ -102,7 +102,7 @@ type Health interface {
 	Draining() (retryAfter time.Duration, draining bool)
 }
 
-// Options are what an API is made of. Trunks, Bans, Speech, Zone, Registry and Logger
+// Options are what an API is made of. Trunks, Bans, Blocked, Speech, Zone, Registry and Logger
 // may be left out.
 type Options struct {
 	Config     *configs.Config
@@ -114,6 +114,7 @@ type Options struct {
 	Trunks     Trunks               // nil: nothing is known of them
 	Phones     Phones               // nil: none is registered
 	Bans       Bans                 // nil: nobody is banned
+	Blocked    Blocked              // nil: no number is
 	Reload     Reload               // nil: it cannot be asked for
 	Speech     Speech               // nil: there is none
 	Traces     Traces               // nil: they are off
@@ -191,6 +192,7 @@ func (a *API) routes() {
 	a.routeDirectory(h)
 	a.routeTrunks(h)
 	a.routeBans(h)
+	a.routeBlocked(h)
 	a.routeReload(h)
 	a.routeSpeech(h)
 	a.routeHealth(h)

@@ -71,7 +71,7 @@ func results() []string {
 		store.ResultNoAudio, store.ResultSpeechFailed, store.ResultExpired, store.ResultInterrupted,
 		store.ResultCancelled, store.ResultNotAllowed, store.ResultMissed, store.ResultAbandoned, store.ResultBusy,
 		store.ResultOutOfHours, store.ResultVoicemail, store.ResultCustomerCalled, store.ResultDelivered, store.ResultHungUpEarly,
-		store.ResultNoAnswer, store.ResultDeclined, store.ResultUnavailable)
+		store.ResultNoAnswer, store.ResultDeclined, store.ResultUnavailable, store.ResultBlocked)
 }
 
 func words[T ~string](values ...T) []string {

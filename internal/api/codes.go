@@ -26,6 +26,7 @@ const (
 	CodeRecordingNotFound = "recording_not_found"
 	CodeRecordingRemoved  = "recording_removed"
 	CodeBanNotFound       = "ban_not_found"
+	CodeBlockNotFound     = "block_not_found"
 	CodeTraceNotFound     = "trace_not_found"
 	CodeMethodNotAllowed  = "method_not_allowed"
 	CodeTimeout           = "timeout"
@@ -70,6 +71,7 @@ func codes() []codeInfo {
 		{CodeExtensionNotFound, 404, "there is no such extension"},
 		{CodeRecordingNotFound, 404, "the call has no recording; the detail says why"},
 		{CodeBanNotFound, 404, "the address is not banned"},
+		{CodeBlockNotFound, 404, "the number is not blocked"},
 		{CodeMethodNotAllowed, 405, "the path has other methods; Allow lists them"},
 		{CodeTimeout, 408, "the body came too slowly"},
 		{call.CodeAlreadyEnded, 409, "the call is over"},

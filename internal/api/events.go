@@ -62,7 +62,7 @@ type (
 
 func eventTypes() []string {
 	return []string{
-		store.EventCallCreated, store.EventCallState, store.EventCallEnded, store.EventDecision, store.EventTransferred,
+		store.EventCallCreated, store.EventCallState, store.EventCallEnded, store.EventDecision, store.EventTransferred, store.EventNumberBlocked,
 		store.EventLegDialling, store.EventLegRinging, store.EventLegAnswered, store.EventLegEnded,
 		store.EventMediaQuality, store.EventRecordingReady, store.EventRecordingRemoved, store.EventTrunkUp, store.EventTrunkDown,
 		store.EventExtensionRegistered, store.EventExtensionUnregistered,

@@ -46,7 +46,7 @@ func (a *API) routeInfocalls(h huma.API) {
 		OperationID: "place-infocall", Method: http.MethodPost, Path: "/api/v1/infocalls", Summary: "Play a message to a number",
 		Description: "Answers when the call is stored, before it is dialled; `info` tells the result when `state` is `ended`. " +
 			"With `wait`: 200 when the call has ended, or 202 with the call as it is after ten minutes, or when the server stops. " +
-			"200 with `duplicate`: the request repeats a call, which is returned.",
+			"200 at once where the number is blocked: the call has ended with code 423. 200 with `duplicate`: the request repeats a call, which is returned.",
 		DefaultStatus: http.StatusAccepted,
 		MaxBodyBytes:  maxBody + 1,
 		Tags:          []string{tagInfocalls},
@@ -97,11 +97,11 @@ func (a *API) placeInfocall(ctx context.Context, in *infocallInput) (*callbackOu
 		}
 	}
 	out := a.placed(c, duplicate)
-	if b.Wait {
+	switch {
+	case c.State == store.StateEnded: // the number is blocked
+		out.Status = http.StatusOK
+	case b.Wait:
 		out.Status = http.StatusAccepted
-		if c.State == store.StateEnded {
-			out.Status = http.StatusOK
-		}
 	}
 	return out, nil
 }

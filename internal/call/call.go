@@ -240,6 +240,10 @@ type endData struct {
 	Info        *store.Info  `json:"info,omitempty"`
 }
 
+func endDataOf(r *store.Call) endData {
+	return endData{r.Result, r.Code, r.Reason, r.ReasonOwner, r.HangupBy, r.TalkMS, r.RingMS, r.Info}
+}
+
 // legGrace is how long the end of a call waits for legs whose far side does
 // not answer our CANCEL or BYE. They are chased further, but no longer seen in
 // the record.
@@ -251,7 +255,7 @@ func (c *Call) finish(o outcome) {
 	c.waitLegs(legGrace)
 	now := time.Now()
 	c.change(store.EventCallEnded, func(r *store.Call) any {
-		return endData{r.Result, r.Code, r.Reason, r.ReasonOwner, r.HangupBy, r.TalkMS, r.RingMS, r.Info}
+		return endDataOf(r)
 	}, func(r *store.Call) {
 		endAttempt(r, o, now)
 		closeLegs(r, now, "the far side did not confirm the end")

@@ -66,12 +66,29 @@ func (s *Service) Infocall(ctx context.Context, req InfocallRequest) (store.Call
 		Request:  store.Request{Text: req.Text, Voice: req.Voice, Repeat: req.Repeat, Gather: req.Gather, Key: req.KeyName},
 		Deadline: now.Add(s.set().CallbackOf(line).TTL),
 	}
-	stored, duplicate, err := s.createInfocall(context.WithoutCancel(ctx), rec, req)
+	ctx = context.WithoutCancel(ctx)
+	if o := s.blocked(ctx, number); o != nil {
+		return s.answerBlocked(ctx, rec, req.Key, *o)
+	}
+	stored, duplicate, err := s.createInfocall(ctx, rec, req)
 	if err != nil || duplicate {
 		return stored, duplicate, err
 	}
 	s.spawn(newCall(s, line, stored), s.runInfocall)
 	return stored, false, nil
+}
+
+// answerBlocked stores a call that has ended: who waits for it is told at once.
+// It rings nobody, so no limit holds for it.
+func (s *Service) answerBlocked(ctx context.Context, rec store.Call, key *store.Key, o outcome) (store.Call, bool, error) {
+	rec.State, rec.EndedAt = store.StateEnded, &rec.CreatedAt
+	rec.Result, rec.Code, rec.Reason, rec.ReasonOwner = o.result, o.code, o.reason, o.owner
+	inform(&rec, s.set().Language)
+	stored, duplicate, err := s.storeInfocall(ctx, rec, store.Admission{Key: key}, newEvent(rec.ID, store.EventCallEnded, endDataOf(&rec)))
+	if err == nil && !duplicate {
+		s.count(rec.Result)
+	}
+	return stored, duplicate, err
 }
 
 // createInfocall stores a new call, unless the request repeats another one or
@@ -82,17 +99,23 @@ func (s *Service) createInfocall(ctx context.Context, rec store.Call, req Infoca
 	if looping { // only who repeats a request gets his call
 		adm.PerNumber = store.Limit{Count: 1, Since: rec.CreatedAt.Add(-loopWindow)}
 	}
-	stored, duplicate, err := s.records.CreateCall(ctx, rec, adm, newEvent(rec.ID, store.EventCallCreated, createdData{
-		Kind: rec.Kind, Line: rec.Line, Number: rec.Number, Key: req.KeyName,
-	}))
+	stored, duplicate, err := s.storeInfocall(ctx, rec, adm)
 	if err != nil || duplicate {
 		undo()
 	}
+	if refused, ok := errors.AsType[*RefusedError](err); ok && refused.Code == CodeTooMany && looping {
+		err = s.loop(rec.Number)
+	}
+	return stored, duplicate, err
+}
+
+// storeInfocall stores a call and what happened to it.
+func (s *Service) storeInfocall(ctx context.Context, rec store.Call, adm store.Admission, events ...store.Event) (store.Call, bool, error) {
+	created := newEvent(rec.ID, store.EventCallCreated, createdData{Kind: rec.Kind, Line: rec.Line, Number: rec.Number, Key: rec.Request.Key})
+	stored, duplicate, err := s.records.CreateCall(ctx, rec, adm, append([]store.Event{created}, events...)...)
 	switch {
 	case errors.Is(err, store.ErrKeyReused):
 		return store.Call{}, false, keyReused()
-	case errors.Is(err, store.ErrTooMany) && looping:
-		return store.Call{}, false, s.loop(rec.Number)
 	case errors.Is(err, store.ErrTooMany):
 		return store.Call{}, false, s.tooMany()
 	case err != nil:

@@ -41,6 +41,9 @@ func (s *Service) runInfocall(c *Call) {
 // and whoever picks up hears it. What can be waited for or prepared comes before
 // the phone rings.
 func (s *Service) attemptInfocall(c *Call) outcome {
+	if problem := s.blocked(c.ctx, c.Record().Number); problem != nil { // by another call meanwhile
+		return *problem
+	}
 	message, problem := s.renderMessage(c)
 	if problem != nil {
 		return *problem
@@ -70,10 +73,13 @@ func (s *Service) attemptInfocall(c *Call) outcome {
 	case err != nil && c.ctx.Err() != nil:
 		return c.stopped()
 	case err != nil:
-		return notReached(err).infocall()
+		return c.missed(notReached(err).infocall())
 	}
 	defer listener.hangup(errOver)
-	return c.deliver(listener, message)
+	o := c.deliver(listener, message)
+	listener.hangup(errOver) // nobody waits for the disk
+	c.reached()
+	return o
 }
 
 // infocall is how an informational call is told that did not reach anybody.

@@ -46,6 +46,8 @@ func infoSentence(result store.Result, code, language string) string {
 		russian, english = "Направление недоступно", "Direction unavailable"
 	case codeUnavailable:
 		russian, english = "Временно недоступен", "Temporarily unavailable"
+	case codeBlocked:
+		russian, english = "Номер заблокирован", "Blocked"
 	case codeNoFunds:
 		russian, english = "Недостаточно средств", "Out of funds"
 	}

@@ -69,6 +69,7 @@ const (
 	codeNoFunds     = "402"
 	codeForbidden   = "403"
 	codeWrong       = "404"
+	codeBlocked     = "423"
 	codeUnavailable = "480"
 	codeDirection   = "484"
 	codeBusy        = "486"

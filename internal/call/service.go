@@ -61,6 +61,7 @@ type Records interface {
 	DeleteDialog(id string) *store.Commit
 	SetDND(ctx context.Context, extension string, on bool) error
 	DND(ctx context.Context) (map[string]bool, error)
+	Blocks
 }
 
 // Config is what a Service is built from.

@@ -152,6 +152,19 @@ func (c *Client) Unban(ctx context.Context, address string) (api.BanList, error)
 	return ask[api.BanList](ctx, c, http.MethodDelete, "/api/v1/bans/"+url.PathEscape(address), nil)
 }
 
+// BlockedNumbers returns a page of the numbers that informational calls are not
+// placed to, those that were blocked last first. The filter holds the query
+// parameters of the API.
+func (c *Client) BlockedNumbers(ctx context.Context, filter map[string]string) (api.BlockedList, error) {
+	return ask[api.BlockedList](ctx, c, http.MethodGet, "/api/v1/blocked-numbers"+query(filter), nil)
+}
+
+// Unblock lets a number be called again and returns the block that it had.
+func (c *Client) Unblock(ctx context.Context, number, reason string) (api.BlockedNumber, error) {
+	path := "/api/v1/blocked-numbers/" + url.PathEscape(number) + query(map[string]string{"reason": reason})
+	return ask[api.BlockedNumber](ctx, c, http.MethodDelete, path, nil)
+}
+
 // Reload has the server apply its configuration file.
 func (c *Client) Reload(ctx context.Context) (api.Reloaded, error) {
 	return ask[api.Reloaded](ctx, c, http.MethodPost, "/api/v1/reload", nil)

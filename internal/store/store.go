@@ -91,6 +91,7 @@ const (
 	ResultNoAnswer            Result = "no_answer"       // infocall
 	ResultDeclined            Result = "declined"        // infocall
 	ResultUnavailable         Result = "unavailable"     // infocall: the phone is off, or out of coverage
+	ResultBlocked             Result = "blocked"         // infocall: the number is not called any more
 )
 
 // Party is a side of a call: who owned a failure, who hung up.
@@ -279,8 +280,9 @@ const (
 	EventRecordingRemoved = "recording.removed" // it had been kept for long enough
 	EventDecision         = "call.decision"     // why the flow did what it did
 	EventTransferred      = "call.transferred"
-	EventTrunkUp          = "trunk.up"   // of no call
-	EventTrunkDown        = "trunk.down" // of no call
+	EventNumberBlocked    = "number.blocked" // informational calls are not placed to it any more
+	EventTrunkUp          = "trunk.up"       // of no call
+	EventTrunkDown        = "trunk.down"     // of no call
 
 	EventExtensionRegistered   = "extension.registered"   // a phone is there; of no call
 	EventExtensionUnregistered = "extension.unregistered" // and is no more; of no call
