@@ -11,10 +11,11 @@ import (
 )
 
 // Import stores a part of what Export has yielded, each part whole or not at
-// all, events with the ids that they had. The first part is store.ErrNotEmpty
-// where the store holds anything. Nothing is noted in the outbox.
+// all, events with the ids that they had. The first part, and one with nothing
+// in it, is store.ErrNotEmpty where the store holds anything. Nothing is noted in
+// the outbox.
 func (d *DB) Import(ctx context.Context, batch []store.Change) error {
-	o := &importOp{pending: newPending(), batch: batch, first: !d.importing.Load()}
+	o := &importOp{pending: newPending(), batch: batch, first: len(batch) == 0 || !d.importing.Load()}
 	if err := d.writer.do(ctx, o); err != nil {
 		return fmt.Errorf("import: %w", err)
 	}

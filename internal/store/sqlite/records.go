@@ -46,7 +46,7 @@ func kinds() []kind {
 			byID, readBinding, writeBinding,
 		},
 		{
-			store.ChangeTrace, "traces", `SELECT call_id, at, data FROM traces`, `WHERE id = ? AND call_id = ? AND at = ?`, `ORDER BY id`,
+			store.ChangeTrace, "traces", `SELECT call_id, at, data FROM traces`, `WHERE id = ? AND call_id = ? AND at = ?`, `ORDER BY call_id, id`,
 			func(n note) []any { return []any{n.first, n.id, n.last} }, readTrace, writeTrace,
 		},
 		{

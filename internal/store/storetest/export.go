@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"perezvon/internal/store"
+	"perezvon/internal/store/transfer"
 )
 
 // Porter is a Store whose records can be moved into another one, of whatever
@@ -143,7 +144,9 @@ func runCopy(t *testing.T, eng Engine, n int) {
 	fence := acquire(t, from, "n", "a").Fence
 	dir := t.TempDir()
 	s := porter(t, eng.Open(t, dir))
+	now := time.Now()
 	imported(t, s, exported(t, from), n)
+	sameTally(t, from, s, now)
 	closed(t, s)
 	s = porter(t, eng.Open(t, dir))
 	defer closed(t, s)
@@ -165,6 +168,23 @@ func runCopy(t *testing.T, eng Engine, n int) {
 	evs, _, err := s.Events(t.Context(), store.EventFilter{After: last})
 	if err != nil || len(evs) != 1 || evs[0].Type != "later" {
 		t.Errorf("after the last event come %v, error %v", types(evs), err)
+	}
+}
+
+// sameTally fails the test where an export of a copy differs from that of the
+// original.
+func sameTally(t *testing.T, from, to Porter, now time.Time) {
+	t.Helper()
+	a, fromErr := transfer.Take(t.Context(), from, now)
+	b, toErr := transfer.Take(t.Context(), to, now)
+	if err := errors.Join(fromErr, toErr); err != nil {
+		t.Fatal(err)
+	}
+	all, _ := transfer.Compare(a, b)
+	for _, c := range all {
+		if !c.Same {
+			t.Errorf("of %s the copy has %d, the original %d, or they differ", c.Kind, c.To, c.From)
+		}
 	}
 }
 

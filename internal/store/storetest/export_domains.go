@@ -13,7 +13,9 @@ func runCopyOfDomains(t *testing.T, eng Engine) {
 	fillDomains(t, from)
 	dir := t.TempDir()
 	s := porter(t, eng.Open(t, dir))
-	imported(t, s, exported(t, porter(t, from.(Store))), 2)
+	original, now := porter(t, from.(Store)), time.Now()
+	imported(t, s, exported(t, original), 2)
+	sameTally(t, original, s, now)
 	closed(t, s)
 	copied := eng.Open(t, dir)
 	defer closed(t, copied)
@@ -49,14 +51,14 @@ func fillDomains(t *testing.T, s Domains) {
 	var err error
 	try := func(e error) { err = errors.Join(err, e) }
 	add := func(n int64) {
-		_, e := s.AddCount(t.Context(), store.Counter{Name: "trunk", Until: now.Add(time.Hour)}, n, 100)
+		_, e := s.AddCount(t.Context(), store.Counter{Name: "trunk", Until: now.Add(2 * time.Hour)}, n, 100)
 		try(e)
 	}
 	add(7)
 	add(5)
 	_, e := s.Allow(t.Context(), "portal", store.Rate{Name: "second", Every: 24 * time.Hour, Burst: 1, Cost: 1})
 	try(e)
-	try(s.Pause(t.Context(), "other portal", now.Add(time.Hour)))
+	try(s.Pause(t.Context(), "other portal", now.Add(2*time.Hour)))
 	for _, number := range []string{"+71", "+72", "+73"} {
 		_, e := s.AddFailure(t.Context(), store.Failure{Number: number, At: start(), Reason: "no answer", Limit: 1})
 		try(e)
