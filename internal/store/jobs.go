@@ -62,6 +62,15 @@ const (
 	KeepDead = 30 * 24 * time.Hour
 )
 
+// DueMillis is the first millisecond since 1970 that is not before t, zero for
+// the zero time: what is due then is not early.
+func DueMillis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Add(time.Millisecond - 1).UnixMilli()
+}
+
 // Check says whether the job can be kept.
 func (j *Job) Check() error {
 	for what, s := range map[string]string{"id": j.ID, "kind": j.Kind, "lane": j.Lane} {

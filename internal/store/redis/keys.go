@@ -24,6 +24,12 @@ import (
 //	                 events, :run the process that was last reopened, :applied
 //	{ix}             sets to search calls by, :of what each call stands under,
 //	                 :traces calls with traces by age, :applied
+//	{m:<counter>}    :<end> hash of a window, with its total and the last change of
+//	                 each node; :<end>:steps set of the last hour's
+//	{r:<scope>}      rates, a hash, see rate.lua
+//	{b}              :n:<number> hash of a number, :blocked set of those that are,
+//	                 :applied
+//	{j:<kind>}       jobs, see jobs.lua; {j}:kinds set of the kinds there are
 //	{t:<type>}       :records hash of small records, :order, :applied
 //
 // :applied tells the last change of each node that the slot has.
@@ -32,6 +38,8 @@ const prefix = "perezvon:"
 const (
 	eventsSlot = prefix + "{ev}"
 	indexSlot  = prefix + "{ix}"
+	blocksSlot = prefix + "{b}"
+	jobKinds   = prefix + "{j}:kinds"
 )
 
 func callSlot(id string) string       { return prefix + "{c:" + id + "}" }
@@ -41,6 +49,10 @@ func ownerSlot(owner string) string   { return prefix + "{o:" + owner + "}" }
 func tableSlot(t store.ChangeType) string {
 	return prefix + "{t:" + string(t) + "}"
 }
+
+func counterSlot(name string) string { return prefix + "{m:" + name + "}" }
+func rateSlot(scope string) string   { return prefix + "{r:" + scope + "}" }
+func jobSlot(kind string) string     { return prefix + "{j:" + kind + "}" }
 
 // keySlot escapes the scope, so that its end is certain.
 func keySlot(scope, value string) string {

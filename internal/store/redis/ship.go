@@ -82,6 +82,7 @@ type plan struct {
 	numbers slots[[]any] // by slot
 	keys    []step       // in order
 	tables  slots[[]any] // by slot
+	domains []step       // in order
 	index   []any        // arguments
 	events  []any        // arguments
 }
@@ -137,13 +138,23 @@ func (p *plan) add(batch []store.Change) error {
 		case store.ChangeEvents:
 			p.addEvents(ch)
 		default:
-			slot := tableSlot(ch.Type)
-			p.tables.set(slot, append(p.tables.get(slot), ch.Seq, ch.ID, []byte(ch.Data)))
+			err = p.other(ch)
 		}
 		if err != nil {
 			return fmt.Errorf("%s %s: %w", ch.Type, ch.ID, err)
 		}
 	}
+	return nil
+}
+
+func (p *plan) other(ch *store.Change) error {
+	steps, ok, err := domainSteps(p.node, ch)
+	if ok {
+		p.domains = append(p.domains, steps...)
+		return err
+	}
+	slot := tableSlot(ch.Type)
+	p.tables.set(slot, append(p.tables.get(slot), ch.Seq, ch.ID, []byte(ch.Data)))
 	return nil
 }
 
@@ -262,6 +273,7 @@ func (p *plan) steps() []step {
 		all = append(all, step{"ship_number", slot, p.numbers.get(slot)})
 	}
 	all = append(all, p.keys...)
+	all = append(all, p.domains...)
 	for _, slot := range p.tables.order {
 		all = append(all, step{"ship_table", slot, append([]any{p.node, p.top}, p.tables.get(slot)...)})
 	}

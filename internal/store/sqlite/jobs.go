@@ -36,7 +36,7 @@ func (o *enqueueOp) apply(t *conn) error {
 	}
 	added, err := t.exec(`INSERT INTO jobs (kind, id, lane, state, due_ms, joined_ms, tries, cause, owner, fence, until_ms, data)
 		VALUES (?, ?, ?, 'waiting', ?, ?, 0, '', '', 0, 0, CAST(? AS TEXT)) ON CONFLICT (kind, id) DO NOTHING`,
-		j.Kind, j.ID, j.Lane, dueMillis(j.Due), o.now, []byte(j.Data))
+		j.Kind, j.ID, j.Lane, store.DueMillis(j.Due), o.now, []byte(j.Data))
 	if err != nil {
 		return fmt.Errorf("enqueue job %s: %w", j.ID, err)
 	}
@@ -44,17 +44,8 @@ func (o *enqueueOp) apply(t *conn) error {
 		return nil
 	}
 	_, err = t.exec(`INSERT INTO lanes (kind, lane, due_ms) VALUES (?, ?, ?) ON CONFLICT (kind, lane) DO NOTHING`,
-		j.Kind, j.Lane, max(dueMillis(j.Due), o.now))
+		j.Kind, j.Lane, max(store.DueMillis(j.Due), o.now))
 	return err
-}
-
-// dueMillis is the first millisecond that is not before t, zero for the zero
-// time.
-func dueMillis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.Add(time.Millisecond - 1).UnixMilli()
 }
 
 const (
@@ -138,7 +129,7 @@ func (d *DB) JobDone(ctx context.Context, j store.Job) error {
 // RetryJob gives a claimed job back, to be claimed again at a time; its lane
 // waits for it. The errors are those of JobDone.
 func (d *DB) RetryJob(ctx context.Context, j store.Job, at time.Time, cause string) error {
-	return d.finish(ctx, "retry job", j, `state = 'waiting', due_ms = ?, cause = ?, owner = '', until_ms = 0`, store.JobWaiting, dueMillis(at), cause)
+	return d.finish(ctx, "retry job", j, `state = 'waiting', due_ms = ?, cause = ?, owner = '', until_ms = 0`, store.JobWaiting, store.DueMillis(at), cause)
 }
 
 // BuryJob gives a claimed job up; its lane goes on without it. The errors are

@@ -42,7 +42,7 @@ func writeJob(t *conn, ch store.Change) error {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT)) ON CONFLICT (kind, id) DO UPDATE SET lane = excluded.lane,
 			state = excluded.state, due_ms = excluded.due_ms, joined_ms = excluded.joined_ms, tries = excluded.tries,
 			cause = excluded.cause, owner = excluded.owner, fence = excluded.fence, until_ms = excluded.until_ms, data = excluded.data`,
-		j.Kind, j.ID, j.Lane, string(j.State), dueMillis(j.Due), dueMillis(j.At), j.Tries, j.Cause, j.Owner, j.Fence, dueMillis(j.Until),
+		j.Kind, j.ID, j.Lane, string(j.State), store.DueMillis(j.Due), store.DueMillis(j.At), j.Tries, j.Cause, j.Owner, j.Fence, store.DueMillis(j.Until),
 		[]byte(orNothing(j.Data)))
 	return errors.Join(err, t.lane(j.Kind, j.Lane))
 }
