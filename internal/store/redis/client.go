@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"sync"
 	"time"
@@ -32,11 +33,16 @@ const (
 	idleTime        = 5 * time.Minute // below the usual idle timeouts of firewalls
 )
 
-// Options are what is to be known about a Redis.
+// Options are what Open may be told. The zero value of what is not said to be
+// needed is usable.
 type Options struct {
-	// URL says where it is: redis://, rediss:// (TLS), redis-sentinel:// or
-	// redis-cluster://, see parseURL.
+	// URL says where the Redis is, and is needed: redis://, rediss:// (TLS),
+	// redis-sentinel:// or redis-cluster://, see docs/storage.md.
 	URL string
+	// Spool is the path of this node's own file, and is needed.
+	Spool string
+	// Logger is where outages and trouble with the disk are told; nil: nowhere.
+	Logger *slog.Logger
 	// Dialer makes connections instead of the network; nil: the network. TLS
 	// is done on top of it.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)

@@ -38,6 +38,27 @@ func (o *renoteOp) apply(t *conn) error {
 	return t.raise("outbox", t.outbox.last)
 }
 
+// RaiseOutbox has every later change get a Seq greater than floor.
+func (d *DB) RaiseOutbox(ctx context.Context, floor int64) error {
+	if err := d.writer.do(ctx, &raiseOutboxOp{pending: newPending(), floor: floor}); err != nil {
+		return fmt.Errorf("raise outbox: %w", err)
+	}
+	return nil
+}
+
+type raiseOutboxOp struct {
+	pending
+	floor int64
+}
+
+func (o *raiseOutboxOp) apply(t *conn) error {
+	if t.outbox == nil {
+		return nil
+	}
+	t.outbox.last = max(t.outbox.last, o.floor)
+	return t.raise("outbox", o.floor)
+}
+
 // Each of renotes adds rows behind the seq ?1 that were noted at ?2. Calls come
 // first, their events last.
 var renotes = [...]string{

@@ -76,3 +76,21 @@ func TestALeaseCanBeGivenTheFenceOfTheSharedStore(t *testing.T) {
 		t.Errorf("the next fence is %d, error %v", next.Fence, err)
 	}
 }
+
+func TestChangesGoOnBehindANumberThatWasGivenElsewhere(t *testing.T) {
+	d := newSpool(t)
+	if err := d.RaiseOutbox(t.Context(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	stored(t, d.SaveCall(call("1", store.StateQueued)))
+	if got := d.LastOutbox(); got != 1001 {
+		t.Errorf("the first is %d", got)
+	}
+	if err := d.RaiseOutbox(t.Context(), 5); err != nil {
+		t.Fatal(err)
+	}
+	stored(t, d.SaveCall(call("1", store.StateEnded)))
+	if got := d.LastOutbox(); got != 1002 {
+		t.Errorf("the second is %d", got)
+	}
+}
