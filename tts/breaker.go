@@ -128,7 +128,7 @@ func (b *breaker) leave(ctx context.Context, trial bool, err error) {
 func (b *breaker) open(ctx context.Context, why *troubleError) {
 	b.rest = min(max(2*b.rest, firstRest), longestRest)
 	rest := b.rest
-	if why.kind == busy {
+	if why.kind == busy && why.after > 0 {
 		rest = min(max(why.after, time.Second), longestAsked)
 	}
 	b.until = b.lastAt.Add(rest)

@@ -116,7 +116,7 @@ func TestWhatAFailureMeansDecidesWhetherAnEngineIsLeftAlone(t *testing.T) {
 		"the program is missing":     {&troubleError{kind: absent, err: errors.New("not found")}, 6, 0},
 		"the key is wrong":           {&troubleError{kind: denied, err: errors.New("401")}, 1, firstRest},
 		"too many requests":          {&troubleError{kind: busy, after: 7 * time.Second, err: errors.New("429")}, 1, 7 * time.Second},
-		"too many, without a time":   {&troubleError{kind: busy, err: errors.New("429")}, 1, time.Second},
+		"too many, without a time":   {&troubleError{kind: busy, err: errors.New("429")}, 1, firstRest},
 		"too many, a day":            {&troubleError{kind: busy, after: 24 * time.Hour, err: errors.New("429")}, 1, longestAsked},
 		"wrapped":                    {fmt.Errorf("x: %w", &troubleError{kind: denied, err: errors.New("401")}), 1, firstRest},
 		"a request cannot be served": {&troubleError{kind: broken, err: errors.New("500")}, failuresToRest, firstRest},

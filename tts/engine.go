@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"runtime"
 	"time"
+	"unicode/utf8"
 )
 
 // Engine synthesises speech. Its methods may be called concurrently.
@@ -32,6 +33,10 @@ type (
 	// checker can say beforehand, without speaking, whether it will work.
 	checker interface {
 		Check(ctx context.Context, voices []string) error
+	}
+	// prober can be asked over the network, before it speaks, for its voices.
+	prober interface {
+		Probe(ctx context.Context, voices []string) error
 	}
 	// limited takes no more characters at once.
 	limited interface{ Longest() int }
@@ -114,7 +119,7 @@ func (p *piece) id() string {
 // pieces is a wording as this speaker says it.
 func (s *speaker) pieces(sc *wording) []piece {
 	parts := sc.parts()
-	if markup := sc.markup(s.elements); markup != "" && s.elements != nil && len(markup) <= s.longest {
+	if markup := sc.markup(s.elements); markup != "" && s.elements != nil && utf8.RuneCountInString(markup) <= longestMarkup {
 		return []piece{{text: printable(words(parts)), markup: markup}}
 	}
 	var list []piece

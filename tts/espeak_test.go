@@ -232,3 +232,20 @@ func until(t *testing.T, what string, done func() bool) {
 		}
 	}
 }
+
+func TestRealEngineSpeaksMarkup(t *testing.T) {
+	installed(t)
+	s := newService(t, &fakeEngine{}, func(c *Config) {
+		c.Engines = []Engine{NewESpeak("local", "")}
+		c.Voices = map[string]Voice{"anna": {Engine: "local", Voice: "ru", Language: "ru"}, "fast": {Engine: "local", Voice: "ru", Language: "ru", Speed: 2}}
+	})
+	const words = "Ваш заказ готов & ждёт вас."
+	plain := render(t, s, words, "").Duration()
+	marked := render(t, s, `<speak>Ваш заказ <break time="2s"/> готов &amp; ждёт вас.</speak>`, "").Duration()
+	if marked < plain+1500*time.Millisecond || marked > plain+4*time.Second {
+		t.Errorf("two seconds of pause made %v of %v", marked, plain)
+	}
+	if fast := render(t, s, words, "fast").Duration(); fast > plain*3/4 {
+		t.Errorf("twice as fast is %v instead of %v", fast, plain)
+	}
+}

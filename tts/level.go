@@ -19,6 +19,8 @@ const (
 	peakLevel   = -3.0
 	silentLevel = -50.0 // active speech below this is none
 
+	fastest = 20 * time.Millisecond // for a letter; nobody speaks faster
+
 	pauseDepth = 30.0 // a frame so much below the loudest one is a pause
 	frameLen   = g711.SampleRate / 50
 )
@@ -84,8 +86,7 @@ func rms(pcm []int16) float64 { return decibel(math.Sqrt(meanSquare(pcm))) }
 // shortest is how short the sound of a text may be to be all of it: MinDuration,
 // or less where the text is a word or two.
 func shortest(text string, speed float64) time.Duration {
-	const letter = 20 * time.Millisecond // nobody speaks faster
-	return min(MinDuration, time.Duration(float64(speakable(text))*float64(letter)/max(1, speed)))
+	return min(MinDuration, time.Duration(float64(speakable(text))*float64(fastest)/max(1, speed)))
 }
 
 // checkLength reports sound that is too short to be the text's.
@@ -96,6 +97,20 @@ func checkLength(pcm []int16, rate int, r *Request) error {
 	d := time.Duration(len(pcm)) * time.Second / time.Duration(rate)
 	if least := shortest(r.Text, r.Speed); d < least {
 		return fmt.Errorf("it gave %v of sound, at least %v is speech", d.Round(time.Millisecond), least.Round(time.Millisecond))
+	}
+	return nil
+}
+
+// checkWhole reports sound of a network that is too short for a long text: its
+// end is missing.
+func checkWhole(pcm []int16, rate int, r *Request) error {
+	n := speakable(r.Text)
+	if rate <= 0 || n < 30 {
+		return nil // prepare says so, or it does not tell
+	}
+	d := time.Duration(len(pcm)) * time.Second / time.Duration(rate)
+	if least := time.Duration(float64(n) * float64(fastest) / max(1, r.Speed)); d < least {
+		return fmt.Errorf("it gave %v of sound for %d letters: its end is missing", d.Round(time.Millisecond), n)
 	}
 	return nil
 }

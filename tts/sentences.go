@@ -9,8 +9,9 @@ import (
 
 // Bounds of what is asked of an engine at once, in characters.
 const (
-	longestPiece = 500 // unless the engine takes less
-	leastPiece   = 4   // letters and digits: shorter sentences go with the next
+	longestPiece  = 500  // unless the engine takes less
+	longestMarkup = 2000 // of SSML with its tags; longer ones go without
+	leastPiece    = 4    // letters and digits: shorter sentences go with the next
 )
 
 // Abbreviations in lower case and without their last full stop. Those that

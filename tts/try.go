@@ -24,15 +24,21 @@ func (s *Service) Check(ctx context.Context) error {
 }
 
 func (s *Service) check(ctx context.Context, m *member) error {
-	voices := make([]string, 0, len(s.voices))
-	for _, sp := range s.of(m) {
-		voices = append(voices, sp.voice.Voice)
-	}
+	voices := names(s.of(m))
 	c, ok := m.Engine.(checker)
 	if !ok || len(voices) == 0 {
 		return nil
 	}
-	return c.Check(ctx, slices.Compact(voices))
+	return c.Check(ctx, voices)
+}
+
+// names are the engine's own of some voices, once each.
+func names(speakers []*speaker) []string {
+	voices := make([]string, 0, len(speakers))
+	for _, sp := range speakers {
+		voices = append(voices, sp.voice.Voice)
+	}
+	return slices.Compact(voices)
 }
 
 // of lists what an engine speaks, by voice.
@@ -72,6 +78,13 @@ func (s *Service) try(ctx context.Context, m *member, speakers []*speaker) Tried
 	t := Tried{Engine: m.Name(), Voices: len(speakers)}
 	if t.Err = s.check(ctx, m); t.Err != nil {
 		return t
+	}
+	if p, ok := m.Engine.(prober); ok {
+		limited, stop := context.WithTimeout(ctx, m.timeout)
+		defer stop()
+		if t.Err = p.Probe(limited, names(speakers)); t.Err != nil {
+			return t
+		}
 	}
 	speakers = slices.CompactFunc(speakers, func(a, b *speaker) bool { return a.request("", "") == b.request("", "") })
 	began := time.Now()
