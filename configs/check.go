@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -200,39 +199,6 @@ func (c *checker) media() {
 			}
 			c.fail(path, "SIP port %d lies in media.ports %s: keep them apart", p, m.Ports)
 		}
-	}
-}
-
-func (c *checker) tts() {
-	t := &c.cfg.TTS
-	names := make([]string, 0, len(t.Voices))
-	for name := range t.Voices {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for i := range t.Engines {
-		e := &t.Engines[i]
-		if e.Path != "" && strings.ContainsRune(e.Path, filepath.Separator) && !filepath.IsAbs(e.Path) {
-			c.fail(index("tts.engines", i)+".path", "expected a program's name or its whole path, found %s", show(e.Path))
-		}
-	}
-	for _, name := range names {
-		path, v := "tts.voices."+name, t.Voices[name]
-		if !word.MatchString(name) {
-			c.fail(join("tts.voices", name), "%s is not a name: letters, digits and . _ - are, at most 64 of them", show(name))
-			continue
-		}
-		c.refer(path+".engine", "engine", v.Engine, c.engines)
-		if v.Voice != "" && !engineVoice.MatchString(v.Voice) {
-			c.fail(path+".voice", "%s is not the name of a voice, such as ru+f3", show(v.Voice))
-		}
-	}
-	switch {
-	case !c.ok("tts.voices") || slices.Contains(names, t.Voice):
-	case c.has("tts.voice"):
-		c.refer("tts.voice", "voice", t.Voice, names)
-	default:
-		c.fail("tts.voice", "there are several voices: say which one is the default, such as voice: %s", names[0])
 	}
 }
 

@@ -22,7 +22,7 @@ var (
 	e164Number  = regexp.MustCompile(`^\+[1-9][0-9]{5,14}$`)
 	dialPrefix  = regexp.MustCompile(`^\+[1-9][0-9]{0,14}$`)
 	digitsOnly  = regexp.MustCompile(`^[0-9]+$`)
-	engineVoice = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z_+./-]{0,63}$`)
+	engineVoice = regexp.MustCompile(`^[0-9A-Za-z/][0-9A-Za-z_+./:@=-]{0,127}$`)
 	sipUser     = regexp.MustCompile(`^[0-9A-Za-z*#_.+~!@$&='()-]{1,128}$`)
 )
 

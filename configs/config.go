@@ -233,19 +233,34 @@ type TTS struct {
 	Voices  map[string]Voice `yaml:"voices" list:"1"`
 }
 
-// Engine is a speech synthesiser.
+// Engine is a speech synthesiser. Which keys belong to which type is in
+// check_speech.go.
 type Engine struct {
-	Name string `yaml:"name" need:"yes"`
-	Type string `yaml:"type" need:"yes" oneof:"espeak"`
-	Path string `yaml:"path"` // of the program; left out: espeak-ng from PATH
+	Name      string        `yaml:"name" need:"yes"`
+	Type      string        `yaml:"type" need:"yes" oneof:"espeak,piper,openai,yandex,command"`
+	Path      string        `yaml:"path"`             // of espeak-ng; left out: from PATH
+	Command   []string      `yaml:"command" list:"1"` // program and arguments
+	URL       string        `yaml:"url"`
+	Key       Secret        `yaml:"key"`
+	TokenFile string        `yaml:"token_file"` // of an IAM token, with the folder of the configuration before it; read for every request
+	Folder    string        `yaml:"folder"`     // of the cloud
+	Model     string        `yaml:"model"`
+	Format    string        `yaml:"format" oneof:"wav,pcm"`    // of the sound that is asked for; left out: the type's usual one
+	Rate      int           `yaml:"rate" range:"8000..48000"`  // of pcm, in Hz; 0: the type's usual one
+	Request   string        `yaml:"request" oneof:"json,text"` // how Piper is asked; left out: json
+	Timeout   time.Duration `yaml:"timeout" range:"1s..2m"`    // of one request
+	Parallel  int           `yaml:"parallel" range:"1..64"`    // requests at one time; 0: the number of processors for programs, 4 for others
 }
 
 // Voice names a voice of an engine.
 type Voice struct {
-	Engine   string `yaml:"engine" need:"yes"`
-	Voice    string `yaml:"voice" need:"yes"` // the engine's own name for it, such as ru+f3
-	Language string `yaml:"language"`         // such as ru; left out: what the engine's voice begins with
-	Name     string `yaml:"name"`             // for people; left out: its key
+	Engine   string   `yaml:"engine" need:"yes"`
+	Voice    string   `yaml:"voice" need:"yes"`      // the engine's own name for it, such as ru+f3
+	Language string   `yaml:"language"`              // such as ru; left out: what the engine's voice begins with
+	Name     string   `yaml:"name"`                  // for people; left out: its key
+	Role     string   `yaml:"role"`                  // manner, speaker or instructions, as the engine has them
+	Speed    float64  `yaml:"speed" range:"0.25..3"` // 0: the voice's own, which is 1
+	Fallback []string `yaml:"fallback"`              // voices that stand in, in their order; nil: of every other engine one of the same language
 }
 
 // Callback has the timers and budgets of callbacks.

@@ -23,7 +23,7 @@ func Default() *Config {
 		},
 		Media: Media{Ports: PortRange{First: 20000, Last: 39999}, Codecs: []string{"PCMA", "PCMU"}},
 		TTS: TTS{
-			Voice:   "ruinternalfemale",
+			Voice:   defaultVoice,
 			Engines: []Engine{{Name: "local", Type: "espeak"}},
 			Voices:  defaultVoices("local"),
 		},
@@ -59,15 +59,6 @@ const (
 	defaultDigest   = "md5"
 )
 
-func defaultVoices(engine string) map[string]Voice {
-	return map[string]Voice{
-		"ruinternalfemale": {Engine: engine, Voice: "ru+f3", Language: "ru", Name: "Русский (женский)"},
-		"ruinternalmale":   {Engine: engine, Voice: "ru+m3", Language: "ru", Name: "Русский (мужской)"},
-		"eninternalfemale": {Engine: engine, Voice: "en-us+f3", Language: "en", Name: "English (female)"},
-		"eninternalmale":   {Engine: engine, Voice: "en-us+m3", Language: "en", Name: "English (male)"},
-	}
-}
-
 // fill sets the defaults that depend on other values of the file.
 func (d *decoder) fill(cfg *Config) {
 	if !d.has("recordings.dir") {
@@ -89,7 +80,7 @@ func (d *decoder) fill(cfg *Config) {
 	for i := range cfg.Lines {
 		d.fillLine(cfg, i)
 	}
-	fillTTS(d, &cfg.TTS)
+	fillTTS(d, &cfg.TTS, cfg.Language)
 }
 
 func fillTrunk(t *Trunk) {
@@ -140,22 +131,45 @@ func (d *decoder) fillStep(s *Step) {
 	}
 }
 
-// fillTTS gives the default voices to the first engine of the file, and the
-// only voice of a file the place of the default one.
-func fillTTS(d *decoder, t *TTS) {
-	if !d.has("tts.voices") && len(t.Engines) > 0 {
-		t.Voices = defaultVoices(t.Engines[0].Name)
+// fillTTS gives the default voices that the file does not have to its first
+// espeak-ng, and the only voice of a file the place of the default one.
+func fillTTS(d *decoder, t *TTS, language string) {
+	types := make(map[string]string, len(t.Engines))
+	local := ""
+	for i := range t.Engines {
+		e := &t.Engines[i]
+		types[e.Name] = e.Type
+		if e.Type == "espeak" {
+			setIfEmpty(&local, e.Name)
+		}
+		if e.TokenFile != "" && !filepath.IsAbs(e.TokenFile) {
+			e.TokenFile = filepath.Join(d.dir, e.TokenFile)
+		}
+	}
+	if !d.has("tts.voices") {
+		t.Voices = make(map[string]Voice)
+	} else if _, named := t.Voices[defaultVoice]; !named && !d.has("tts.voice") {
+		t.Voice = "" // which of its own the file must say
 	}
 	for name, v := range t.Voices {
-		if !d.has("tts.voice") && len(t.Voices) == 1 {
+		if t.Voice == "" && len(t.Voices) == 1 {
 			t.Voice = name
 		}
 		setIfEmpty(&v.Name, name)
-		if v.Language == "" {
+		if kind := types[v.Engine]; v.Language == "" && (kind == "espeak" || kind == "piper") {
 			v.Language, _, _ = strings.Cut(v.Voice, "+")
-			v.Language, _, _ = strings.Cut(v.Language, "-")
+			v.Language, _, _ = strings.Cut(strings.ReplaceAll(v.Language, "_", "-"), "-")
 		}
+		setIfEmpty(&v.Language, language)
 		t.Voices[name] = v
+	}
+	if local == "" {
+		return
+	}
+	for name, v := range defaultVoices(local) {
+		if _, named := t.Voices[name]; !named {
+			t.Voices[name] = v
+		}
 	}
 }
 

@@ -46,8 +46,30 @@ func Load(path string, src Sources) (*Config, error) {
 // none is looked up, something else stands in their place.
 func LoadWithoutSecrets(path string) (*Config, error) { return Load(path, withoutSecrets()) }
 
+// LoadWithSomeSecrets is Load for those who may see some of the secrets: what
+// stands in place of the others says so, see Secret.Hidden.
+func LoadWithSomeSecrets(path string) (*Config, error) {
+	src := withoutSecrets()
+	hidden := src
+	src.Env = func(name string) (string, bool) {
+		if v, ok := os.LookupEnv(name); ok && v != "" {
+			return v, true
+		}
+		return hidden.Env(name)
+	}
+	src.File = func(path string) ([]byte, error) {
+		if data, err := readLimited(path, maxSecret+1); err == nil && len(data) > 0 {
+			return data, nil
+		}
+		return hidden.File(path)
+	}
+	return Load(path, src)
+}
+
+// standIn begins what stands in place of a secret that is not looked up.
+const standIn = "stand-in for "
+
 func withoutSecrets() Sources {
-	const standIn = "stand-in for "
 	return Sources{
 		Env:  func(name string) (string, bool) { return standIn + name, true },
 		File: func(path string) ([]byte, error) { return []byte(standIn + path), nil },

@@ -3,6 +3,7 @@ package configs
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -29,6 +30,7 @@ var leaves = map[reflect.Type]leafType{
 	reflect.TypeFor[string]():         {"a text", func(_ *decoder, s string) (any, error) { return s, nil }},
 	reflect.TypeFor[bool]():           {"true or false", func(_ *decoder, s string) (any, error) { return parseBool(s) }},
 	reflect.TypeFor[int]():            {"a whole number", func(_ *decoder, s string) (any, error) { return parseInt(s) }},
+	reflect.TypeFor[float64]():        {"a number such as 1.2", func(_ *decoder, s string) (any, error) { return parseNumber(s) }},
 	reflect.TypeFor[time.Duration]():  {"a duration such as 25s", func(_ *decoder, s string) (any, error) { return parseDuration(s) }},
 	reflect.TypeFor[netip.AddrPort](): {"an address such as 127.0.0.1:8080", func(_ *decoder, s string) (any, error) { return parseAddrPort(s) }},
 	reflect.TypeFor[netip.Prefix]():   {"an address or network such as 192.0.2.0/28", func(_ *decoder, s string) (any, error) { return parsePrefix(s) }},
@@ -77,6 +79,8 @@ func checkTags(value any, tags reflect.StructTag) error {
 		return checkWord(v, tags.Get("oneof"))
 	case time.Duration:
 		return checkRange(v, tags.Get("range"), parseDuration, func(d time.Duration) string { return shortDuration(d) })
+	case float64:
+		return checkRange(v, tags.Get("range"), parseNumber, func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) })
 	case int:
 		return checkRange(v, tags.Get("range"), parseInt, strconv.Itoa)
 	}
@@ -103,7 +107,7 @@ func checkWord(v, oneof string) error {
 	return fmt.Errorf("unknown value %s%s", show(v), hint(v, valid))
 }
 
-func checkRange[T int | time.Duration](v T, limits string, parse func(string) (T, error), text func(T) string) error {
+func checkRange[T int | float64 | time.Duration](v T, limits string, parse func(string) (T, error), text func(T) string) error {
 	if limits == "" {
 		return nil
 	}
@@ -155,6 +159,14 @@ func parsePercent(s string) (Percent, error) {
 		return 0, fmt.Errorf("%d%% is out of range: 0%% to 100%%", n)
 	}
 	return Percent(n), nil
+}
+
+func parseNumber(s string) (float64, error) {
+	n, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(n) {
+		return 0, fmt.Errorf("expected a number such as 1.2, found %s", show(s))
+	}
+	return n, nil
 }
 
 func parseDuration(s string) (time.Duration, error) {

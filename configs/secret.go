@@ -4,6 +4,7 @@ import (
 	"crypto/subtle"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Secret is a value that never shows itself: printing, logging or marshalling
@@ -18,6 +19,15 @@ func (s Secret) Reveal() string { return s.value }
 
 // IsZero reports whether there is no secret.
 func (s Secret) IsZero() bool { return s.value == "" }
+
+// Hidden names where a secret would be that was not looked up; empty: it was.
+func (s Secret) Hidden() string {
+	at, ok := strings.CutPrefix(s.value, standIn)
+	if !ok {
+		return ""
+	}
+	return at
+}
 
 // Equal compares two secrets in a time that does not depend on where they
 // differ.

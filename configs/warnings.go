@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,6 +38,13 @@ func (c *Config) Warnings() []string {
 	}
 	if c.SIP.TLS.Cert != "" && !c.listens("tls") {
 		add("sip.tls: not used, for sip.listen has no tls:// address")
+	}
+	for i := range c.TTS.Engines {
+		e := &c.TTS.Engines[i]
+		e.Key.warn(fmt.Sprintf("tts.engines[%d].key", i), add)
+		if at, err := url.Parse(e.URL); err == nil && at.Scheme == "http" && !localHost(at.Host) && (!e.Key.IsZero() || e.TokenFile != "") {
+			add("tts.engines[%d].url: the key of engine %s travels readable over http; use https", i, e.Name)
+		}
 	}
 	if len(c.Lines) == 0 {
 		add("lines: there are none, so nobody can be called")

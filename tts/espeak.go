@@ -78,8 +78,15 @@ func (e *ESpeak) run(ctx context.Context, stdin string, args ...string) ([]byte,
 
 // Check reports whether the program is there and has the voices.
 func (e *ESpeak) Check(ctx context.Context, voices []string) error {
+	known, err := e.known(ctx)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, voice := range voices {
+		if language, manner, varied := strings.Cut(voice, "+"); known[language] && (!varied || known["!v/"+manner]) {
+			continue
+		}
 		_, err := e.run(ctx, "", "-v", voice, "-q", "--stdin")
 		if missing, ok := errors.AsType[*missingError](err); ok {
 			return missing
@@ -89,6 +96,22 @@ func (e *ESpeak) Check(ctx context.Context, voices []string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// known are the names that the program lists: what is not among them may be
+// there all the same, such as a language by its former name.
+func (e *ESpeak) known(ctx context.Context) (map[string]bool, error) {
+	names := make(map[string]bool)
+	for _, list := range []string{"--voices", "--voices=variant"} {
+		out, err := e.run(ctx, "", list)
+		if missing, ok := errors.AsType[*missingError](err); ok {
+			return nil, missing
+		}
+		for word := range strings.FieldsSeq(string(out)) {
+			names[word] = err == nil
+		}
+	}
+	return names, ctx.Err()
 }
 
 // espeakEnv keeps of the environment what the program needs; the rest may

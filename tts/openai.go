@@ -8,8 +8,12 @@ import (
 	"strings"
 )
 
-// openAIRate is that of its pcm, in Hz.
-const openAIRate = 24000
+// What the service has by default.
+const (
+	openAIURL   = "https://api.openai.com/v1"
+	openAIModel = "tts-1"
+	openAIRate  = 24000 // of its pcm, in Hz
+)
 
 // OpenAI is the engine of any server with OpenAI's /v1/audio/speech.
 type OpenAI struct {
@@ -20,9 +24,13 @@ type OpenAI struct {
 var _ Engine = (*OpenAI)(nil)
 
 // NewOpenAI returns an engine for the server at r.URL: with its path up to
-// /audio/speech or without it, or the host alone, whose path is /v1 then. The
-// error says that the URL is none.
+// /audio/speech or without it, or the host alone, whose path is /v1 then;
+// empty: OpenAI's own. The model may be empty. The error says that the URL is
+// none.
 func NewOpenAI(r Remote, model string) (*OpenAI, error) {
+	if r.URL == "" {
+		r.URL = openAIURL
+	}
 	c, err := newRemote(r)
 	if err != nil {
 		return nil, err
@@ -32,6 +40,9 @@ func NewOpenAI(r Remote, model string) (*OpenAI, error) {
 	}
 	if c.Rate == 0 {
 		c.Rate = openAIRate
+	}
+	if model == "" {
+		model = openAIModel
 	}
 	switch path := strings.TrimSuffix(c.base.Path, "/"); {
 	case path == "":

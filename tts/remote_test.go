@@ -95,8 +95,10 @@ func TestErrorsOfServicesAreToldInTheirWords(t *testing.T) {
 		kind   kind
 		asked  int32
 	}{
-		"OpenAI, wrong key": {status(401, j, `{"error":{"message":"Incorrect API key provided: `+secret+`.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}`),
-			"401 Unauthorized: Incorrect API key provided: ***.", denied, 1},
+		"OpenAI, wrong key": {
+			status(401, j, `{"error":{"message":"Incorrect API key provided: `+secret+`.","type":"invalid_request_error","param":null,"code":"invalid_api_key"}}`),
+			"401 Unauthorized: Incorrect API key provided: ***.", denied, 1,
+		},
 		"OpenAI, no money":  {status(429, j, `{"error":{"message":"You exceeded your current quota","type":"insufficient_quota"}}`), "429 Too Many Requests: You exceeded", busy, 1},
 		"too many":          {status(429, j, `{"error":{"message":"Rate limit"}}`, "Retry-After", "20"), "(again after 20s): Rate limit", busy, 1},
 		"FastAPI":           {status(422, j, `{"detail":[{"loc":["body","voice"],"msg":"field required","type":"value_error"}]}`), "422 Unprocessable Entity: field required", refused, 1},

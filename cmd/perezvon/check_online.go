@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -35,22 +36,37 @@ func failedTries(tries []try) error {
 // or one REGISTER that nobody answers.
 const mostTrying = 15 * time.Second
 
-// tryAll tries speech and every trunk.
+// tryAll tries every speech engine and every trunk.
 func tryAll(cfg *configs.Config) []try {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return append([]try{trySpeech(ctx, cfg)}, tryTrunks(ctx, cfg)...)
+	return append(trySpeech(ctx, cfg), tryTrunks(ctx, cfg)...)
 }
 
-func trySpeech(ctx context.Context, cfg *configs.Config) try {
+// trySpeech has every engine that has voices say a word in each of them.
+func trySpeech(ctx context.Context, cfg *configs.Config) []try {
 	speech, err := newSpeech(cfg, "", slog.New(slog.DiscardHandler))
-	if err == nil {
-		err = errors.Join(speech.Check(ctx), speech.Close())
-	}
 	if err != nil {
-		return try{"speech", false, err.Error()}
+		return []try{{"speech", false, err.Error()}}
 	}
-	return try{"speech", true, fmt.Sprintf("all of %d voices are there", len(cfg.TTS.Voices))}
+	defer func() { _ = speech.Close() }() // it has nothing to do any more
+	var list []try
+	for _, t := range speech.Try(ctx) {
+		part := "speech engine " + t.Engine
+		if t.Err != nil {
+			list = append(list, try{part, false, strings.ReplaceAll(t.Err.Error(), "\n", "; ")})
+			continue
+		}
+		list = append(list, try{part, true, fmt.Sprintf("spoke %s at %d Hz in %d ms", voices(t.Voices), t.Rate, t.Took.Milliseconds())})
+	}
+	return list
+}
+
+func voices(n int) string {
+	if n == 1 {
+		return "its voice"
+	}
+	return fmt.Sprintf("all of its %d voices", n)
 }
 
 // tryTrunks does with the trunks what a server does, at the addresses of a

@@ -18,6 +18,7 @@ import (
 	"perezvon/internal/call"
 	"perezvon/internal/lab"
 	"perezvon/internal/store"
+	"perezvon/tts"
 )
 
 // TestClientCommands runs the commands that talk to a server against the real
@@ -374,6 +375,11 @@ func (s *actors) Status(context.Context) api.Status {
 	return api.Status{
 		StartedAt: time.Now().Add(-90 * time.Minute), Open: map[string]int{"talking": 2, "queued": 1, "scheduled": 1, "waiting_retry": 4},
 		Ended: map[string]int{"completed": 7}, Ports: api.Ports{InUse: 4, Total: 1000},
+		Speech: speechEngines([]tts.EngineState{
+			{Name: "cloud", Voices: 1, Since: time.Now(), Until: time.Now().Add(time.Minute), LastError: "401 Unauthorized", LastAt: time.Now()},
+			{Name: "near", Voices: 2, LastError: "cut off", LastAt: time.Now()},
+			{Name: "local", Voices: 48},
+		}),
 	}
 }
 

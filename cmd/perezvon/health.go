@@ -20,6 +20,9 @@ func (s *server) Status(context.Context) api.Status {
 		Ports: api.Ports{InUse: inUse, Total: total},
 	}
 	out.Problems = append(out.Problems, signallingProblems(s.phones.Unresolved(), s.phones.Trunks())...)
+	engines := s.speech.Engines()
+	out.Speech = speechEngines(engines)
+	out.Problems = append(out.Problems, speechProblems(engines)...)
 	for state, n := range st.Open {
 		out.Open[string(state)] = n
 	}
@@ -84,6 +87,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 		descStreams, descStreamsRefused, descUnshaken, descRegistrations,
 		descBans, descBanned, descFailures,
 		descExtensionPhones,
+		descSpeechUp, descSpeechVoices,
 		descTrunkUp, descTrunkRegistered, descTrunkOptions, descTrunkCalls, descTrunkRefused, descTrunkRests,
 	} {
 		ch <- d
@@ -105,6 +109,7 @@ func (m serverMetrics) Collect(ch chan<- prometheus.Metric) {
 	collectSIP(ch, m.s.phones.Stats(), len(m.s.phones.Unresolved()))
 	collectTrunks(ch, m.s.phones.Trunks())
 	m.s.collectPhones(ch)
+	collectSpeech(ch, m.s.speech.Engines())
 }
 
 func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {

@@ -57,7 +57,7 @@ func TestEveryMetricOfAServerIsDeclaredAndDocumented(t *testing.T) {
 		all.WriteString(metricsOf(t, s))
 	}
 	var docs strings.Builder
-	for _, page := range []string{"api", "sip", "security"} {
+	for _, page := range []string{"api", "sip", "security", "speech"} {
 		text, err := os.ReadFile("../../docs/" + page + ".md")
 		if err != nil {
 			t.Fatal(err)

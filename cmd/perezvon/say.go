@@ -109,7 +109,7 @@ func (cmd *SayCmd) asked(ctx context.Context, c *CLI) ([]byte, error) {
 	return server.Speech(ctx, cmd.Text, cmd.Voice)
 }
 
-// speechConfig is the configuration; its secrets are not needed for speech.
+// speechConfig is the configuration with the secrets that this user may see.
 func speechConfig(path string) (*configs.Config, error) {
 	if path == "" {
 		path = defaultConfig
@@ -117,7 +117,7 @@ func speechConfig(path string) (*configs.Config, error) {
 			return configs.Default(), nil
 		}
 	}
-	return configs.LoadWithoutSecrets(path)
+	return configs.LoadWithSomeSecrets(path)
 }
 
 // clipFile is what phones play, as a file that every player knows.

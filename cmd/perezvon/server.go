@@ -99,21 +99,6 @@ func (s *server) openSpeech(ctx context.Context) error {
 	return nil
 }
 
-func newSpeech(cfg *configs.Config, cacheDir string, log *slog.Logger) (*tts.Service, error) {
-	engines := make([]tts.Engine, 0, len(cfg.TTS.Engines))
-	for _, e := range cfg.TTS.Engines {
-		engines = append(engines, tts.NewESpeak(e.Name, e.Path))
-	}
-	voices := make(map[string]tts.Voice, len(cfg.TTS.Voices))
-	for id, v := range cfg.TTS.Voices {
-		voices[id] = tts.Voice{Engine: v.Engine, Voice: v.Voice, Language: v.Language, Name: v.Name}
-	}
-	return tts.New(tts.Config{
-		Engines: engines, Voices: voices, DefaultVoice: cfg.TTS.Voice,
-		CacheDir: cacheDir, Logger: log,
-	})
-}
-
 func (s *server) openMedia(context.Context) error {
 	codecs := make([]media.Codec, 0, len(s.cfg.Load().Media.Codecs))
 	for _, name := range s.cfg.Load().Media.Codecs {

@@ -42,6 +42,9 @@ func (cmd *StatusCmd) Run(c *CLI) error {
 	out.line(plain, "calls: %s", openCalls(s.Open))
 	out.line(plain, "calls ended since the start: %s", counts(s.Ended))
 	out.line(plain, "media ports: %d of %d pairs in use; a call takes two pairs", s.Ports.InUse, s.Ports.Total)
+	if len(s.Speech) > 0 {
+		out.line(plain, "speech: %s", speechLine(s.Speech))
+	}
 	return nil
 }
 

@@ -151,6 +151,9 @@ func (a *API) getStatus(ctx context.Context, _ *noInput) (*statusOutput, error) 
 	if s.Version == "" {
 		s.Version = a.Version
 	}
+	if s.Speech == nil {
+		s.Speech = []SpeechEngine{}
+	}
 	s.Open = maps.Clone(s.Open)
 	delete(s.Open, string(store.StateEnded)) // over, its last records are on their way
 	unready := a.Health.Unready(ctx)

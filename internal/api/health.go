@@ -9,8 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// Status is how the server is. A Health fills in StartedAt, Open, Ended, Ports
-// and the Problems that do not keep it from taking calls; the API knows the
+// Status is how the server is. A Health fills in StartedAt, Open, Ended, Ports,
+// Speech and the Problems that do not keep it from taking calls; the API knows the
 // rest.
 type Status struct {
 	State     string         `json:"state" doc:"ready, not_ready or draining" example:"ready"`
@@ -20,6 +20,18 @@ type Status struct {
 	Open      map[string]int `json:"open" doc:"Calls in progress by state" example:"{\"talking\":2}"`
 	Ended     map[string]int `json:"ended" doc:"Calls ended since the start by result" example:"{\"completed\":5}"`
 	Ports     Ports          `json:"ports" doc:"Pairs of media ports"`
+	Speech    []SpeechEngine `json:"speech" nullable:"false" doc:"How the speech engines are, in the order of the configuration"`
+}
+
+// SpeechEngine is how a speech engine is.
+type SpeechEngine struct {
+	Engine    string     `json:"engine" example:"cloud"`
+	State     string     `json:"state" doc:"ready, or resting: it failed and is left alone until a time" example:"ready"`
+	Voices    int        `json:"voices" doc:"How many voices are spoken by it" example:"2"`
+	Since     *time.Time `json:"since,omitempty" doc:"Since when it rests"`
+	Until     *time.Time `json:"until,omitempty" doc:"When it is asked again"`
+	LastError string     `json:"last_error,omitempty" doc:"Its last failure, also where it works again" example:"tts.example.com answers 401 Unauthorized"`
+	LastAt    *time.Time `json:"last_error_at,omitempty" doc:"When that was"`
 }
 
 // Ports are the pairs of media ports.

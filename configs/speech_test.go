@@ -1,0 +1,103 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func parsed(t *testing.T, text string) *Config {
+	t.Helper()
+	cfg, err := Parse("/etc/perezvon/p.yaml", []byte(text), Sources{
+		Env: func(string) (string, bool) { return hidden, true }, File: func(string) ([]byte, error) { return []byte(hidden), nil },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func TestBitrixVoicesAreLocalUnlessTheFileHasThem(t *testing.T) {
+	cfg := parsed(t, `
+tts:
+  engines:
+    - {name: cloud, type: yandex, token_file: iam.token}
+    - {name: local, type: espeak}
+    - {name: other, type: espeak}
+  voices:
+    ruinternalfemale: {engine: cloud, voice: marina, fallback: []}
+    tom: {engine: local, voice: en-gb}
+`)
+	voice := func(name, engine, own, language string) {
+		t.Helper()
+		if v := cfg.TTS.Voices[name]; v.Engine != engine || v.Voice != own || v.Language != language {
+			t.Errorf("%s is %+v", name, v)
+		}
+	}
+	voice("ruinternalfemale", "cloud", "marina", "ru")
+	voice("ruinternalmale", "local", "ru+m3", "ru")
+	voice("ukenglishmale", "local", "en-gb+m3", "en")
+	voice("tom", "local", "en-gb", "en")
+	if cfg.TTS.Voice != "ruinternalfemale" || cfg.TTS.Engines[0].TokenFile != "/etc/perezvon/iam.token" {
+		t.Errorf("%+v", cfg.TTS.Engines[0])
+	}
+	if f := cfg.TTS.Voices["ruinternalfemale"].Fallback; f == nil || len(f) != 0 {
+		t.Errorf("no fall-back was asked for, there is %v", f)
+	}
+	if f := cfg.TTS.Voices["tom"].Fallback; f != nil {
+		t.Errorf("a fall-back that nobody wrote: %v", f)
+	}
+}
+
+func TestTheOnlyVoiceOfAFileIsTheDefaultOne(t *testing.T) {
+	cfg := parsed(t, `tts: {engines: [{name: near, type: piper, url: "http://127.0.0.1:5000"}], voices: {irina: {engine: near, voice: ru_RU-irina-medium}}}`)
+	if cfg.TTS.Voice != "irina" || cfg.TTS.Voices["irina"].Language != "ru" || len(cfg.TTS.Voices) != 1 {
+		t.Errorf("%+v", cfg.TTS)
+	}
+	cfg = parsed(t, `tts: {engines: [{name: o, type: openai, key: "env:X"}], voices: {alloy: {engine: o, voice: alloy}}}`+"\nlanguage: en\n")
+	if cfg.TTS.Voices["alloy"].Language != "en" {
+		t.Errorf("%+v", cfg.TTS.Voices)
+	}
+}
+
+func TestSecretsAtHandAreUsedAndTheOthersSaySo(t *testing.T) {
+	dir := t.TempDir()
+	t.Setenv("PEREZVON_TEST_KEY", "at-hand")
+	file := filepath.Join(dir, "p.yaml")
+	text := `tts: {engines: [{name: a, type: openai, key: "env:PEREZVON_TEST_KEY"}, {name: b, type: openai, key: "env:PEREZVON_TEST_NONE"},
+  {name: c, type: openai, key: "file:key"}, {name: d, type: openai, key: "file:none"}], voices: {alloy: {engine: a, voice: alloy}}}`
+	for name, data := range map[string]string{file: text, filepath.Join(dir, "key"): "in-a-file\n"} {
+		if err := os.WriteFile(name, []byte(data), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	cfg, err := LoadWithSomeSecrets(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, e := range cfg.TTS.Engines {
+		if at := e.Key.Hidden(); at != "" {
+			got = append(got, "hidden "+filepath.Base(at))
+		} else {
+			got = append(got, e.Key.Reveal())
+		}
+	}
+	if want := []string{"at-hand", "hidden PEREZVON_TEST_NONE", "in-a-file", "hidden none"}; !slices.Equal(got, want) {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestAKeyThatTravelsReadableIsWarnedOf(t *testing.T) {
+	text := `tts: {engines: [{name: a, type: openai, url: "http://%s/v1", key: "env:X"}], voices: {alloy: {engine: a, voice: alloy}}}`
+	for host, warned := range map[string]bool{"192.0.2.1:8000": true, "127.0.0.1:8000": false, "localhost": false} {
+		got := slices.ContainsFunc(parsed(t, strings.Replace(text, "%s", host, 1)).Warnings(), func(w string) bool {
+			return strings.Contains(w, "the key of engine a travels readable")
+		})
+		if got != warned {
+			t.Errorf("%s: warned %v", host, got)
+		}
+	}
+}
