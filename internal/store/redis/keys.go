@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"perezvon/internal/store"
@@ -59,6 +60,18 @@ func keySlot(scope, value string) string {
 	return prefix + "{k:" + url.QueryEscape(scope) + ":" + value + "}"
 }
 
+// parseKeySlot takes apart what keySlot has made.
+func parseKeySlot(slot string) (scope, value string, err error) {
+	rest, ok := strings.CutPrefix(slot, prefix+"{k:")
+	escaped, value, ok2 := strings.Cut(rest, ":")
+	value, ok3 := strings.CutSuffix(value, "}")
+	scope, err = url.QueryUnescape(escaped)
+	if !ok || !ok2 || !ok3 || err != nil {
+		return "", "", fmt.Errorf("%q is no key of an idempotency key", slot)
+	}
+	return scope, value, nil
+}
+
 // timeLen is the length of a time as timeText writes it.
 const timeLen = 16
 
@@ -82,6 +95,9 @@ func micros(t time.Time) int64 {
 	const last = 1 << 53
 	return min(max(store.Nanos(t)/int64(time.Microsecond), -last), last)
 }
+
+// fromMicros is the time of which micros gives n.
+func fromMicros(n int64) time.Time { return time.UnixMicro(n).UTC() }
 
 // place is the member of an index that a call has.
 func place(c *store.Call) string { return timeText(c.CreatedAt) + c.ID }

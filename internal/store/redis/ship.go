@@ -85,6 +85,7 @@ type plan struct {
 	domains []step       // in order
 	index   []any        // arguments
 	events  []any        // arguments
+	floor   int64        // of the numbers of events, in an import
 }
 
 // slots keeps what was collected for each slot, in the order of its first use.
@@ -136,7 +137,13 @@ func (p *plan) add(batch []store.Change) error {
 		case store.ChangeKey:
 			err = p.key(ch)
 		case store.ChangeEvents:
-			p.addEvents(ch)
+			if p.node == "" {
+				err = p.importEvents(ch)
+			} else {
+				p.addEvents(ch)
+			}
+		case store.ChangeCounter:
+			err = p.counter(ch)
 		default:
 			err = p.other(ch)
 		}
@@ -173,7 +180,9 @@ func (p *plan) call(ch *store.Change) error {
 	p.calls.set(slot, append(p.calls.get(slot), "r", ch.Seq, "", []byte(ch.Data)))
 	if ch.Data == nil {
 		p.index = append(p.index, ch.Seq, ch.ID, "")
-		p.events = append(p.events, ch.Seq, ch.ID, "", 0, "")
+		if p.node != "" {
+			p.events = append(p.events, ch.Seq, ch.ID, "", 0, "")
+		}
 		return nil
 	}
 	var head callHead
@@ -281,7 +290,10 @@ func (p *plan) steps() []step {
 		all = append(all, step{"ship_index", indexSlot, append([]any{p.node, p.top}, p.index...)})
 	}
 	if p.node != "" {
-		all = append(all, step{"ship_events", eventsSlot, append([]any{p.node, p.top}, p.events...)})
+		return append(all, step{"ship_events", eventsSlot, append([]any{p.node, p.top}, p.events...)})
+	}
+	if len(p.events) > 0 || p.floor > 0 {
+		all = append(all, step{"import_events", eventsSlot, append([]any{p.floor}, p.events...)})
 	}
 	return all
 }
