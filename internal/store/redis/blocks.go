@@ -90,7 +90,7 @@ func parseBlock(number string, fields map[string]string) (b store.Block, err err
 }
 
 // putBlock is a step that writes a record.
-func putBlock(b store.Block) step {
+func putBlock(b store.Block, node string, seq int64) step {
 	fields := []any{"failures", b.Failures}
 	for name, at := range map[string]time.Time{"failed": b.FailedAt, "blocked": b.BlockedAt} {
 		if !at.IsZero() {
@@ -103,7 +103,7 @@ func putBlock(b store.Block) step {
 	if u := b.Unblocked; u != nil {
 		fields = append(fields, "when", msText(u.At), "by", u.By, "why", u.Reason)
 	}
-	return step{"block", blocksSlot, append(blockArgs(b.Number, store.BlockStep{Op: "put"}, "", 0), fields...)}
+	return step{"block", blocksSlot, append(blockArgs(b.Number, store.BlockStep{Op: "put"}, node, seq), fields...)}
 }
 
 // blocks returns the numbers that are blocked, those that were blocked last
@@ -166,28 +166,4 @@ func (r *remote) blocksOf(ctx context.Context, members []string) ([]store.Block,
 		}
 	}
 	return blocks, nil
-}
-
-// hashes reads hashes in one go.
-func (r *remote) hashes(ctx context.Context, keys []string) ([]map[string]string, error) {
-	p := r.data.Pipeline()
-	for _, key := range keys {
-		p.HGetAll(ctx, key)
-	}
-	if len(keys) == 0 {
-		return nil, nil
-	}
-	cmds, err := p.Exec(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out := make([]map[string]string, 0, len(cmds))
-	for _, cmd := range cmds {
-		fields, ok := cmd.(*goredis.MapStringStringCmd)
-		if !ok {
-			return nil, errAnswer
-		}
-		out = append(out, fields.Val())
-	}
-	return out, nil
 }

@@ -23,7 +23,7 @@ const exportAtOnce = 200
 // What yield returns ends it.
 func (r *remote) export(ctx context.Context, yield func(store.Change) error) error {
 	for _, part := range []func(context.Context, func(store.Change) error) error{
-		r.exportCounters, r.exportCalls, r.exportTables, r.exportKeys, r.exportEvents,
+		r.exportCounters, r.exportCalls, r.exportTables, r.exportKeys, r.exportDomains, r.exportEvents,
 	} {
 		if err := part(ctx, yield); err != nil {
 			return fmt.Errorf("export: %w", err)

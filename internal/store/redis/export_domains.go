@@ -2,22 +2,15 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"perezvon/internal/store"
 )
-
-// exportAtOnce is how many records are read in one go.
-const exportAtOnce = 200
 
 // exportDomains yields all counts, rates, blocks and jobs, the jobs of each kind
 // in the order in which they joined their lanes.
@@ -27,50 +20,6 @@ func (r *remote) exportDomains(ctx context.Context, yield func(store.Change) err
 	} {
 		if err := export(ctx, yield); err != nil {
 			return err
-		}
-	}
-	return nil
-}
-
-// keys returns the keys that begin with a text, sorted, from all nodes of a
-// cluster.
-func (r *remote) keys(ctx context.Context, begin string) ([]string, error) {
-	return within(ctx, r, func(ctx context.Context) ([]string, error) {
-		var mu sync.Mutex
-		found := make(map[string]bool)
-		scan := func(ctx context.Context, c goredis.Cmdable) error {
-			it := c.Scan(ctx, 0, begin+"*", 1000).Iterator()
-			for it.Next(ctx) {
-				mu.Lock()
-				found[it.Val()] = true
-				mu.Unlock()
-			}
-			return it.Err()
-		}
-		var err error
-		if cluster, ok := r.data.(*goredis.ClusterClient); ok {
-			err = cluster.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error { return scan(ctx, c) })
-		} else {
-			err = scan(ctx, r.data)
-		}
-		return slices.Sorted(maps.Keys(found)), err
-	})
-}
-
-// eachHash reads the hashes under keys, some at a time.
-func (r *remote) eachHash(ctx context.Context, keys []string, f func(key string, fields map[string]string) error) error {
-	for some := range slices.Chunk(keys, exportAtOnce) {
-		hashes, err := within(ctx, r, func(ctx context.Context) ([]map[string]string, error) { return r.hashes(ctx, some) })
-		if err != nil {
-			return err
-		}
-		for i, fields := range hashes {
-			if len(fields) == 0 {
-				continue // its time is over
-			}
-			if err := f(some[i], fields); err != nil {
-				return err
-			}
 		}
 	}
 	return nil
@@ -177,11 +126,8 @@ func (r *remote) exportRates(ctx context.Context, yield func(store.Change) error
 
 // yieldRecord yields a record; err is that of reading it.
 func yieldRecord(yield func(store.Change) error, t store.ChangeType, id string, record any, err error) error {
-	if err == nil {
-		var data []byte
-		if data, err = json.Marshal(record); err == nil {
-			return yield(store.Change{Type: t, ID: id, Data: data})
-		}
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", t, id, err)
 	}
-	return fmt.Errorf("%s %s: %w", t, id, err)
+	return yieldJSON(yield, t, id, record)
 }

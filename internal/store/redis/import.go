@@ -41,7 +41,11 @@ func (r *remote) empty(ctx context.Context) (bool, error) {
 				return records, err
 			}
 		}
-		return 0, nil
+		kinds, err := r.data.SCard(ctx, jobKinds).Result()
+		if err != nil || kinds > 0 {
+			return kinds, err
+		}
+		return r.data.ZCard(ctx, blocksSlot+":blocked").Result()
 	})
 	if err != nil {
 		return false, fmt.Errorf("look whether the store is empty: %w", err)

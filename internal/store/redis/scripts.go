@@ -49,13 +49,15 @@ type step struct {
 // succeeded or not. Where Redis lacks a script it is given all of them, and the
 // batch is run again from its beginning.
 func (r *remote) runAll(ctx context.Context, steps []step) ([]*goredis.Cmd, error) {
-	cmds, err := r.pipeline(ctx, steps)
-	if !goredis.HasErrorPrefix(err, "NOSCRIPT") {
-		return cmds, err
-	}
-	for name, s := range r.scripts {
-		if err := s.Load(ctx, r.data).Err(); err != nil {
-			return nil, fmt.Errorf("load script %s: %w", name, err)
+	for range 3 { // somebody may have it forget them again
+		cmds, err := r.pipeline(ctx, steps)
+		if !goredis.HasErrorPrefix(err, "NOSCRIPT") {
+			return cmds, err
+		}
+		for name, s := range r.scripts {
+			if err := s.Load(ctx, r.data).Err(); err != nil {
+				return nil, fmt.Errorf("load script %s: %w", name, err)
+			}
 		}
 	}
 	return r.pipeline(ctx, steps)

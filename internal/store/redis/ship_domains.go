@@ -18,7 +18,7 @@ func domainSteps(node string, ch *store.Change) (steps []step, ok bool, err erro
 	case store.ChangeCount:
 		var c store.CountStep
 		read(&c)
-		steps = []step{{"count", counterSlot(ch.ID), []any{c.Until, c.N, "sum", "", "", ""}}}
+		steps = []step{{"count", counterSlot(ch.ID), []any{c.Until, c.N, "sum", "", node, seq}}}
 	case store.ChangeCountStep:
 		var c store.CountStep
 		read(&c)
@@ -34,7 +34,7 @@ func domainSteps(node string, ch *store.Change) (steps []step, ok bool, err erro
 	case store.ChangeBlock:
 		var b store.Block
 		read(&b)
-		steps = []step{putBlock(b)}
+		steps = []step{putBlock(b, node, seq)}
 	case store.ChangeBlockStep:
 		var s store.BlockStep
 		read(&s)

@@ -23,7 +23,7 @@ func (o *renoteOp) apply(t *conn) error {
 	if t.outbox == nil {
 		return nil
 	}
-	if _, err := t.exec(`DELETE FROM outbox WHERE data IS NULL`); err != nil {
+	if err := t.keepSteps(); err != nil {
 		return err
 	}
 	at := store.Nanos(time.Now())
@@ -34,6 +34,9 @@ func (o *renoteOp) apply(t *conn) error {
 		}
 		t.outbox.last += n
 		t.outbox.renoted = t.outbox.renoted || n > 0
+	}
+	if err := t.renoteSteps(); err != nil {
+		return err
 	}
 	return t.raise("outbox", t.outbox.last)
 }
