@@ -18,11 +18,6 @@ import (
 	"perezvon/internal/store/sqlite"
 )
 
-// StoreCmd looks after the store.
-type StoreCmd struct {
-	Prune PruneCmd `cmd:"" help:"Remove what has been kept for long enough, as a running server does every hour."`
-}
-
 // PruneCmd removes what has served its time.
 type PruneCmd struct {
 	DryRun bool `help:"Only say what would go; the server may run meanwhile."`

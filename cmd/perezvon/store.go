@@ -1,0 +1,103 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"perezvon/configs"
+	"perezvon/internal/store/sqlite"
+	"perezvon/internal/store/transfer"
+)
+
+// StoreCmd looks after the store.
+type StoreCmd struct {
+	Backup  BackupCmd  `cmd:"" help:"Write a complete copy of the store into a file; the server may run meanwhile."`
+	Restore RestoreCmd `cmd:"" help:"Fill an empty store from a file that store backup has written."`
+	Copy    CopyCmd    `cmd:"" help:"Copy everything from one store into another that is empty, and compare."`
+	Prune   PruneCmd   `cmd:"" help:"Remove what has been kept for long enough, as a running server does every hour."`
+}
+
+// storeFile is the name of a store's file in its folder.
+const storeFile = "perezvon.db"
+
+// place is where a store is.
+type place struct {
+	name string // for people, without a password
+	file string // of SQLite
+}
+
+// movable is a store that nobody else uses while it is open.
+type movable interface {
+	transfer.Target
+	Close() error
+}
+
+// placeOf reads how a store is named: sqlite:PATH, a file or its folder. What is
+// not there yet is taken for a folder unless it looks like a file.
+func placeOf(text string) (place, error) {
+	path := strings.TrimPrefix(text, "sqlite:")
+	if scheme, _, is := strings.Cut(path, "://"); is {
+		return place{}, &usageError{fmt.Errorf("a store is named by sqlite:PATH, or by its folder, not by %s://", scheme)}
+	}
+	if path == "" {
+		return place{}, &usageError{errors.New("a store without a name: it is sqlite:PATH, or a folder")}
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return place{}, err
+	}
+	info, err := os.Stat(path)
+	if (err == nil && info.IsDir()) || (errors.Is(err, fs.ErrNotExist) && filepath.Ext(path) != ".db") {
+		path = filepath.Join(path, storeFile)
+	}
+	return place{name: path, file: path}, nil
+}
+
+// placeOr is placeOf, or the store of the configuration where none is named.
+func (c *CLI) placeOr(text string) (place, error) {
+	if text != "" {
+		return placeOf(text)
+	}
+	cfg, err := configs.LoadWithoutSecrets(cmp.Or(c.Config, defaultConfig))
+	if errors.Is(err, fs.ErrNotExist) && c.Config == "" {
+		cfg, err = configs.Default(), nil
+	}
+	if err != nil {
+		return place{}, err
+	}
+	return placeOf("sqlite:" + filepath.Join(cfg.DataDir, storeFile))
+}
+
+// exists is an error where there is no store.
+func (p place) exists() error {
+	if _, err := os.Stat(p.file); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no store at %s", p.name)
+	}
+	return nil
+}
+
+// open opens the store, for nobody else to use it meanwhile. A new one is made
+// where there is none.
+func (p place) open(ctx context.Context) (movable, error) {
+	db, err := sqlite.Open(ctx, p.file, sqlite.Options{})
+	if errors.Is(err, sqlite.ErrInUse) {
+		return nil, fmt.Errorf("%w; a store that a server writes to cannot be copied whole, but backed up: %s store backup FILE", err, program())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+// untilSignalled is a context that SIGTERM and SIGINT end.
+func untilSignalled() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+}
