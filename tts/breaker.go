@@ -73,6 +73,13 @@ func (b *breaker) resting() error {
 	return b.closedTo(time.Now())
 }
 
+// opened reports whether the engine is left alone, or is to be tried.
+func (b *breaker) opened() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.since.IsZero()
+}
+
 // closedTo is called with mu held.
 func (b *breaker) closedTo(now time.Time) error {
 	if b.since.IsZero() || !b.trying && !now.Before(b.until) {

@@ -104,6 +104,23 @@ func TestOneRequestTriesARestedEngine(t *testing.T) {
 	})
 }
 
+func TestATextOfSeveralSentencesTriesARestedEngine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newFailing("fake")
+		s := newService(t, &e.fakeEngine, func(c *Config) { c.Parallel = 8 })
+		for range failuresToRest {
+			time.Sleep(time.Millisecond)
+			_ = tryText(t, s)
+		}
+		time.Sleep(firstRest)
+		e.speak = slow(time.Second)
+		render(t, s, "Первое предложение. Второе предложение. Третье предложение.", "")
+		if !s.Engines()[0].Since.IsZero() {
+			t.Error("it works and is left alone")
+		}
+	})
+}
+
 func TestWhatAFailureMeansDecidesWhetherAnEngineIsLeftAlone(t *testing.T) {
 	for name, tt := range map[string]struct {
 		err   error

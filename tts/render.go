@@ -90,6 +90,9 @@ func (s *Service) speak(ctx context.Context, sp *speaker, sc *wording) (*g711.Cl
 func (s *Service) each(ctx context.Context, sp *speaker, pieces []piece) (*g711.Clip, error) {
 	clips, behind := make([]*g711.Clip, len(pieces)), make([]time.Duration, len(pieces))
 	group, ctx := errgroup.WithContext(ctx)
+	if sp.breaker.opened() {
+		group.SetLimit(1) // one of them decides whether the rest is over
+	}
 	for i, p := range pieces {
 		behind[i] = p.behind
 		if p.text == "" {
@@ -97,6 +100,9 @@ func (s *Service) each(ctx context.Context, sp *speaker, pieces []piece) (*g711.
 			continue
 		}
 		group.Go(func() (err error) {
+			if ctx.Err() != nil {
+				return context.Cause(ctx) // another one has failed
+			}
 			clips[i], err = s.share(ctx, sp, p)
 			return err
 		})

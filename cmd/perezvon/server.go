@@ -94,7 +94,7 @@ func (s *server) openSpeech(ctx context.Context) error {
 	s.speech = speech
 	s.opened(func(context.Context) error { return speech.Close() })
 	if err := speech.Check(ctx); err != nil {
-		s.log.Error("speech does not work; callbacks run with beeps instead of words", "err", err)
+		s.log.Error("a speech engine does not work; where no other stands in, calls have beeps instead of words", "err", err)
 	}
 	return nil
 }
