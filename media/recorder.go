@@ -71,6 +71,8 @@ type Recorder struct {
 	lost   int     // guarded by mu; frames without room
 	closed bool    // guarded by mu
 
+	failed func(error) // nil: nobody wants to know; used by the writer once there is sound
+
 	once   sync.Once
 	result Recording
 	err    error
@@ -106,6 +108,11 @@ func NewRecorder(path string) (*Recorder, error) {
 	go r.run()
 	return r, nil
 }
+
+// OnError has f called once, from the writer's goroutine, when the file cannot
+// be written to any more; Close returns the same error. It is to be called
+// before there is any sound, and f must not wait.
+func (r *Recorder) OnError(f func(error)) { r.failed = f }
 
 // create makes a file, and its folder if need be.
 func create(path string) (*os.File, error) {
@@ -167,6 +174,10 @@ func (r *Recorder) drain() {
 	r.tail, r.count = (tail+count)%len(r.ring), r.count-count
 	r.mu.Unlock()
 	r.out.settle()
+	if r.out.err != nil && r.failed != nil {
+		r.failed(r.out.err)
+		r.failed = nil
+	}
 }
 
 // Close finishes the file and gives it its name. Where writing failed, what

@@ -186,6 +186,32 @@ func TestRecorderFailsWhereItCannotWrite(t *testing.T) {
 	}
 }
 
+func TestAFailureOfTheDiskIsToldWhileSoundComes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "call.wav")
+	synctest.Test(t, func(t *testing.T) {
+		rec, err := NewRecorder(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var told []error
+		rec.OnError(func(err error) { told = append(told, err) })
+		_ = rec.out.file.Close() // the disk goes away
+		for i := range 20 * ringWake {
+			rec.push(left, &packet{data: make([]byte, 172), kind: kindALaw, ts: uint32(i * 160)}, time.Duration(i)*20*time.Millisecond)
+			if i%ringWake == ringWake-1 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		if len(told) != 1 || !errors.Is(told[0], os.ErrClosed) {
+			t.Errorf("told %v", told)
+		}
+		if _, err := rec.Close(); !errors.Is(err, os.ErrClosed) {
+			t.Errorf("closed with %v", err)
+		}
+	})
+}
+
 func TestStalledDiskLosesFramesAndNeverWaits(t *testing.T) {
 	rec := &Recorder{ring: make([]frame, ringFrames), wake: make(chan struct{}, 1)}
 	p := &packet{data: make([]byte, 172), kind: kindALaw}

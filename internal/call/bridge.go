@@ -12,7 +12,7 @@ import (
 // place, see transfer.go.
 type bridge struct {
 	call     *Call
-	recorder *media.Recorder // nil: nothing is kept
+	recorder *recording // nil: nothing is kept
 	began    time.Time
 	changed  chan struct{} // holds one token when a side has changed
 	keys     keyQueue
@@ -79,7 +79,7 @@ func (b *bridge) take(at place) {
 func (b *bridge) open(w way) {
 	old := b.path
 	from, to := b.sides[managerSide].media, b.sides[customerSide].media
-	cfg := media.PathConfig{Record: b.recorder, DTMF: true, OneWay: w != both}
+	cfg := media.PathConfig{Record: b.recorder.sound(), DTMF: true, OneWay: w != both}
 	if w == customerHears {
 		from, to = to, from
 		cfg.Record = nil // its channels would be exchanged

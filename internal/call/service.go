@@ -72,6 +72,7 @@ type Config struct {
 	Speech        Speech
 	Records       Records
 	RecordingsDir string // where recordings are written; it must exist
+	Room          Room   // nil: there is always room for them
 	Logger        *slog.Logger
 
 	// Responsible is asked by routes that ring whoever is responsible for a
@@ -92,6 +93,7 @@ type Service struct {
 	speech  Speech
 	records Records
 	dir     string
+	room    Room
 	log     *slog.Logger
 	prompts *prompts
 	ports   *portBudget
@@ -105,6 +107,8 @@ type Service struct {
 
 	music   *g711.Clip // what who is on hold hears; nil: there is none; set by Start
 	silence *g711.Clip
+
+	recordings recordings
 
 	refusals *throttle // of the log lines about refused calls
 	loops    *loops
@@ -126,13 +130,17 @@ type Service struct {
 func New(cfg Config) *Service {
 	s := &Service{
 		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
-		records: cfg.Records, dir: cfg.RecordingsDir, log: cfg.Logger,
-		silence:  g711.NewClip(make([]int16, g711.SampleRate)),
-		presence: newPresence(), callsIn: newCallsIn(),
+		records: cfg.Records, dir: cfg.RecordingsDir, room: cfg.Room, log: cfg.Logger,
+		recordings: recordings{open: make(map[*recording]struct{})},
+		silence:    g711.NewClip(make([]int16, g711.SampleRate)),
+		presence:   newPresence(), callsIn: newCallsIn(),
 		responsible: cfg.Responsible, responsibleLimit: cfg.ResponsibleLimit,
 		refusals: newThrottle(), loops: newLoops(), live: make(map[string]*Call), ended: make(map[store.Result]int),
 	}
 	s.now.Store(newRules(cfg.Settings))
+	if s.room == nil {
+		s.room = unlimited{}
+	}
 	if s.responsibleLimit <= 0 {
 		s.responsibleLimit = responsibleLimit
 	}

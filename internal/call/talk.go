@@ -2,12 +2,11 @@ package call
 
 import (
 	"context"
+	"errors"
 	"os"
-	"path/filepath"
 	"time"
 
 	"perezvon/internal/store"
-	"perezvon/media"
 )
 
 // talk bridges the two legs until one of them goes, and tells how it ended.
@@ -81,24 +80,32 @@ func talkOutcome(why *EndReason) outcome {
 
 // startRecording opens the call's recording where its line asks for one. A
 // recording that cannot be written never stops the call.
-func (c *Call) startRecording() *media.Recorder {
+func (c *Call) startRecording() *recording {
 	if !c.line().Record {
 		return nil
 	}
-	r, err := media.NewRecorder(filepath.Join(c.svc.dir, recordingFile(c.Record())))
+	r, err := c.record()
 	if err != nil {
-		c.log.Error("this call is not recorded; look at the recordings folder and the disk", "err", err)
+		c.notRecorded(err)
 		return nil
 	}
 	return r
 }
 
+// notRecorded tells the log why a recording could not be begun, where that was
+// not told of all calls at once.
+func (c *Call) notRecorded(err error) {
+	if !errors.Is(err, errNoRoom) {
+		c.log.Error("this call is not recorded; look at the recordings folder and the disk", "err", err)
+	}
+}
+
 // publish finishes the recording and tells where it is.
-func (c *Call) publish(r *media.Recorder) {
+func (c *Call) publish(r *recording) {
 	if r == nil {
 		return
 	}
-	done, err := r.Close()
+	done, err := r.finish()
 	if err != nil {
 		c.log.Error("the recording is not whole; look at the recordings folder and the disk", "err", err)
 	}

@@ -58,34 +58,33 @@ func partyThatEnded(l *leg) store.Party {
 // where there is none.
 func (r *reception) record(ctx context.Context, longest time.Duration, o outcome) outcome {
 	c := r.call
-	path := filepath.Join(c.svc.dir, recordingFile(c.Record()))
-	recorder, err := media.NewRecorder(path)
+	message, err := c.record()
 	if err != nil {
-		c.log.Error("no message can be recorded; look at the recordings folder and the disk", "err", err)
+		c.notRecorded(err)
 		_, _ = r.caller.media.Play(ctx, c.svc.prompts.clip(ctx, tts.PhraseApology))
 		o.owner, o.reason = store.PartyUs, "the message could not be recorded"
 		return o
 	}
 	r.caller.media.FlushDigits()
-	hearing := r.caller.media.Listen(recorder)
-	r.untilSaid(ctx, hearing, longest)
+	hearing := r.caller.media.Listen(message.sound())
+	r.untilSaid(ctx, hearing, longest, message.cut)
 	hearing.Close()
 	spoken := hearing.Spoken()
 	if spoken < leastMessage {
-		_, _ = recorder.Close() // it is thrown away
-		_ = os.Remove(path)
+		_, _ = message.finish() // it is thrown away
+		_ = os.Remove(filepath.Join(c.svc.dir, recordingFile(c.Record())))
 		o.reason += "; the caller left no message"
 		return o
 	}
-	c.publish(recorder)
+	c.publish(message)
 	o.result, o.code = store.ResultVoicemail, codeMissed
 	o.reason = fmt.Sprintf("%s; the caller left a message of %d s", o.reason, int(math.Round(spoken.Seconds())))
 	return o
 }
 
 // untilSaid returns when the caller hangs up, presses #, is silent, or has
-// spoken for long enough.
-func (r *reception) untilSaid(ctx context.Context, hearing *media.Listening, longest time.Duration) {
+// spoken for long enough, and when the recording is cut short.
+func (r *reception) untilSaid(ctx context.Context, hearing *media.Listening, longest time.Duration, cut <-chan struct{}) {
 	limit, quiet := time.NewTimer(longest), time.NewTimer(messageSilence)
 	defer limit.Stop()
 	defer quiet.Stop()
@@ -94,6 +93,8 @@ func (r *reception) untilSaid(ctx context.Context, hearing *media.Listening, lon
 		case <-ctx.Done():
 			return
 		case <-limit.C:
+			return
+		case <-cut:
 			return
 		case key := <-r.caller.media.Digits():
 			if key == '#' {

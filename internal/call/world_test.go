@@ -63,6 +63,7 @@ type world struct {
 	speech  *fakeSpeech
 	crm     *fakeCRM // nil: there is none
 	disk    diskSwitch
+	room    roomSwitch
 	down    sync.Map // trunks that health checks found down, with the reason
 
 	db    *sqlite.DB
@@ -201,7 +202,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	ccfg := call.Config{
-		Settings: w.cfg, Phones: healthOf{w.agent, &w.down}, Sound: w.sound, Speech: w.speech, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Logger: log,
+		Settings: w.cfg, Phones: healthOf{w.agent, &w.down}, Sound: w.sound, Speech: w.speech, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Room: &w.room, Logger: log,
 	}
 	if w.crm != nil {
 		ccfg.Responsible = w.crm
@@ -405,6 +406,23 @@ type diskSwitch struct {
 	release   atomic.Int64 // how long it takes to give a lease back, ns
 	releasing atomic.Int64 // leases that are being given back
 }
+
+// roomSwitch says whether there is room for recordings.
+type roomSwitch struct {
+	short    atomic.Bool
+	failures atomic.Int64 // that it was told of
+}
+
+const noRoom = "the disk of data_dir has 12.0 MiB left"
+
+func (r *roomSwitch) Short() (string, bool) {
+	if r.short.Load() {
+		return noRoom, true
+	}
+	return "", false
+}
+
+func (r *roomSwitch) Failed(error) { r.failures.Add(1) }
 
 // fullDisk is a store that refuses to write while the disk is full.
 type fullDisk struct {
