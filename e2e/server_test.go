@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,6 +60,8 @@ type server struct {
 	sip    int
 	tls    int // 0: SIP does not listen on TLS
 	media  int
+
+	through []string // a command that starts the server, which is added to it; empty: it is started as it is
 	*client.Client
 }
 
@@ -168,7 +171,8 @@ func serve(t *testing.T, s setup) *server {
 // launch starts the server without waiting for anything.
 func (s *server) launch() {
 	s.t.Helper()
-	s.process = launch(s.t, "perezvon serve", s.dir, s.env, program, "--config", s.config, "serve", "--log-level", "debug")
+	command := append(slices.Clone(s.through), program, "--config", s.config, "serve", "--log-level", "debug")
+	s.process = launch(s.t, "perezvon serve", s.dir, s.env, command[0], command[1:]...)
 }
 
 // start starts the server, also again after its end, and waits until it is

@@ -19,6 +19,7 @@ func (s *server) Status(context.Context) api.Status {
 		StartedAt: s.started, Open: make(map[string]int, len(st.Open)), Ended: make(map[string]int, len(st.Ended)),
 		Ports: api.Ports{InUse: inUse, Total: total},
 	}
+	out.Problems = append(out.Problems, s.roomReasons()...)
 	out.Problems = append(out.Problems, signallingProblems(s.phones.Unresolved(), s.phones.Trunks())...)
 	engines := s.speech.Engines()
 	out.Speech = speechEngines(engines)
@@ -88,6 +89,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 		descBans, descBanned, descFailures,
 		descExtensionPhones,
 		descSpeechUp, descSpeechVoices,
+		descFree, descSize, descFreeFiles, descSuspended,
 		descTrunkUp, descTrunkRegistered, descTrunkOptions, descTrunkCalls, descTrunkRefused, descTrunkRests,
 	} {
 		ch <- d
@@ -110,6 +112,7 @@ func (m serverMetrics) Collect(ch chan<- prometheus.Metric) {
 	collectTrunks(ch, m.s.phones.Trunks())
 	m.s.collectPhones(ch)
 	collectSpeech(ch, m.s.speech.Engines())
+	m.s.collectRoom(ch)
 }
 
 func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {

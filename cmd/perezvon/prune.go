@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"perezvon/configs"
+	"perezvon/internal/disk"
 	"perezvon/internal/keep"
 	"perezvon/internal/store/sqlite"
 )
@@ -86,7 +87,7 @@ func letGo(ctx context.Context, cfg *configs.Config, file string) (r keep.Report
 // goneWords counts what is in a report.
 func goneWords(r *keep.Report) string {
 	words := []string{
-		counted(r.Calls, "call"), fmt.Sprintf("%s (%s)", counted(r.Recordings, "recording"), sizeWords(r.Bytes)),
+		counted(r.Calls, "call"), fmt.Sprintf("%s (%s)", counted(r.Recordings, "recording"), disk.Size(uint64(max(0, r.Bytes)))),
 		counted(r.Events, "event") + " of no call",
 	}
 	if r.Traces > 0 {
@@ -100,20 +101,4 @@ func counted(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// sizeWords writes a number of bytes for people.
-func sizeWords(n int64) string {
-	const step = 1024
-	size, unit := float64(n), "bytes"
-	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
-		if size < step {
-			break
-		}
-		size, unit = size/step, next
-	}
-	if unit == "bytes" {
-		return fmt.Sprintf("%d bytes", n)
-	}
-	return fmt.Sprintf("%.1f %s", size, unit)
 }

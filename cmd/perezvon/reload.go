@@ -46,6 +46,7 @@ func (s *server) Reload(context.Context) ([]string, error) {
 	follow()
 	s.api.Reconfigure(next)
 	s.cfg.Store(next)
+	s.room.SetLeast(leastRoom(next))
 	if len(changed) > 0 {
 		s.log.Info("the configuration was reloaded", "changed", strings.Join(changed, ", "))
 	}

@@ -15,6 +15,7 @@ import (
 	"perezvon/configs"
 	"perezvon/internal/api"
 	"perezvon/internal/call"
+	"perezvon/internal/disk"
 	"perezvon/internal/store/sqlite"
 	"perezvon/internal/trace"
 	"perezvon/media"
@@ -34,6 +35,7 @@ type server struct {
 	sound  *media.Engine
 	phones *sip.Agent
 	calls  *call.Service
+	room   *disk.Guard
 	traces *trace.Collector // nil: none are kept
 	api    *api.API
 	http   *api.Server
@@ -53,7 +55,7 @@ func startServer(ctx context.Context, path string, cfg *configs.Config, log *slo
 			err = errors.Join(err, s.closeParts(context.WithoutCancel(ctx)))
 		}
 	}()
-	for _, open := range []func(context.Context) error{s.openStore, s.openTrace, s.openSpeech, s.openMedia, s.openSIP, s.openAPI} {
+	for _, open := range []func(context.Context) error{s.openStore, s.openTrace, s.openSpeech, s.openMedia, s.openRoom, s.openSIP, s.watchRoom, s.openAPI} {
 		if err := open(ctx); err != nil {
 			return nil, err
 		}

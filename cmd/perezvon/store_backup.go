@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"perezvon/internal/disk"
 	"perezvon/internal/store"
 	"perezvon/internal/store/sqlite"
 	"perezvon/internal/store/transfer"
@@ -38,7 +39,7 @@ func (cmd *BackupCmd) Run(c *CLI) error {
 			Bytes int64  `json:"bytes"`
 		}{cmd.File, size})
 	}
-	newConsole(os.Stdout).line(plain, "%s is a copy of %s: %s.", cmd.File, from.name, sizeWords(size))
+	newConsole(os.Stdout).line(plain, "%s is a copy of %s: %s.", cmd.File, from.name, disk.Size(uint64(max(0, size))))
 	return nil
 }
 

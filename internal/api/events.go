@@ -64,7 +64,8 @@ func eventTypes() []string {
 	return []string{
 		store.EventCallCreated, store.EventCallState, store.EventCallEnded, store.EventDecision, store.EventTransferred, store.EventNumberBlocked,
 		store.EventLegDialling, store.EventLegRinging, store.EventLegAnswered, store.EventLegEnded,
-		store.EventMediaQuality, store.EventRecordingReady, store.EventRecordingRemoved, store.EventTrunkUp, store.EventTrunkDown,
+		store.EventMediaQuality, store.EventRecordingReady, store.EventRecordingRemoved,
+		store.EventRecordingSuspended, store.EventRecordingResumed, store.EventTrunkUp, store.EventTrunkDown,
 		store.EventExtensionRegistered, store.EventExtensionUnregistered,
 		store.EventBanned, store.EventUnbanned,
 	}

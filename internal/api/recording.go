@@ -104,7 +104,7 @@ func (a *API) whyUnrecorded(c store.Call) string {
 	case silent(c.Legs):
 		return "there is nothing to hear: no sound came from either phone"
 	default:
-		return "the call was not recorded: nobody said anything, or the file could not be written, which the server's log says then"
+		return "the call was not recorded: nobody said anything, or there was no room on the disk, which its timeline says then, or the file could not be written, of which the server's log tells"
 	}
 }
 

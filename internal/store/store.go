@@ -287,6 +287,9 @@ const (
 	EventExtensionRegistered   = "extension.registered"   // a phone is there; of no call
 	EventExtensionUnregistered = "extension.unregistered" // and is no more; of no call
 
+	EventRecordingSuspended = "recording.suspended" // there is no room for recordings; of no call
+	EventRecordingResumed   = "recording.resumed"   // there is room again; of no call
+
 	EventBanned   = "perimeter.banned"   // an address, or an extension there; of no call
 	EventUnbanned = "perimeter.unbanned" // of no call
 )
