@@ -156,7 +156,7 @@ api        http://127.0.0.1:8080, keys of site, ops
 sip        udp://0.0.0.0:5060, public address auto
 media      ports 20000-39999, 10000 pairs, enough for 5000 calls of two pairs each; PCMA, PCMU
 numbers    read as in RU; dialled: RU, !+7840, !+7940
-speech     ruinternalfemale, one of 48
+speech     ruinternalfemale, one of 48; engines local (espeak)
 trunk      provider: sip.example.net, registers as 74950000000, numbers as plus; calls come from whatever sip.example.net resolves to
 trunk      pbx: 192.0.2.10:5060, numbers as raw; calls come from 192.0.2.10
 extension  201 Anna: phones that register

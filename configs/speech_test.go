@@ -62,6 +62,24 @@ func TestTheOnlyVoiceOfAFileIsTheDefaultOne(t *testing.T) {
 	}
 }
 
+func TestMarkupMayBeLongerThanWhatIsSpoken(t *testing.T) {
+	long := "<speak>" + strings.Repeat(`<break time="10ms"/>а`, 200) + "</speak>"
+	text := func(s string) []byte {
+		return []byte(`
+trunks: [{name: a, host: 192.0.2.1, options: "off"}]
+lines: [{id: main, number: "+74950000000", trunks: [a], route: [{announce: {text: '` + s + `'}}]}]
+`)
+	}
+	if _, err := Parse("p.yaml", text(long), Sources{}); err != nil {
+		t.Error(err)
+	}
+	for _, s := range []string{strings.Repeat("а", 2001), "<speak>" + strings.Repeat("а", 8000)} {
+		if _, err := Parse("p.yaml", text(s), Sources{}); err == nil || !strings.Contains(err.Error(), "are spoken") {
+			t.Errorf("%d characters: %v", len([]rune(s)), err)
+		}
+	}
+}
+
 func TestSecretsAtHandAreUsedAndTheOthersSaySo(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PEREZVON_TEST_KEY", "at-hand")

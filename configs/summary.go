@@ -25,7 +25,11 @@ func (c *Config) Summary() string {
 	row("sip", "%s, public address %s", strings.Join(listen, ", "), c.SIP.PublicIP)
 	row("media", "ports %s, %d pairs, enough for %d calls of two pairs each; %s", c.Media.Ports, c.Media.Ports.Pairs(), c.Media.Ports.Calls(), strings.Join(c.Media.Codecs, ", "))
 	row("numbers", "read as in %s; dialled: %s", c.Region, strings.Join(c.Limits.Destinations, ", "))
-	row("speech", "%s, one of %d", c.TTS.Voice, len(c.TTS.Voices))
+	engines := make([]string, 0, len(c.TTS.Engines))
+	for _, e := range c.TTS.Engines {
+		engines = append(engines, fmt.Sprintf("%s (%s)", e.Name, e.Type))
+	}
+	row("speech", "%s, one of %d; engines %s", c.TTS.Voice, len(c.TTS.Voices), strings.Join(engines, ", "))
 	for i := range c.Trunks {
 		row("trunk", "%s", c.Trunks[i].inWords())
 	}
