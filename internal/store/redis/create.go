@@ -61,7 +61,7 @@ func (d *DB) admit(ctx context.Context, c store.Call, adm store.Admission) (*sto
 		own, err := d.spool.Call(ctx, existing.ID)
 		switch {
 		case err == nil && settled && arrived:
-			return &own, nil
+			return &own, d.keepKey(ctx, adm.Key, own.ID)
 		case errors.Is(err, store.ErrNotFound) && arrived:
 			return existing, nil // it is another node's, or of long ago
 		case err != nil && !errors.Is(err, store.ErrNotFound):
@@ -80,6 +80,15 @@ func (d *DB) admit(ctx context.Context, c store.Call, adm store.Admission) (*sto
 		}
 		pause(ctx, arrivalPause, nil)
 	}
+}
+
+// keepKey ties a key to a call of this node as Redis has done, so that it holds
+// while Redis is away.
+func (d *DB) keepKey(ctx context.Context, key *store.Key, callID string) error {
+	if key == nil {
+		return nil
+	}
+	return d.spool.KeepKey(ctx, *key, callID)
 }
 
 // arrivalPause lies between two looks whether the record of a call has come.

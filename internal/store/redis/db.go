@@ -51,6 +51,13 @@ type sharedStore interface {
 	releaseLease(ctx context.Context, l store.Lease) error
 	dropLeases(ctx context.Context, owner string) error
 
+	pruneEnded(ctx context.Context, before time.Time) (removed int, err error)
+	pruneEvents(ctx context.Context, before time.Time) (removed int, err error)
+	pruneTraces(ctx context.Context, before time.Time) (removed int, err error)
+	expired(ctx context.Context, e store.Expiry) (store.Expired, error)
+	export(ctx context.Context, yield func(store.Change) error) error
+	importAll(ctx context.Context, batch []store.Change) error
+	empty(ctx context.Context) (bool, error)
 	close() error
 }
 
@@ -66,6 +73,8 @@ type DB struct {
 	me      holder
 
 	owed debts
+
+	importing atomic.Bool // a part of an import was stored
 
 	// Used by Open, then by the goroutine of link.keep.
 	runID    string          // of Redis, as last met

@@ -50,11 +50,11 @@ type double struct {
 
 func newDouble(t testing.TB) *double {
 	d := &double{t: t, run: 1, asked: make(map[string]int), leases: make(map[string]store.Lease), grown: newBell()}
-	d.empty()
+	d.flush()
 	return d
 }
 
-func (d *double) empty() {
+func (d *double) flush() {
 	d.records, d.marks, d.admitted = make(map[string]store.Change), make(map[string]int64), make(map[string]string)
 	d.log, d.jumped, d.node, d.last = nil, 0, "", make(map[string]int64)
 }
@@ -468,6 +468,32 @@ func (d *double) dropLeases(ctx context.Context, owner string) error {
 	})
 	return nil
 }
+
+func (d *double) pruneEnded(ctx context.Context, _ time.Time) (int, error) {
+	return 0, d.question(ctx, "pruneEnded")
+}
+
+func (d *double) pruneEvents(ctx context.Context, _ time.Time) (int, error) {
+	return 0, d.question(ctx, "pruneEvents")
+}
+
+func (d *double) pruneTraces(ctx context.Context, _ time.Time) (int, error) {
+	return 0, d.question(ctx, "pruneTraces")
+}
+
+func (d *double) expired(ctx context.Context, _ store.Expiry) (store.Expired, error) {
+	return store.Expired{}, d.question(ctx, "expired")
+}
+
+func (d *double) export(ctx context.Context, _ func(store.Change) error) error {
+	return d.question(ctx, "export")
+}
+
+func (d *double) importAll(ctx context.Context, _ []store.Change) error {
+	return d.question(ctx, "importAll")
+}
+
+func (d *double) empty(ctx context.Context) (bool, error) { return false, d.question(ctx, "empty") }
 
 func (d *double) close() error {
 	d.set(func() { d.closed = true })

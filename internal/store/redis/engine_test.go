@@ -339,7 +339,7 @@ func TestARedisThatWasFlushedIsGivenWhatThisNodeHas(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.r.set(n.r.empty)
+		n.r.set(n.r.flush)
 		time.Sleep(lookEvery + time.Second)
 		n.wantTypes("created 1 b")
 		if evs, _, err := n.Events(n.t.Context(), store.EventFilter{After: before}); err != nil || len(evs) != 2 {
@@ -491,7 +491,18 @@ func TestKeysHoldAcrossAnOutage(t *testing.T) {
 	onDouble(t, func(n *testNode) {
 		key := func(v string) *store.Key { return &store.Key{Scope: "s", Value: v, Hash: "h"} }
 		n.create("before", key("before"))
+		twin := testCall("twin", store.StateQueued)
+		twin.Number = testCall("before", "").Number
+		if c, dup, err := n.CreateCall(n.t.Context(), twin, store.Admission{Key: key("twin")}); err != nil || !dup || c.ID != "before" {
+			t.Errorf("a second request for the open call gives %s, duplicate %v, error %v", c.ID, dup, err)
+		}
+		if err := n.SaveCall(testCall("before", store.StateEnded)).Wait(n.t.Context()); err != nil {
+			t.Fatal(err)
+		}
 		n.r.set(func() { n.r.refuse = io.EOF })
+		if c, dup := n.create("x", key("twin")); !dup || c.ID != "before" {
+			t.Errorf("the second request's key gives %s, duplicate %v", c.ID, dup)
+		}
 		if c, dup := n.create("x", key("before")); !dup || c.ID != "before" {
 			t.Errorf("a key from before the outage gives %s, duplicate %v", c.ID, dup)
 		}

@@ -31,6 +31,10 @@ func (r *remote) empty(ctx context.Context) (bool, error) {
 		if err != nil || calls > 0 {
 			return calls, err
 		}
+		traces, err := r.data.ZCard(ctx, indexSlot+":traces").Result()
+		if err != nil || traces > 0 {
+			return traces, err
+		}
 		events, err := r.data.XLen(ctx, eventsSlot+":log").Result()
 		if err != nil || events > 0 {
 			return events, err

@@ -126,10 +126,10 @@ func (r *remote) lastEvent(ctx context.Context) (string, error) {
 }
 
 // followFor is how long follow waits.
-const followFor = 5 * time.Second
+const followFor = 30 * time.Second
 
 // follow waits until there are events behind the one with the id after, at most
-// five seconds, and reports whether there are. It has a connection of its own,
+// half a minute, and reports whether there are. It has a connection of its own,
 // so that one may follow at a time.
 func (r *remote) follow(ctx context.Context, after string) (grown bool, err error) {
 	n, err := store.ParseEventID(after)

@@ -99,7 +99,9 @@ func (s *shipper) step(ctx context.Context) (shipped bool, err error) {
 	defer s.busy.Unlock()
 	after, _ := s.place()
 	last := s.from.LastOutbox() // what is committed by now the next read finds
-	batch, err := s.from.Outbox(ctx, after, batchLen)
+	// A read of the spool is short. One that is broken off is not over when it
+	// returns, and would keep the file open.
+	batch, err := s.from.Outbox(context.WithoutCancel(ctx), after, batchLen)
 	if err != nil {
 		return false, err
 	}

@@ -50,7 +50,7 @@ func (d *DB) grownBehind(ctx context.Context) error {
 }
 
 // followLimit is a little longer than follow waits for an event.
-const followLimit = 7 * time.Second
+const followLimit = followFor + 2*time.Second
 
 // bell wakes any number of waiters.
 type bell struct {

@@ -97,3 +97,27 @@ func (o *refenceOp) apply(t *conn) error {
 		o.fence, o.lease.Name, o.lease.Owner, o.lease.Fence)
 	return err
 }
+
+// KeepKey ties an idempotency key to a call, as the shared store has done,
+// unless it has been tied to one within 24 hours.
+func (d *DB) KeepKey(ctx context.Context, k store.Key, callID string) error {
+	if err := d.writer.do(ctx, &keepKeyOp{pending: newPending(), key: k, call: callID, now: time.Now()}); err != nil {
+		return fmt.Errorf("keep idempotency key: %w", err)
+	}
+	return nil
+}
+
+type keepKeyOp struct {
+	pending
+	key  store.Key
+	call string
+	now  time.Time
+}
+
+func (o *keepKeyOp) apply(t *conn) error {
+	_, err := t.exec(`INSERT INTO idempotency_keys (scope, value, hash, call_id, created_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (scope, value) DO UPDATE SET hash = excluded.hash, call_id = excluded.call_id, created_at = excluded.created_at
+		WHERE created_at <= ?`,
+		o.key.Scope, o.key.Value, o.key.Hash, o.call, store.Nanos(o.now), store.Nanos(o.now.Add(-keepKeys)))
+	return err
+}

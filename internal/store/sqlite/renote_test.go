@@ -94,3 +94,18 @@ func TestChangesGoOnBehindANumberThatWasGivenElsewhere(t *testing.T) {
 		t.Errorf("the second is %d", got)
 	}
 }
+
+func TestAKeyOfTheSharedStoreIsKeptUnlessItIsKnown(t *testing.T) {
+	d := newSpool(t)
+	k := store.Key{Scope: "s", Value: "v", Hash: "h"}
+	for _, id := range []string{"1", "2"} {
+		c := call(id, store.StateEnded)
+		stored(t, d.SaveCall(c))
+		if err := d.KeepKey(t.Context(), k, id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, dup, err := d.CreateCall(t.Context(), call("3", store.StateQueued), store.Admission{Key: &k}); err != nil || !dup || got.ID != "1" {
+		t.Errorf("call %s, duplicate %v, error %v", got.ID, dup, err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/alicebob/miniredis/v2/server"
@@ -20,15 +21,17 @@ type Fake struct {
 
 	mu     sync.Mutex
 	runs   int
-	config map[string]string // guarded by mu
-	info   map[string]string // guarded by mu
+	ticked time.Time             // guarded by mu; when keys last grew older
+	peers  map[*server.Peer]bool // guarded by mu; connections, unlike scripts
+	config map[string]string     // guarded by mu
+	info   map[string]string     // guarded by mu
 }
 
 // NewFake starts a Redis that is set up as the store wants it. It has no port:
 // Dial reaches it. Close it before the test, or its bubble, ends.
 func NewFake() *Fake {
 	f := &Fake{Miniredis: miniredis.NewMiniRedis()}
-	f.ClockTTL(true)
+	f.ticked, f.peers = time.Now(), make(map[*server.Peer]bool)
 	f.config = map[string]string{"appendfsync": "everysec"}
 	f.info = map[string]string{
 		"redis_version": "7.0.15", "redis_mode": "standalone", "role": "master", "loading": "0", "cluster_enabled": "0",
@@ -78,7 +81,34 @@ func (f *Fake) set(m map[string]string, name, value string) {
 	m[name] = value
 }
 
+// tick is how long keys may outlive their time: to look at all of them takes
+// longer than most commands.
+const tick = 50 * time.Millisecond
+
+// age lets keys grow older with the clock of the process, or of the bubble.
+func (f *Fake) age() {
+	f.mu.Lock()
+	passed := time.Since(f.ticked)
+	due := passed < 0 || passed >= tick
+	if due {
+		f.ticked = time.Now()
+	}
+	f.mu.Unlock()
+	if due {
+		f.FastForward(max(0, passed))
+	}
+}
+
 func (f *Fake) hook(c *server.Peer, cmd string, args ...string) bool {
+	f.mu.Lock()
+	if cmd == "INFO" {
+		f.peers[c] = true // a connection begins with it, and no script asks for it
+	}
+	direct := f.peers[c]
+	f.mu.Unlock()
+	if direct { // within a script miniredis is locked
+		f.age()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
