@@ -279,11 +279,12 @@ type Callback struct {
 // Infocall has what holds for informational calls alone. When they are tried
 // again, and how long they live, is as with callbacks of their line.
 type Infocall struct {
-	Ring       time.Duration `yaml:"ring" range:"1s..10m"`
-	Attempts   int           `yaml:"attempts" range:"1..20"`      // first try and retries
-	MinHeard   Percent       `yaml:"min_heard"`                   // of the message, for the call to count as delivered
-	BlockAfter int           `yaml:"block_after" range:"0..1000"` // attempts in a row that were not answered, for the number to be blocked; 0: any number
-	LoopLimit  int           `yaml:"loop_limit" range:"0..1000"`  // calls with the same message to one number in an hour; 0: any number
+	Ring       time.Duration  `yaml:"ring" range:"1s..10m"`
+	Attempts   int            `yaml:"attempts" range:"1..20"`      // first try and retries
+	SoundsFrom []netip.Prefix `yaml:"sounds_from"`                 // addresses that sounds may be fetched from beside the public ones
+	MinHeard   Percent        `yaml:"min_heard"`                   // of the message, for the call to count as delivered
+	BlockAfter int            `yaml:"block_after" range:"0..1000"` // attempts in a row that were not answered, for the number to be blocked; 0: any number
+	LoopLimit  int            `yaml:"loop_limit" range:"0..1000"`  // calls with the same message to one number in an hour; 0: any number
 }
 
 // Percent is a share in whole percent, 0 to 100, written 60%.

@@ -17,6 +17,7 @@ import (
 	"perezvon/internal/api"
 	"perezvon/internal/call"
 	"perezvon/internal/lab"
+	"perezvon/internal/sounds"
 	"perezvon/internal/store"
 	"perezvon/tts"
 )
@@ -111,6 +112,13 @@ func (s *actors) Unban(ip netip.Addr) bool {
 	return s.freed && !was
 }
 
+func (s *actors) Save(_ context.Context, name string, data []byte) (sounds.Kept, error) {
+	if strings.HasPrefix(string(data), "text") {
+		return sounds.Kept{}, fmt.Errorf("%w: it is neither a WAV nor an MP3 file", sounds.ErrSound)
+	}
+	return sounds.Kept{Name: name, Bytes: len(data)}, nil
+}
+
 func (s *actors) BlockedNumbers(context.Context, store.BlockFilter) ([]store.Block, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +157,7 @@ func (s *actors) serve(keys []configs.APIKey) (*httptest.Server, error) {
 			Extensions: []configs.Extension{{Number: "101", Name: "Anna", Contact: "sip:101@127.0.0.1:5091"}},
 			TTS:        configs.TTS{Voice: "irina", Voices: map[string]configs.Voice{"irina": {Engine: "local", Language: "ru"}}},
 		},
-		Calls: s, Controls: s, Office: s, Records: s, Health: s, Trunks: s, Bans: s, Blocked: s, Version: "1.2.3",
+		Calls: s, Controls: s, Office: s, Records: s, Health: s, Trunks: s, Bans: s, Blocked: s, Sounds: s, Version: "1.2.3",
 	})
 	if err != nil {
 		return nil, err

@@ -44,6 +44,7 @@ func (s *server) Reload(context.Context) ([]string, error) {
 		return nil, err
 	}
 	follow()
+	s.sounds.Allow(next.Infocall.SoundsFrom)
 	s.api.Reconfigure(next)
 	s.cfg.Store(next)
 	s.room.SetLeast(leastRoom(next))

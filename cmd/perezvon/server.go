@@ -16,6 +16,7 @@ import (
 	"perezvon/internal/api"
 	"perezvon/internal/call"
 	"perezvon/internal/disk"
+	"perezvon/internal/sounds"
 	"perezvon/internal/store/sqlite"
 	"perezvon/internal/trace"
 	"perezvon/media"
@@ -32,6 +33,7 @@ type server struct {
 
 	db     *sqlite.DB
 	speech *tts.Service
+	sounds *sounds.Store
 	sound  *media.Engine
 	phones *sip.Agent
 	calls  *call.Service
@@ -95,6 +97,11 @@ func (s *server) openSpeech(ctx context.Context) error {
 	}
 	s.speech = speech
 	s.opened(func(context.Context) error { return speech.Close() })
+	s.sounds = sounds.New(filepath.Join(s.cfg.Load().DataDir, "sounds"), s.cfg.Load().Infocall.SoundsFrom)
+	s.opened(func(context.Context) error {
+		s.sounds.Close()
+		return nil
+	})
 	if err := speech.Check(ctx); err != nil {
 		s.log.Error("a speech engine does not work; where no other stands in, calls have beeps instead of words", "err", err)
 	}
@@ -137,7 +144,7 @@ func (s *server) openAPI(ctx context.Context) error {
 	a, err := api.New(api.Options{
 		Config: s.cfg.Load(), Calls: s.calls, Controls: s.calls, Office: s.calls, Records: s.db, Health: s, Reload: s, Recordings: s.cfg.Load().Recordings.Dir, Traces: traces,
 		Trunks: trunksView{s.phones}, Phones: phonesView{s.phones}, Bans: bansView{s.phones}, Blocked: s.calls,
-		Speech: speaker{s.speech}, Version: version(), Registry: s.metrics(), Logger: s.log,
+		Speech: speaker{s.speech}, Sounds: s.sounds, Version: version(), Registry: s.metrics(), Logger: s.log,
 	})
 	if err != nil {
 		return err

@@ -39,7 +39,7 @@ func (s *server) openSIP(ctx context.Context) error {
 	s.phones = agent
 	s.opened(agent.Close)
 	s.calls = call.New(call.Config{
-		Settings: s.cfg.Load(), Phones: agent, Sound: s.sound, Speech: s.speech, Records: s.records(),
+		Settings: s.cfg.Load(), Phones: agent, Sound: s.sound, Speech: s.speech, Sounds: s.sounds, Records: s.records(),
 		RecordingsDir: s.cfg.Load().Recordings.Dir, Room: s.room, Logger: s.log,
 	})
 	if err := agent.Start(ctx); err != nil {

@@ -102,7 +102,7 @@ type Health interface {
 	Draining() (retryAfter time.Duration, draining bool)
 }
 
-// Options are what an API is made of. Trunks, Bans, Blocked, Speech, Zone, Registry and Logger
+// Options are what an API is made of. Trunks, Bans, Blocked, Speech, Sounds, Zone, Registry and Logger
 // may be left out.
 type Options struct {
 	Config     *configs.Config
@@ -117,6 +117,7 @@ type Options struct {
 	Blocked    Blocked              // nil: no number is
 	Reload     Reload               // nil: it cannot be asked for
 	Speech     Speech               // nil: there is none
+	Sounds     Sounds               // nil: none are kept
 	Traces     Traces               // nil: they are off
 	Recordings string               // directory of the recordings
 	Version    string               // of the program
@@ -182,6 +183,7 @@ func (a *API) routes() {
 	h.UseMiddleware(ignoreAccept, a.authenticate)
 	a.routeCallbacks(h)
 	a.routeInfocalls(h)
+	a.routeSounds(h)
 	a.routeCalls(h)
 	a.routeDial(h)
 	a.routeControls(h)

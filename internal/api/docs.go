@@ -187,6 +187,9 @@ func curl(op *huma.Operation) string {
 	if body := jsonBody(op); body != nil {
 		b.WriteString(" \\\n     -H 'Content-Type: application/json' \\\n     -d '" + written(body.Example) + "'")
 	}
+	if op.RequestBody != nil && op.RequestBody.Content[multipartForm] != nil {
+		b.WriteString(" \\\n     -F file=@hello.wav")
+	}
 	return b.String()
 }
 

@@ -17,7 +17,8 @@ import (
 type InfocallBody struct {
 	Line   string `json:"line" doc:"Id of the line the call goes through" example:"main"`
 	Number string `json:"number" doc:"Whom to call, as people write numbers" example:"+74950000001"`
-	Text   string `json:"text" doc:"What is said to whoever answers, up to 2000 characters" example:"Your order is ready"`
+	Text   string `json:"text,omitempty" nullable:"true" doc:"What is said to whoever answers, up to 2000 characters" example:"Your order is ready"`
+	Sound  string `json:"sound,omitempty" nullable:"true" doc:"What is played instead of a text: the name of an uploaded file, or the URL of a WAV or MP3 file"`
 	Voice  string `json:"voice,omitempty" nullable:"true" doc:"In which voice; left out: the default voice" example:"ruinternalfemale"`
 	Gather int    `json:"gather,omitempty" nullable:"true" minimum:"1" maximum:"32" doc:"How many keys are waited for, up to five seconds for each when the message has been played; a # ends what is more than one" example:"1"`
 	Wait   bool   `json:"wait,omitempty" nullable:"true" doc:"Answer when the call has ended, or after ten minutes at the latest"`
@@ -55,7 +56,7 @@ func (a *API) routeInfocalls(h huma.API) {
 			"202": {Description: "The new call", Content: example(exampleInfocall(store.StateQueued))},
 		},
 		Metadata: failsWithBody(CodeLineNotAllowed, call.CodeUnknownLine, call.CodeInvalidNumber, call.CodeNotAllowed, call.CodeInvalidText,
-			call.CodeUnknownVoice, call.CodeTooMany, call.CodeLoop, CodeDraining, CodeNotReady),
+			call.CodeUnknownVoice, call.CodeInvalidSound, call.CodeTooMany, call.CodeLoop, CodeDraining, CodeNotReady),
 		Middlewares: huma.Middlewares{a.oneIdempotencyKey, keepResponse},
 	}, ScopeInfocall), a.placeInfocall)
 }
@@ -85,7 +86,7 @@ func (a *API) placeInfocall(ctx context.Context, in *infocallInput) (*callbackOu
 	b := in.Body
 	key := idempotencyKey(who.name, in.Key, in.Body)
 	c, duplicate, err := a.Calls.Infocall(context.WithoutCancel(ctx), call.InfocallRequest{
-		Line: b.Line, Number: b.Number, Text: b.Text, Voice: b.Voice, Repeat: b.Repeat, Gather: b.Gather,
+		Line: b.Line, Number: b.Number, Text: b.Text, Sound: b.Sound, Voice: b.Voice, Repeat: b.Repeat, Gather: b.Gather,
 		KeyName: who.name, Key: key,
 	})
 	if err != nil {

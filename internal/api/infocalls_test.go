@@ -24,6 +24,9 @@ func TestInformationalCallIsAcceptedWithTheCall(t *testing.T) {
 	if c := decode[Call](t, a); a.status != http.StatusAccepted || c.Kind != "infocall" || c.Repeat != 2 || c.Info != nil || a.header.Get("Location") != callPath(c.ID) {
 		t.Errorf("status %d: %s", a.status, a.body)
 	}
+	if f.inform(t, `{"line":"main","number":"1","sound":"a.wav"}`); f.calls.informed[1].Sound != "a.wav" {
+		t.Errorf("asked for %+v", f.calls.informed[1])
+	}
 	got := f.calls.informed[0]
 	want := call.InfocallRequest{
 		Line: "main", Number: "+7 495 000-00-01", Text: "Your order is ready", Voice: "b", Repeat: 2, KeyName: "local client", Key: got.Key,
@@ -67,7 +70,7 @@ func TestInformationalCallsNeedTheirScopeAndLine(t *testing.T) {
 
 func TestWrongInformationalCallsAreProblems(t *testing.T) {
 	f := newFixture(t, nil)
-	wantProblem(t, f.inform(t, `{"line":"main","number":"1","repeat":11,"gather":33}`), 422, "invalid_request", "gather", "repeat", "text")
+	wantProblem(t, f.inform(t, `{"line":"main","number":"1","repeat":11,"gather":33}`), 422, "invalid_request", "gather", "repeat")
 	wantProblem(t, f.inform(t, `{"line":"main","number":"1","text":"a","mode":"x"}`), 422, "invalid_request", "mode")
 	f.calls.err = &call.RefusedError{Status: 429, Code: call.CodeLoop, RetryAfter: 1, Problems: []call.Problem{{Field: "number", Detail: "has had it"}}}
 	a := f.inform(t, infoBody)

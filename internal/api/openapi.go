@@ -259,6 +259,10 @@ func adapt(tree any) {
 				node[kind] = map[string]any{"schema": map[string]any{"type": "string", "format": "binary"}}
 			}
 		}
+		if kind, ok := node["contentMediaType"]; ok && kind == "application/octet-stream" {
+			delete(node, "contentMediaType")
+			node["format"] = "binary"
+		}
 		if ref, ok := node["$ref"]; ok && len(node) > 1 {
 			delete(node, "$ref")
 			node["allOf"] = []any{map[string]any{"$ref": ref}}

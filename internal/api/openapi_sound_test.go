@@ -10,7 +10,7 @@ import (
 
 // words of schemas that each version knows.
 var (
-	common  = []string{"$ref", "type", "format", "description", "properties", "required", "items", "enum", "default", "minimum", "maximum", "additionalProperties"}
+	common  = []string{"$ref", "type", "format", "contentMediaType", "description", "properties", "required", "items", "enum", "default", "minimum", "maximum", "additionalProperties"}
 	words31 = append([]string{"examples"}, common...)
 	words30 = append([]string{"example", "nullable", "allOf"}, common...)
 )

@@ -184,6 +184,14 @@ func tidy(errs []FieldError) []FieldError {
 	return slices.Compact(errs)
 }
 
+// limitOf is how large the body of an operation may be, for people.
+func limitOf(op *huma.Operation) string {
+	if n := op.MaxBodyBytes >> 20; n > 0 {
+		return strconv.FormatInt(n, 10) + " MiB"
+	}
+	return strconv.Itoa(maxBody>>10) + " KiB"
+}
+
 // transformError replaces huma's error model by a problem.
 func transformError(ctx huma.Context, _ string, v any) (any, error) {
 	m, ok := v.(*huma.ErrorModel)
@@ -209,7 +217,7 @@ func transformError(ctx huma.Context, _ string, v any) (any, error) {
 	case http.StatusRequestTimeout:
 		return newProblem(m.Status, CodeTimeout, "the body did not arrive in time"), nil
 	case http.StatusRequestEntityTooLarge:
-		return newProblem(m.Status, CodeBodyTooLarge, "the body is larger than "+strconv.Itoa(maxBody>>10)+" KiB"), nil
+		return newProblem(m.Status, CodeBodyTooLarge, "the body is larger than "+limitOf(ctx.Operation())), nil
 	case http.StatusUnsupportedMediaType:
 		return newProblem(m.Status, CodeMediaType, "send the body as application/json"), nil
 	case http.StatusUnprocessableEntity:

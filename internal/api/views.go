@@ -27,6 +27,7 @@ type Call struct {
 	Text        string           `json:"text,omitempty" doc:"What the manager is told, or whoever answers an informational call" example:"A call from the site"`
 	Voice       string           `json:"voice,omitempty" example:"ruinternalfemale"`
 	Mode        string           `json:"mode,omitempty" doc:"Who is called first: manager_first or customer_first" example:"manager_first"`
+	Sound       string           `json:"sound,omitempty" doc:"What an informational call plays instead of a text" example:"hello.wav"`
 	Repeat      int              `json:"repeat,omitempty" doc:"How many times an informational call plays its message; left out: once" example:"2"`
 	Gather      int              `json:"gather,omitempty" doc:"How many keys it waits for; left out: none" example:"1"`
 	NotBefore   *time.Time       `json:"not_before,omitempty" doc:"When it was ordered for"`
@@ -167,7 +168,7 @@ func (v viewer) call(c store.Call) Call {
 		Result: orNull(c.Result), Code: orNull(c.Code), Reason: orNull(c.Reason),
 		ReasonOwner: orNull(c.ReasonOwner), HangupBy: orNull(c.HangupBy),
 		Line: c.Line, Number: c.Number, Manager: (*Endpoint)(c.Manager), Customer: (*Endpoint)(c.Customer),
-		Text: c.Request.Text, Voice: c.Request.Voice, Mode: c.Request.Mode, NotBefore: v.timeOrNull(c.Request.NotBefore), Repeat: c.Request.Repeat, Gather: c.Request.Gather,
+		Text: c.Request.Text, Voice: c.Request.Voice, Mode: c.Request.Mode, NotBefore: v.timeOrNull(c.Request.NotBefore), Sound: c.Request.Sound, Repeat: c.Request.Repeat, Gather: c.Request.Gather,
 		CreatedAt: v.time(c.CreatedAt), AnsweredAt: v.timeOrNull(c.AnsweredAt), EndedAt: v.timeOrNull(c.EndedAt),
 		NextAt: v.timeOrNull(c.NextAt), TalkMS: c.TalkMS, RingMS: c.RingMS,
 		Attempts: make([]Attempt, 0, len(c.Attempts)), Legs: make([]Leg, 0, len(c.Legs)),

@@ -15,7 +15,8 @@ import (
 type InfocallRequest struct {
 	Line   string // id of the line the call goes through
 	Number string // whom to call, as people write numbers
-	Text   string // what is said
+	Text   string // what is said; empty: Sound is played
+	Sound  string // the name of a sound file or its URL, instead of Text
 	Voice  string // of the text; empty: the default voice
 	Repeat int    // how many times it is said, 1 to MaxRepeat; 0: once
 	Gather int    // how many keys are waited for, up to MaxGather; 0: none
@@ -56,14 +57,14 @@ func (s *Service) Infocall(ctx context.Context, req InfocallRequest) (store.Call
 	if s.draining.Err() != nil {
 		return store.Call{}, false, drainingRefusal(errShutdown)
 	}
-	line, number, err := s.validateInfocall(req)
+	line, number, err := s.validateInfocall(ctx, req)
 	if err != nil {
 		return store.Call{}, false, err
 	}
 	now := time.Now()
 	rec := store.Call{
 		ID: newID(), Kind: store.KindInfocall, State: store.StateQueued, Line: line.ID, Number: number, CreatedAt: now,
-		Request:  store.Request{Text: req.Text, Voice: req.Voice, Repeat: req.Repeat, Gather: req.Gather, Key: req.KeyName},
+		Request:  store.Request{Text: req.Text, Sound: req.Sound, Voice: req.Voice, Repeat: req.Repeat, Gather: req.Gather, Key: req.KeyName},
 		Deadline: now.Add(s.set().CallbackOf(line).TTL),
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -126,7 +127,12 @@ func (s *Service) storeInfocall(ctx context.Context, rec store.Call, adm store.A
 }
 
 // message is what is played, for telling whether it is the same again.
-func message(req store.Request) string { return req.Text }
+func message(req store.Request) string {
+	if req.Sound != "" {
+		return "sound " + req.Sound
+	}
+	return "text " + req.Text
+}
 
 // loop refuses the same message to the same number once more, and says so.
 func (s *Service) loop(number string) error {
@@ -141,8 +147,10 @@ func (s *Service) loop(number string) error {
 	}}}
 }
 
+var errNoSounds = errors.New("this server plays no sounds")
+
 // validateInfocall checks every field and gathers all problems.
-func (s *Service) validateInfocall(req InfocallRequest) (*configs.Line, string, error) {
+func (s *Service) validateInfocall(ctx context.Context, req InfocallRequest) (*configs.Line, string, error) {
 	refused := &RefusedError{Status: 422}
 	var number string
 	line := s.set().Line(req.Line)
@@ -153,7 +161,18 @@ func (s *Service) validateInfocall(req InfocallRequest) (*configs.Line, string, 
 		number, err = s.numbers().Dialable(s.set(), line, req.Number)
 		refused.add(numberCode(err), "number", err)
 	}
-	refused.add(CodeInvalidText, "text", s.speech.Validate(req.Text, ""))
+	switch {
+	case req.Sound != "" && req.Text != "":
+		refused.add(CodeInvalidSound, "sound", errors.New("there is a text already: a call has one or the other"))
+	case req.Sound != "" && s.sounds == nil:
+		refused.add(CodeInvalidSound, "sound", errNoSounds)
+	case req.Sound != "":
+		refused.add(CodeInvalidSound, "sound", s.sounds.Check(ctx, req.Sound))
+	case req.Text == "":
+		refused.add(CodeInvalidText, "text", errors.New("there is nothing to play: send a text or a sound"))
+	default:
+		refused.add(CodeInvalidText, "text", s.speech.Validate(req.Text, ""))
+	}
 	if req.Voice != "" {
 		refused.add(CodeUnknownVoice, "voice", s.speech.Validate("voice", req.Voice))
 	}

@@ -102,16 +102,27 @@ func (o outcome) infocall() outcome {
 func (s *Service) renderMessage(c *Call) (*g711.Clip, *outcome) {
 	req := c.Record().Request
 	c.enter(store.StateRendering, "")
-	clip, err := s.speech.Render(c.ctx, req.Text, req.Voice)
+	clip, err := s.render(c.ctx, req)
 	switch {
 	case c.ctx.Err() != nil:
 		o := c.stopped()
 		return nil, &o
 	case err != nil:
-		c.log.Error("the text of an informational call cannot be spoken; nobody is called", "err", err)
+		c.log.Error("the message of an informational call cannot be played; nobody is called", "err", err)
 		return nil, &outcome{result: store.ResultSpeechFailed, code: codeOther, owner: store.PartyUs, reason: err.Error()}
 	}
 	return clip, nil
+}
+
+// render speaks the text of a request, or gets its sound.
+func (s *Service) render(ctx context.Context, req store.Request) (*g711.Clip, error) {
+	switch {
+	case req.Sound == "":
+		return s.speech.Render(ctx, req.Text, req.Voice)
+	case s.sounds == nil:
+		return nil, errNoSounds
+	}
+	return s.sounds.Clip(ctx, req.Sound)
 }
 
 const (

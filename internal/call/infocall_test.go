@@ -37,7 +37,7 @@ func fillInfocall(req call.InfocallRequest) call.InfocallRequest {
 	if req.Number == "" {
 		req.Number = "+" + customer
 	}
-	if req.Text == "" {
+	if req.Text == "" && req.Sound == "" {
 		req.Text = "Ваш заказ готов."
 	}
 	return req

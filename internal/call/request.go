@@ -48,6 +48,7 @@ const (
 	CodeNotAllowed       = "not_allowed"
 	CodeInvalidText      = "invalid_text"
 	CodeUnknownVoice     = "unknown_voice"
+	CodeInvalidSound     = "invalid_sound"
 	CodeInvalidManager   = "invalid_manager"
 	CodeInvalidMode      = "invalid_mode"
 	CodeInvalidTime      = "invalid_time"

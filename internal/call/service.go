@@ -47,6 +47,15 @@ type Speech interface {
 	Validate(text, voice string) error
 }
 
+// Sounds are what informational calls play beside speech. *sounds.Store is one.
+type Sounds interface {
+	// Check says what is wrong with a sound, a file's name or a URL, without
+	// fetching anything.
+	Check(ctx context.Context, sound string) error
+	// Clip reads or fetches a sound.
+	Clip(ctx context.Context, sound string) (*g711.Clip, error)
+}
+
 // Records keeps calls. *sqlite.DB is one.
 type Records interface {
 	CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error)
@@ -70,6 +79,7 @@ type Config struct {
 	Phones        Phones
 	Sound         Sound
 	Speech        Speech
+	Sounds        Sounds // nil: there are none
 	Records       Records
 	RecordingsDir string // where recordings are written; it must exist
 	Room          Room   // nil: there is always room for them
@@ -91,6 +101,7 @@ type Service struct {
 	phones  Phones
 	sound   Sound
 	speech  Speech
+	sounds  Sounds // nil: there are none
 	records Records
 	dir     string
 	room    Room
@@ -129,7 +140,7 @@ type Service struct {
 // New returns a Service that does nothing until Start.
 func New(cfg Config) *Service {
 	s := &Service{
-		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech,
+		phones: cfg.Phones, sound: cfg.Sound, speech: cfg.Speech, sounds: cfg.Sounds,
 		records: cfg.Records, dir: cfg.RecordingsDir, room: cfg.Room, log: cfg.Logger,
 		recordings: recordings{open: make(map[*recording]struct{})},
 		silence:    g711.NewClip(make([]int16, g711.SampleRate)),

@@ -202,7 +202,7 @@ func (w *world) start() {
 		w.t.Fatal(err)
 	}
 	ccfg := call.Config{
-		Settings: w.cfg, Phones: healthOf{w.agent, &w.down}, Sound: w.sound, Speech: w.speech, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Room: &w.room, Logger: log,
+		Settings: w.cfg, Phones: healthOf{w.agent, &w.down}, Sound: w.sound, Speech: w.speech, Sounds: fakeSounds{}, Records: fullDisk{w.db, &w.disk}, RecordingsDir: dir, Room: &w.room, Logger: log,
 	}
 	if w.crm != nil {
 		ccfg.Responsible = w.crm

@@ -76,6 +76,7 @@ func (o *object) request(name string, r *Request) {
 	o.filled("key", r.Key)
 	o.filled("mode", r.Mode)
 	o.time("not_before", r.NotBefore)
+	o.filled("sound", r.Sound)
 	o.counted("repeat", r.Repeat)
 	o.counted("gather", r.Gather)
 	o.end()

@@ -189,8 +189,9 @@ type Request struct {
 	Mode      string     `json:"mode,omitempty"`       // manager_first or customer_first
 	NotBefore *time.Time `json:"not_before,omitempty"` // no dialling before it
 
-	Repeat int `json:"repeat,omitempty"` // how many times an infocall plays its message; 0: once
-	Gather int `json:"gather,omitempty"` // how many keys it waits for; 0: none
+	Sound  string `json:"sound,omitempty"`  // what an infocall plays instead of Text: the name of a file or a URL
+	Repeat int    `json:"repeat,omitempty"` // how many times an infocall plays its message; 0: once
+	Gather int    `json:"gather,omitempty"` // how many keys it waits for; 0: none
 }
 
 // Info is the result of an informational call, as a business process needs it.
