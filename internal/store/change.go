@@ -66,7 +66,7 @@ type KeyUse struct {
 	Value     string    `json:"value"`
 	Hash      string    `json:"hash"`
 	CallID    string    `json:"call_id"`
-	CreatedAt time.Time `json:"created_at"` // it is forgotten 24 hours later
+	CreatedAt time.Time `json:"created_at"` // to the microsecond; it is forgotten 24 hours later
 }
 
 // PauseUntil is until when a scope of rates is paused.

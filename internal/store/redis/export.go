@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -44,7 +45,12 @@ func (r *remote) exportCounters(ctx context.Context, yield func(store.Change) er
 	if err != nil {
 		return err
 	}
-	fence := int64(0)
+	// Fences grow with the clock; those of leases that are forgotten were smaller.
+	now, err := within(ctx, r, func(ctx context.Context) (time.Time, error) { return r.data.Time(ctx).Result() })
+	if err != nil {
+		return err
+	}
+	fence := now.UnixMicro()
 	err = r.eachHash(ctx, names, func(_ string, lease map[string]string) error {
 		n, err := strconv.ParseInt(lease["fence"], 10, 64)
 		fence = max(fence, n)

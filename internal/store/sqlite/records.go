@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"encoding/json"
+	"time"
 
 	"perezvon/internal/store"
 )
@@ -136,7 +137,7 @@ func readKey(scan func(...any) error) (store.Change, error) {
 	if err := scan(&k.Scope, &k.Value, &k.Hash, &k.CallID, &at); err != nil {
 		return store.Change{}, err
 	}
-	k.CreatedAt = store.FromNanos(at)
+	k.CreatedAt = store.FromNanos(at).Truncate(time.Microsecond)
 	return changeOf(store.ChangeKey, store.KeyID(k.Scope, k.Value), k)
 }
 
