@@ -46,7 +46,7 @@ func (c *checker) engine(path string, e *Engine) {
 	case !e.Key.IsZero() && e.TokenFile != "":
 		c.fail(path+".token_file", "key and token_file are two ways to say the same: leave one out")
 	}
-	if e.Rate != 0 && e.Format == "wav" {
+	if e.Rate != 0 && (e.Format == "wav" || e.Format == "" && e.Type == "openai") {
 		c.fail(path+".rate", "a WAV file says its rate itself: leave rate out, or write format: pcm")
 	}
 	if e.Type == "yandex" && e.Rate != 0 && !slices.Contains([]int{8000, 16000, 48000}, e.Rate) {

@@ -66,6 +66,25 @@ func TestConfigurationInTheReadmeIsValid(t *testing.T) {
 	}
 }
 
+func TestConfigurationsOfThePagesAreValid(t *testing.T) {
+	for _, page := range []string{"../README.md", "../docs/speech.md"} {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.Split(string(data), "\n```yaml\n")[1:]
+		if len(blocks) == 0 {
+			t.Errorf("%s has none", page)
+		}
+		for _, block := range blocks {
+			text, _, _ := strings.Cut(block, "\n```\n")
+			if _, err := Parse("perezvon.yaml", []byte(text), exampleSources()); err != nil {
+				t.Errorf("%s: %v", page, err)
+			}
+		}
+	}
+}
+
 func TestUnitInTheReadmeHasNoCommentBehindAValue(t *testing.T) {
 	page, err := os.ReadFile("../README.md")
 	if err != nil {

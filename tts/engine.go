@@ -38,6 +38,8 @@ type (
 	prober interface {
 		Probe(ctx context.Context, voices []string) error
 	}
+	// closer keeps connections that nobody uses any more.
+	closer interface{ CloseIdleConnections() }
 	// limited takes no more characters at once.
 	limited interface{ Longest() int }
 	// marked takes these elements of SSML.

@@ -68,6 +68,9 @@ func newRemote(r Remote) (*remote, error) {
 // Name returns the engine's name.
 func (c *remote) Name() string { return c.Remote.Name }
 
+// CloseIdleConnections closes what is kept open for the next request.
+func (c *remote) CloseIdleConnections() { c.client.CloseIdleConnections() }
+
 // answer is a whole response.
 type answer struct {
 	header http.Header

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -72,6 +73,32 @@ func TestEnginesOverHTTPSpeak(t *testing.T) {
 			t.Errorf("%s: %d samples of %d Hz, %v", name, len(pcm), rate, err)
 		}
 	}
+}
+
+func TestNoConnectionOutlivesTheService(t *testing.T) {
+	var open atomic.Int32
+	server := httptest.NewUnstartedServer(http.HandlerFunc(answering))
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed:
+			open.Add(-1)
+		default:
+		}
+	}
+	server.Start()
+	defer server.Close()
+	s := newService(t, &fakeEngine{}, func(c *Config) {
+		c.Engines = append(c.Engines, remotes(t, server.URL, nil)["openai"])
+		c.Voices["carla"] = Voice{Engine: "cloud", Voice: "c", Language: "ru"}
+	})
+	render(t, s, "Привет", "carla")
+	if open.Load() != 1 {
+		t.Errorf("%d connections", open.Load())
+	}
+	_ = s.Close()
+	until(t, "the connection is closed", func() bool { return open.Load() == 0 })
 }
 
 func TestErrorsOfServicesAreToldInTheirWords(t *testing.T) {

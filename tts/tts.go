@@ -227,6 +227,11 @@ func (s *Service) Close() error {
 	}
 	s.mu.Unlock()
 	s.work.Wait()
+	for _, m := range s.members {
+		if e, ok := m.Engine.(closer); ok {
+			e.CloseIdleConnections()
+		}
+	}
 	return nil
 }
 

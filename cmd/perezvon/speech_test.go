@@ -101,7 +101,7 @@ func TestARestingEngineIsAProblemAndNotReadinessItself(t *testing.T) {
 	}
 }
 
-// A program that is there and speaks nothing must not hold up a start.
+// A server that is there and never answers does not hold up a check for good.
 func TestTryingAnEngineEndsWithItsContext(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
