@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"perezvon/configs"
+	"perezvon/internal/store/redis"
 	"perezvon/internal/store/sqlite"
 	"perezvon/internal/store/transfer"
 )
@@ -31,7 +32,8 @@ const storeFile = "perezvon.db"
 // place is where a store is.
 type place struct {
 	name string // for people, without a password
-	file string // of SQLite
+	file string // of SQLite; empty: it is in Redis
+	url  string // of Redis
 }
 
 // movable is a store that nobody else uses while it is open.
@@ -40,15 +42,20 @@ type movable interface {
 	Close() error
 }
 
-// placeOf reads how a store is named: sqlite:PATH, a file or its folder. What is
-// not there yet is taken for a folder unless it looks like a file.
+// placeOf reads how a store is named: redis://…, sqlite:PATH, a file or its
+// folder. What is not there yet is taken for a folder unless it looks like a
+// file.
 func placeOf(text string) (place, error) {
 	path := strings.TrimPrefix(text, "sqlite:")
-	if scheme, _, is := strings.Cut(path, "://"); is {
-		return place{}, &usageError{fmt.Errorf("a store is named by sqlite:PATH, or by its folder, not by %s://", scheme)}
+	if strings.Contains(path, "://") {
+		name, err := redis.Where(text)
+		if err != nil {
+			return place{}, &usageError{fmt.Errorf("a store is named by a URL of Redis, by sqlite:PATH, or by its folder: %w", err)}
+		}
+		return place{name: name, url: text}, nil
 	}
 	if path == "" {
-		return place{}, &usageError{errors.New("a store without a name: it is sqlite:PATH, or a folder")}
+		return place{}, &usageError{errors.New("a store without a name: it is a URL of Redis, sqlite:PATH, or a folder")}
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -78,6 +85,9 @@ func (c *CLI) placeOr(text string) (place, error) {
 
 // exists is an error where there is no store.
 func (p place) exists() error {
+	if p.file == "" {
+		return nil // Redis says so itself
+	}
 	if _, err := os.Stat(p.file); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("there is no store at %s", p.name)
 	}
@@ -87,14 +97,20 @@ func (p place) exists() error {
 // open opens the store, for nobody else to use it meanwhile. A new one is made
 // where there is none.
 func (p place) open(ctx context.Context) (movable, error) {
-	db, err := sqlite.Open(ctx, p.file, sqlite.Options{})
-	if errors.Is(err, sqlite.ErrInUse) {
-		return nil, fmt.Errorf("%w; a store that a server writes to cannot be copied whole, but backed up: %s store backup FILE", err, program())
+	var m movable
+	var err error
+	if p.file == "" {
+		m, err = redis.OpenWhole(ctx, redis.Options{URL: p.url})
+	} else {
+		m, err = sqlite.Open(ctx, p.file, sqlite.Options{})
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, sqlite.ErrInUse), errors.Is(err, redis.ErrInUse):
+		return nil, fmt.Errorf("%w; a store that a server writes to cannot be copied whole, but backed up: %s store backup FILE", err, program())
+	case err != nil:
 		return nil, err
 	}
-	return db, nil
+	return m, nil
 }
 
 // untilSignalled is a context that SIGTERM and SIGINT end.

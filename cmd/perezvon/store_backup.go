@@ -7,10 +7,12 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"perezvon/internal/disk"
 	"perezvon/internal/store"
+	"perezvon/internal/store/redis"
 	"perezvon/internal/store/sqlite"
 	"perezvon/internal/store/transfer"
 )
@@ -18,7 +20,7 @@ import (
 // BackupCmd backs a store up.
 type BackupCmd struct {
 	File string `arg:"" help:"The file to write; there must be none of that name."`
-	From string `placeholder:"STORE" help:"The store: sqlite:PATH, or the folder of its file; without it that of the configuration."`
+	From string `placeholder:"STORE" help:"The store: a URL of Redis, sqlite:PATH, or the folder of its file; without it that of the configuration."`
 }
 
 // Run says how large the copy is.
@@ -48,7 +50,11 @@ func backUp(ctx context.Context, from place, file string) (size int64, err error
 	if err := from.exists(); err != nil {
 		return 0, err
 	}
-	err = sqlite.Backup(ctx, from.file, file)
+	if from.file == "" {
+		err = writeChanges(ctx, from, file)
+	} else {
+		err = sqlite.Backup(ctx, from.file, file)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return 0, fmt.Errorf("%s is there already; a backup replaces no file", file)
 	}
@@ -62,10 +68,29 @@ func backUp(ctx context.Context, from place, file string) (size int64, err error
 	return info.Size(), nil
 }
 
+// writeChanges writes what is in Redis as a file of changes. What changes
+// meanwhile may be in it or not.
+func writeChanges(ctx context.Context, from place, file string) (err error) {
+	whole, err := redis.OpenToRead(ctx, redis.Options{URL: from.url})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, whole.Close()) }()
+	out, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = transfer.Write(ctx, whole, out, time.Now())
+	if err = errors.Join(err, out.Sync(), out.Close()); err != nil {
+		return errors.Join(err, os.Remove(file))
+	}
+	return nil
+}
+
 // RestoreCmd restores a store.
 type RestoreCmd struct {
 	File string `arg:"" help:"What store backup has written."`
-	To   string `placeholder:"STORE" help:"The store, which must be empty or not be there: sqlite:PATH, or a folder; without it that of the configuration."`
+	To   string `placeholder:"STORE" help:"The store, which must be empty or not be there: a URL of Redis, sqlite:PATH, or a folder; without it that of the configuration."`
 }
 
 // Run says what the store holds then.
@@ -89,7 +114,10 @@ func restoreStore(ctx context.Context, file string, to place) (*copied, error) {
 	if err != nil {
 		return nil, err
 	}
-	if database {
+	switch {
+	case database && to.file == "":
+		return restoreIntoRedis(ctx, file, to)
+	case database:
 		return restoreDatabase(ctx, file, to)
 	}
 	changes, err := transfer.OpenFile(file)
@@ -125,6 +153,26 @@ func restoreDatabase(ctx context.Context, file string, to place) (*copied, error
 	report := &copied{From: file, To: to.name}
 	report.Kinds, report.Same = transfer.Compare(there, there) // it was copied byte by byte
 	return report, nil
+}
+
+// restoreIntoRedis fills a Redis from a copy of a file, since opening the file
+// itself could change it.
+func restoreIntoRedis(ctx context.Context, file string, to place) (report *copied, err error) {
+	dir, err := os.MkdirTemp("", "perezvon-restore-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	aside := filepath.Join(dir, storeFile)
+	if err := sqlite.Restore(ctx, file, aside); err != nil {
+		return nil, err
+	}
+	db, err := sqlite.Open(ctx, aside, sqlite.Options{})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return fillStore(ctx, file, db, to, false)
 }
 
 // isDatabase says whether a file is one of SQLite's.

@@ -14,7 +14,7 @@ import (
 
 // CopyCmd copies a store.
 type CopyCmd struct {
-	From       string `required:"" placeholder:"STORE" help:"The store to copy: sqlite:PATH, or the folder of its file."`
+	From       string `required:"" placeholder:"STORE" help:"The store to copy: a URL of Redis, sqlite:PATH, or the folder of its file."`
 	To         string `required:"" placeholder:"STORE" help:"Where to: a store that is empty, or is made."`
 	VerifyOnly bool   `help:"Copy nothing, only compare the two."`
 }
@@ -109,7 +109,7 @@ func fillStore(ctx context.Context, name string, from transfer.Source, to place,
 	case errors.Is(err, store.ErrNotEmpty):
 		return nil, notEmpty(to)
 	case err != nil && !verifyOnly:
-		return nil, fmt.Errorf("%s is not complete, remove it before you try again: %w", to.name, err)
+		return nil, fmt.Errorf("%s is not complete, remove what is there before you try again: %w", to.name, err)
 	case err != nil:
 		return nil, err
 	}
@@ -124,6 +124,9 @@ func fillStore(ctx context.Context, name string, from transfer.Source, to place,
 
 // notEmpty says what to do about a store that holds something.
 func notEmpty(p place) error {
+	if p.file == "" {
+		return fmt.Errorf("%s is not empty, and nothing was changed: choose another database of it, or empty this one (FLUSHDB)", p.name)
+	}
 	return fmt.Errorf("%s is not empty, and nothing was changed: stop its server and move the file away, with its -wal and -shm, or choose another store", p.name)
 }
 

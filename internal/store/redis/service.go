@@ -18,6 +18,9 @@ const (
 // in it. It never runs out: where it is missing, Redis has none of our data.
 const serviceSlot = prefix + "{service}"
 
+// ErrInUse says that another server uses the Redis.
+var ErrInUse = errors.New("another perezvon uses it")
+
 // errUnfit says that Redis answers and can nevertheless not be used.
 var errUnfit = errors.New("redis cannot be used")
 
@@ -93,6 +96,6 @@ func (r *remote) leave(ctx context.Context, node string) error {
 
 // errInUse tells who uses the Redis.
 func errInUse(host, pid string, left time.Duration) error {
-	return fmt.Errorf("%w: another perezvon uses it (host %s, pid %s); stop that one, or give this one another database. One that died gives it free within %v",
-		errUnfit, host, pid, max(time.Second, left.Round(time.Second)))
+	return fmt.Errorf("%w: %w (host %s, pid %s); stop that one, or give this one another database. One that died gives it free within %v",
+		errUnfit, ErrInUse, host, pid, max(time.Second, left.Round(time.Second)))
 }

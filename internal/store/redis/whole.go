@@ -145,6 +145,9 @@ func (w *Whole) Import(ctx context.Context, batch []store.Change) error {
 		}
 		w.importing = true
 	}
+	if _, err := ofNodes(batch); err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
 	return w.remote.importAll(ctx, batch)
 }
 

@@ -180,7 +180,7 @@ func TestARedisThatAServerUsesIsReadOnly(t *testing.T) {
 		if _, err := d.LastEvent(t.Context()); err != nil { // it has been shipped
 			t.Fatal(err)
 		}
-		if w, err := OpenWhole(t.Context(), opts); err == nil || !strings.Contains(err.Error(), "another perezvon uses it") {
+		if w, err := OpenWhole(t.Context(), opts); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "another perezvon uses it (host ") {
 			t.Errorf("whole %v, error %v", w, err)
 		}
 		w, err := OpenToRead(t.Context(), opts)

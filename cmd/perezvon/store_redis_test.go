@@ -1,0 +1,120 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"perezvon/internal/store/redis"
+	"perezvon/internal/store/redis/redistest"
+)
+
+// redisAt is a Redis in memory that this machine can connect to.
+func redisAt(t *testing.T) (url string) {
+	t.Helper()
+	fake := redistest.NewFake()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			inside, err := fake.Dial(t.Context(), "", "")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			for from, to := range map[net.Conn]net.Conn{conn: inside, inside: conn} {
+				wg.Go(func() {
+					_, _ = io.Copy(to, from)
+					_ = to.Close()
+				})
+			}
+		}
+	})
+	t.Cleanup(func() {
+		_ = l.Close()
+		fake.Close()
+		wg.Wait()
+	})
+	return "redis://" + l.Addr().String()
+}
+
+func TestAStoreIsCopiedIntoRedisBackedUpThereAndRestored(t *testing.T) {
+	from := placed(t, used(t))
+	url := redisAt(t)
+	to := placed(t, url)
+	for _, verifyOnly := range []bool{false, true} {
+		if report, err := copyStore(t.Context(), from, to, verifyOnly); err != nil || !report.Same || report.Kinds[0].To != 1 {
+			t.Fatalf("%+v, error %v", report, err)
+		}
+	}
+	if _, err := copyStore(t.Context(), from, to, false); err == nil || !strings.Contains(err.Error(), to.name+" is not empty, and nothing was changed") {
+		t.Errorf("a second time: error %v", err)
+	}
+
+	server, err := redis.Open(t.Context(), redis.Options{URL: url, Spool: filepath.Join(t.TempDir(), storeFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := copyStore(t.Context(), to, placed(t, t.TempDir()), false); !errors.Is(err, redis.ErrInUse) || !strings.Contains(err.Error(), "store backup FILE") {
+		t.Errorf("while a server uses it: error %v", err)
+	}
+	file := filepath.Join(t.TempDir(), "backup")
+	if size, err := backUp(t.Context(), to, file); err != nil || size == 0 {
+		t.Errorf("%d bytes, error %v", size, err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the file: %v, error %v", info, err)
+	}
+	if _, err := backUp(t.Context(), to, file); err == nil || !strings.Contains(err.Error(), "a backup replaces no file") {
+		t.Errorf("a second time: error %v", err)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for what, again := range map[string]place{"a file": placed(t, t.TempDir()), "redis": placed(t, redisAt(t))} {
+		if report, err := restoreStore(t.Context(), file, again); err != nil || !report.Same {
+			t.Errorf("into %s: %+v, error %v", what, report, err)
+		}
+		if report, err := copyStore(t.Context(), from, again, true); err != nil || !report.Same {
+			t.Errorf("%s compared: %+v, error %v", what, report, err)
+		}
+	}
+}
+
+func TestABackupOfAFileIsRestoredIntoRedis(t *testing.T) {
+	from := placed(t, used(t))
+	file := filepath.Join(t.TempDir(), "backup")
+	if _, err := backUp(t.Context(), from, file); err != nil {
+		t.Fatal(err)
+	}
+	to := placed(t, redisAt(t))
+	if report, err := restoreStore(t.Context(), file, to); err != nil || !report.Same || report.Kinds[1].To != 2 {
+		t.Errorf("%+v, error %v", report, err)
+	}
+	if names, err := filepath.Glob(file + "?*"); err != nil || len(names) > 0 {
+		t.Errorf("left beside it are %v, error %v", names, err)
+	}
+}
+
+func TestNoMessageAboutARedisHasItsPassword(t *testing.T) {
+	p := placed(t, strings.Replace(redisAt(t), "://", "://user:secret@", 1))
+	_, err := p.open(t.Context()) // it knows no such user
+	if err == nil {
+		t.Error("it was opened")
+	}
+	if strings.Contains(p.name, "secret") || (err != nil && strings.Contains(err.Error(), "secret")) {
+		t.Errorf("%s: error %v", p.name, err)
+	}
+}
