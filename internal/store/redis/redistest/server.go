@@ -103,3 +103,18 @@ func (s *Server) Dir() string { return s.dir }
 
 // Stop ends the server and removes its folder.
 func (s *Server) Stop() error { return errors.Join(s.Kill(), os.RemoveAll(s.dir)) }
+
+// Lose takes the last n bytes off what a server that was killed has written, as
+// when the machine loses its power before they reach the disk.
+func (s *Server) Lose(n int64) error {
+	files, err := filepath.Glob(filepath.Join(s.dir, "appendonlydir", "*.incr.aof"))
+	if err != nil || len(files) == 0 {
+		return errors.Join(fmt.Errorf("%s has no file of writes", s.dir), err)
+	}
+	last := files[len(files)-1]
+	about, err := os.Stat(last)
+	if err != nil {
+		return err
+	}
+	return os.Truncate(last, max(0, about.Size()-n))
+}
