@@ -139,7 +139,7 @@ func (d *double) claim(ctx context.Context, me holder) (claim, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if left := time.Until(d.until); d.use.Node != me.Node && left > 0 {
-		return claim{}, errInUse(d.use.Host, fmt.Sprint(d.use.PID), left)
+		return claim{}, &inUseError{host: d.use.Host, pid: fmt.Sprint(d.use.PID), left: left}
 	}
 	d.use, d.until = me, time.Now().Add(serviceTTL)
 	return claim{Served: d.node}, nil

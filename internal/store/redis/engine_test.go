@@ -383,9 +383,13 @@ func TestTwoServersDoNotUseOneRedis(t *testing.T) {
 	other := filepath.Join(t.TempDir(), "perezvon.db")
 	onDouble(t, func(n *testNode) {
 		second := &testNode{t: n.t, r: n.r, path: other, said: &lockedBuffer{}}
+		began := time.Now()
 		_, err := second.start()
 		if err == nil || !strings.Contains(err.Error(), "another perezvon uses it (host "+n.me.Host+", pid ") {
 			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > serviceTTL/2 {
+			t.Errorf("that took %v", took)
 		}
 		time.Sleep(time.Hour) // it is renewed
 		if _, err := second.start(); err == nil {
@@ -396,6 +400,18 @@ func TestTwoServersDoNotUseOneRedis(t *testing.T) {
 		second.open()
 		second.end()
 		n.open()
+	})
+}
+
+func TestAServerThatDiedIsOutwaited(t *testing.T) {
+	onDouble(t, func(n *testNode) {
+		n.end()
+		n.r.set(func() { n.r.use, n.r.until = holder{Node: "dead", Host: "there", PID: 1}, time.Now().Add(serviceTTL) })
+		began := time.Now()
+		n.open()
+		if took := time.Since(began); took > serviceTTL+time.Second {
+			t.Errorf("that took %v", took)
+		}
 	})
 }
 

@@ -71,9 +71,11 @@ func (d *DB) begin(ctx context.Context) (err error) {
 
 // join meets Redis for the first time.
 func (d *DB) join(ctx context.Context) error {
-	limited, cancel := context.WithTimeout(ctx, openLimit)
-	defer cancel()
-	err := d.greet(limited)
+	err := outwait(ctx, d.log, func() error {
+		ctx, cancel := context.WithTimeout(ctx, openLimit)
+		defer cancel()
+		return d.greet(ctx)
+	})
 	switch {
 	case err == nil:
 		d.link.restore()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strconv"
 	"time"
@@ -62,7 +63,7 @@ func (r *remote) claim(ctx context.Context, me holder) (claim, error) {
 		if err != nil {
 			return claim{}, fmt.Errorf("claim the use of redis: %w", err)
 		}
-		return claim{}, errInUse(words[1], words[2], time.Duration(left)*time.Microsecond)
+		return claim{}, &inUseError{host: words[1], pid: words[2], left: time.Duration(left) * time.Microsecond}
 	}
 	return claim{}, fmt.Errorf("claim the use of redis: answer %q", words)
 }
@@ -94,8 +95,40 @@ func (r *remote) leave(ctx context.Context, node string) error {
 	return err
 }
 
-// errInUse tells who uses the Redis.
-func errInUse(host, pid string, left time.Duration) error {
-	return fmt.Errorf("%w: %w (host %s, pid %s); stop that one, or give this one another database. One that died gives it free within %v",
-		errUnfit, ErrInUse, host, pid, max(time.Second, left.Round(time.Second)))
+// inUseError tells who uses the Redis. It is errUnfit and ErrInUse.
+type inUseError struct {
+	host, pid string
+	left      time.Duration // until the right to use it is over, if it is not renewed
+}
+
+func (e *inUseError) Error() string {
+	return fmt.Sprintf("%v: %v (host %s, pid %s); stop that one, or give this one another database. One that died gives it free within %v",
+		errUnfit, ErrInUse, e.host, e.pid, max(time.Second, e.left.Round(time.Second)))
+}
+
+func (*inUseError) Unwrap() []error { return []error{errUnfit, ErrInUse} }
+
+// outwait calls f until no other server uses the Redis, for as long as that one
+// does not renew its right: it has died, and its right runs out.
+func outwait(ctx context.Context, log *slog.Logger, f func() error) error {
+	var over time.Time
+	for {
+		err := f()
+		var other *inUseError
+		if !errors.As(err, &other) {
+			return err
+		}
+		now := time.Now()
+		switch until := now.Add(other.left); {
+		case over.IsZero():
+			log.Warn("another perezvon uses this redis, or did until a moment ago; waiting to see whether it is alive", "host", other.host, "pid", other.pid)
+			over = until
+		case until.Sub(over) > time.Second:
+			return err
+		}
+		pause(ctx, min(other.left+time.Millisecond, lookEvery+time.Second), nil)
+		if ctx.Err() != nil {
+			return err
+		}
+	}
 }
