@@ -31,6 +31,11 @@ func (cmd *BackupCmd) Run(c *CLI) error {
 	if err != nil {
 		return err
 	}
+	if cmd.From == "" && from.file != "" {
+		if shares, err := sqlite.Shares(ctx, from.file); err == nil && shares {
+			return &usageError{fmt.Errorf("%s is not all there is: its server shares a store; name that one with --from redis://…", from.name)}
+		}
+	}
 	size, err := backUp(ctx, from, cmd.File)
 	if err != nil {
 		return err

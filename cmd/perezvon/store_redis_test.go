@@ -108,6 +108,28 @@ func TestABackupOfAFileIsRestoredIntoRedis(t *testing.T) {
 	}
 }
 
+func TestTheFileOfAServerThatSharesAStoreIsNotTakenForIt(t *testing.T) {
+	dir := t.TempDir()
+	server, err := redis.Open(t.Context(), redis.Options{URL: redisAt(t), Spool: filepath.Join(dir, storeFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cfg := filepath.Join(dir, "perezvon.yaml")
+	if err := os.WriteFile(cfg, []byte("data_dir: "+dir+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "backup")
+	if status := run([]string{"--config", cfg, "store", "backup", file}); status != exitUsage {
+		t.Errorf("it ends with %d", status)
+	}
+	if status := run([]string{"--config", cfg, "store", "backup", "--from", dir, file}); status != exitOK {
+		t.Errorf("the file by its name ends with %d", status)
+	}
+}
+
 func TestNoMessageAboutARedisHasItsPassword(t *testing.T) {
 	p := placed(t, strings.Replace(redisAt(t), "://", "://user:secret@", 1))
 	_, err := p.open(t.Context()) // it knows no such user

@@ -79,6 +79,27 @@ func leaveNode(ctx context.Context, file string) error {
 	})
 }
 
+// Shares reports whether the database at path is what a node has of its own
+// beside a store that it shares: then that one holds everything, and this file
+// only what is new there.
+func Shares(ctx context.Context, path string) (shares bool, err error) {
+	if _, err := os.Stat(path); err != nil {
+		return false, err
+	}
+	err = onFile(ctx, path, func(c *sql.Conn) error {
+		var has bool
+		err := c.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = 'node')`).Scan(&has)
+		if err != nil || !has {
+			return err
+		}
+		return c.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM node)`).Scan(&shares)
+	})
+	if err != nil {
+		return false, fmt.Errorf("look at %s: %w", path, explain(path, err))
+	}
+	return shares, nil
+}
+
 // onFile runs f on a connection to a database file.
 func onFile(ctx context.Context, path string, f func(*sql.Conn) error) (err error) {
 	path, err = filepath.Abs(path)

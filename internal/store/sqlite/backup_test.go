@@ -46,6 +46,11 @@ func TestABackupIsOfOneMomentWhileTheStoreIsInUse(t *testing.T) {
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the copy: %v, error %v", info, err)
 	}
+	for path, want := range map[string]bool{d.path: true, file: false} {
+		if shares, err := Shares(t.Context(), path); err != nil || shares != want {
+			t.Errorf("%s is a part of a shared store: %v, error %v", path, shares, err)
+		}
+	}
 	restored := filepath.Join(t.TempDir(), "new", "perezvon.db")
 	if err := Restore(t.Context(), file, restored); err != nil {
 		t.Fatal(err)
