@@ -49,6 +49,7 @@ func newHouse(ctx context.Context, opts *Options, dir string, stages ...*stage) 
 	cfg.SIP.Listen = []configs.Listen{{Transport: "udp", Addr: at}}
 	cfg.Media.Ports = configs.PortRange{First: 20000, Last: lastMedia}
 	cfg.Callback = shortTimers()
+	cfg.Infocall.Ring = 2 * time.Second
 	cfg.Drain = 20 * time.Second
 	cfg.Limits.PerNumber = configs.Rate{Count: perNumber, Per: time.Hour}
 	for _, s := range stages {

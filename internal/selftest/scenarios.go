@@ -11,7 +11,7 @@ import (
 func scenarios() []scenario {
 	all := slices.Concat(
 		requestScenarios(), managerScenarios(), leavingScenarios(), customerScenarios(), trunkScenarios(),
-		talkScenarios(), restartScenarios(), cancelScenarios(), limitScenarios(), modeScenarios(), inboundScenarios(), spokenScenarios(), officeScenarios(),
+		talkScenarios(), restartScenarios(), cancelScenarios(), limitScenarios(), modeScenarios(), inboundScenarios(), spokenScenarios(), officeScenarios(), infocallScenarios(),
 	)
 	slices.SortStableFunc(all, func(a, b scenario) int { return cmp.Compare(place(a.branch), place(b.branch)) })
 	return all
