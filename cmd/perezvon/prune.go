@@ -8,14 +8,13 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"perezvon/configs"
 	"perezvon/internal/disk"
 	"perezvon/internal/keep"
+	"perezvon/internal/store/redis"
 	"perezvon/internal/store/sqlite"
 )
 
@@ -33,14 +32,17 @@ func (cmd *PruneCmd) Run(c *CLI) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	at, err := c.placeOr("")
+	if err != nil {
+		return err
+	}
+	ctx, stop := untilSignalled()
 	defer stop()
-	file := filepath.Join(cfg.DataDir, "perezvon.db")
 	var report keep.Report
 	if cmd.DryRun {
-		report, err = wouldGo(ctx, cfg, file)
+		report, err = wouldGo(ctx, cfg, at)
 	} else {
-		report, err = letGo(ctx, cfg, file)
+		report, err = letGo(ctx, cfg, at)
 	}
 	if err != nil {
 		return err
@@ -58,8 +60,16 @@ func (cmd *PruneCmd) Run(c *CLI) error {
 }
 
 // wouldGo reads the store, beside a server that may run.
-func wouldGo(ctx context.Context, cfg *configs.Config, file string) (r keep.Report, err error) {
-	db, err := sqlite.OpenReader(ctx, file)
+func wouldGo(ctx context.Context, cfg *configs.Config, at place) (r keep.Report, err error) {
+	var db interface {
+		keep.Records
+		Close() error
+	}
+	if at.file == "" {
+		db, err = redis.OpenToRead(ctx, redis.Options{URL: at.url})
+	} else {
+		db, err = sqlite.OpenReader(ctx, at.file)
+	}
 	if err != nil {
 		return keep.Report{}, err
 	}
@@ -68,19 +78,27 @@ func wouldGo(ctx context.Context, cfg *configs.Config, file string) (r keep.Repo
 }
 
 // letGo removes from a store that no server works on.
-func letGo(ctx context.Context, cfg *configs.Config, file string) (r keep.Report, err error) {
-	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return keep.Report{}, fmt.Errorf("there is no store at %s", file)
+func letGo(ctx context.Context, cfg *configs.Config, at place) (r keep.Report, err error) {
+	if err := at.exists(); err != nil {
+		return keep.Report{}, err
 	}
-	db, err := sqlite.Open(ctx, file, sqlite.Options{})
-	if errors.Is(err, sqlite.ErrInUse) {
-		return keep.Report{}, errors.New("the server that runs removes by itself, every hour, what has been kept for long enough; --dry-run says what that is")
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	var db interface {
+		keep.Store
+		Close() error
+	}
+	if at.file == "" {
+		db, err = redis.Open(ctx, redis.Options{URL: at.url, Spool: filepath.Join(cfg.DataDir, storeFile), Logger: log})
+	} else {
+		db, err = sqlite.Open(ctx, at.file, sqlite.Options{})
+	}
+	if errors.Is(err, sqlite.ErrInUse) || errors.Is(err, redis.ErrInUse) {
+		return keep.Report{}, fmt.Errorf("%w; the server that runs removes by itself, every hour, what has been kept for long enough; --dry-run says what that is", err)
 	}
 	if err != nil {
 		return keep.Report{}, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return keep.Round(ctx, db, cfg.Recordings.Dir, keepTimes(cfg), log)
 }
 

@@ -42,8 +42,8 @@ func aged(t *testing.T) (cfg *configs.Config, file, recording string) {
 func TestPruneRemovesWhatADryRunSaid(t *testing.T) {
 	cfg, file, recording := aged(t)
 	for _, look := range []func() (keep.Report, error){
-		func() (keep.Report, error) { return wouldGo(t.Context(), cfg, file) },
-		func() (keep.Report, error) { return letGo(t.Context(), cfg, file) },
+		func() (keep.Report, error) { return wouldGo(t.Context(), cfg, placed(t, file)) },
+		func() (keep.Report, error) { return letGo(t.Context(), cfg, placed(t, file)) },
 	} {
 		if r, err := look(); err != nil || r != (keep.Report{}) {
 			t.Errorf("%+v, error %v, though nothing was told to go", r, err)
@@ -51,19 +51,19 @@ func TestPruneRemovesWhatADryRunSaid(t *testing.T) {
 	}
 	cfg.Calls.Keep = 7 * 24 * time.Hour
 	want := keep.Report{Expired: store.Expired{Calls: 1}, Recordings: 1, Bytes: 2048}
-	if r, err := wouldGo(t.Context(), cfg, file); err != nil || r != want {
+	if r, err := wouldGo(t.Context(), cfg, placed(t, file)); err != nil || r != want {
 		t.Errorf("would remove %+v, error %v", r, err)
 	}
 	if _, err := os.Stat(recording); err != nil {
 		t.Errorf("after a dry run: %v", err)
 	}
-	if r, err := letGo(t.Context(), cfg, file); err != nil || r != want {
+	if r, err := letGo(t.Context(), cfg, placed(t, file)); err != nil || r != want {
 		t.Errorf("removed %+v, error %v", r, err)
 	}
 	if _, err := os.Stat(recording); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the recording: %v", err)
 	}
-	if r, err := wouldGo(t.Context(), cfg, file); err != nil || r != (keep.Report{}) {
+	if r, err := wouldGo(t.Context(), cfg, placed(t, file)); err != nil || r != (keep.Report{}) {
 		t.Errorf("afterwards %+v would go, error %v", r, err)
 	}
 }
@@ -76,10 +76,10 @@ func TestPruneLeavesARunningServerItsStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := letGo(t.Context(), cfg, file); err == nil || !strings.Contains(err.Error(), "--dry-run") {
+	if _, err := letGo(t.Context(), cfg, placed(t, file)); err == nil || !strings.Contains(err.Error(), "--dry-run") {
 		t.Errorf("error %v", err)
 	}
-	if r, err := wouldGo(t.Context(), cfg, file); err != nil || r.Recordings != 1 {
+	if r, err := wouldGo(t.Context(), cfg, placed(t, file)); err != nil || r.Recordings != 1 {
 		t.Errorf("%+v, error %v", r, err)
 	}
 }
@@ -88,14 +88,37 @@ func TestPruneOfNoStoreMakesNone(t *testing.T) {
 	cfg := configs.Default()
 	cfg.DataDir = t.TempDir()
 	file := filepath.Join(cfg.DataDir, "perezvon.db")
-	if _, err := wouldGo(t.Context(), cfg, file); err == nil || !strings.Contains(err.Error(), "there is no store") {
+	if _, err := wouldGo(t.Context(), cfg, placed(t, file)); err == nil || !strings.Contains(err.Error(), "there is no store") {
 		t.Errorf("dry run: %v", err)
 	}
-	if _, err := letGo(t.Context(), cfg, file); err == nil || !strings.Contains(err.Error(), "there is no store") {
+	if _, err := letGo(t.Context(), cfg, placed(t, file)); err == nil || !strings.Contains(err.Error(), "there is no store") {
 		t.Errorf("error %v", err)
 	}
 	if found, err := os.ReadDir(cfg.DataDir); err != nil || len(found) > 0 {
 		t.Errorf("%v, error %v", found, err)
+	}
+}
+
+func TestPruneRemovesFromRedis(t *testing.T) {
+	cfg, file, recording := aged(t)
+	at := placed(t, redisAt(t))
+	if report, err := copyStore(t.Context(), placed(t, file), at, false); err != nil || !report.Same {
+		t.Fatalf("%+v, error %v", report, err)
+	}
+	cfg.DataDir = t.TempDir() // of another machine, which has the recordings
+	cfg.Recordings.Keep, cfg.Calls.Keep = 7*24*time.Hour, 7*24*time.Hour
+	want := keep.Report{Expired: store.Expired{Calls: 1}, Recordings: 1, Bytes: 2048}
+	if r, err := wouldGo(t.Context(), cfg, at); err != nil || r != want {
+		t.Errorf("would remove %+v, error %v", r, err)
+	}
+	if r, err := letGo(t.Context(), cfg, at); err != nil || r != want {
+		t.Errorf("removed %+v, error %v", r, err)
+	}
+	if _, err := os.Stat(recording); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the recording: %v", err)
+	}
+	if r, err := wouldGo(t.Context(), cfg, at); err != nil || r != (keep.Report{}) {
+		t.Errorf("afterwards %+v would go, error %v", r, err)
 	}
 }
 
