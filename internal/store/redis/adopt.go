@@ -12,12 +12,12 @@ import (
 
 // adopt copies into the spool what another node has left behind in Redis and a
 // service has to know at its start: calls in progress with their dialogs,
-// phones, and what was said of do not disturb. A call that is open here and has
+// phones, what was said of do not disturb, and which numbers are blocked. A call that is open here and has
 // ended there was brought to its end by another node meanwhile.
 func (d *DB) adopt(ctx context.Context) error {
 	var all []store.Change
 	for _, collect := range []func(context.Context) ([]store.Change, error){
-		d.foreignCalls, d.settledCalls, d.foreignDialogs, d.foreignBindings, d.foreignDND,
+		d.foreignCalls, d.settledCalls, d.foreignDialogs, d.foreignBindings, d.foreignDND, d.foreignBlocks,
 	} {
 		found, err := collect(ctx)
 		if err != nil {

@@ -58,6 +58,8 @@ type sharedStore interface {
 	export(ctx context.Context, yield func(store.Change) error) error
 	importAll(ctx context.Context, batch []store.Change) error
 	empty(ctx context.Context) (bool, error)
+
+	sharedDomains
 	close() error
 }
 

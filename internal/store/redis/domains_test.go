@@ -139,14 +139,18 @@ func (d *direct) ReviveJob(ctx context.Context, kind, id string) error {
 }
 
 func (d *direct) ReviveJobs(ctx context.Context, kind string) (int, error) {
-	return d.reviveJobs(ctx, kind)
+	n, _, err := d.reviveSome(ctx, kind, "")
+	return n, err
 }
 
 func (d *direct) JobStats(ctx context.Context, kind string) (store.JobStats, error) {
 	return d.jobStats(ctx, kind)
 }
 
-func (d *direct) Prune(ctx context.Context) error { return d.pruneJobs(ctx) }
+func (d *direct) Prune(ctx context.Context) error {
+	_, err := d.pruneJobs(ctx)
+	return err
+}
 
 func (d *direct) Export(ctx context.Context, yield func(store.Change) error) error {
 	return d.exportDomains(ctx, yield)

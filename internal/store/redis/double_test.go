@@ -20,6 +20,8 @@ import (
 // every question has an end, and that changes come in order unless it was
 // started anew.
 type double struct {
+	noDomains
+
 	t testing.TB
 
 	mu       sync.Mutex

@@ -151,28 +151,26 @@ func (r *remote) reviveJob(ctx context.Context, kind, id string) error {
 // reviveAtOnce is how many dead jobs are revived in one step.
 const reviveAtOnce = 200
 
-// reviveJobs revives all dead jobs of a kind and says how many.
-func (r *remote) reviveJobs(ctx context.Context, kind string) (int, error) {
-	revived, before := 0, "0"
-	for {
-		n, err := within(ctx, r, func(ctx context.Context) (int, error) {
-			answer, err := r.run(ctx, "jobs", jobSlot(kind), "reviveAll", reviveAtOnce, before).Slice()
-			if err != nil {
-				return 0, err
-			}
-			if len(answer) != 2 {
-				return 0, errAnswer
-			}
-			before = fmt.Sprint(answer[1])
-			return strconv.Atoi(fmt.Sprint(answer[0]))
-		})
-		if err != nil {
-			return revived, fmt.Errorf("revive jobs: %w", err)
-		}
-		if revived += n; n < reviveAtOnce {
-			return revived, nil
-		}
+// reviveSome revives dead jobs of a kind, up to reviveAtOnce that were dead at a
+// time, empty: now. It returns how many, and the time.
+func (r *remote) reviveSome(ctx context.Context, kind, before string) (n int, at string, err error) {
+	if before == "" {
+		before = "0"
 	}
+	answer, err := within(ctx, r, func(ctx context.Context) ([]any, error) {
+		answer, err := r.run(ctx, "jobs", jobSlot(kind), "reviveAll", reviveAtOnce, before).Slice()
+		if err == nil && len(answer) != 2 {
+			err = errAnswer
+		}
+		return answer, err
+	})
+	if err == nil {
+		n, err = strconv.Atoi(fmt.Sprint(answer[0]))
+	}
+	if err != nil {
+		return 0, "", fmt.Errorf("revive jobs: %w", err)
+	}
+	return n, fmt.Sprint(answer[1]), nil
 }
 
 // jobs returns jobs of a kind and a state, see sqlite.DB.Jobs.
@@ -283,28 +281,27 @@ func (r *remote) jobStats(ctx context.Context, kind string) (store.JobStats, err
 // pruneAtOnce is how many jobs are forgotten in one step.
 const pruneAtOnce = 500
 
-// pruneJobs forgets jobs that have served their time.
-func (r *remote) pruneJobs(ctx context.Context) error {
-	_, err := within(ctx, r, func(ctx context.Context) (struct{}, error) {
+// pruneJobs forgets jobs that have served their time, pruneAtOnce of each kind
+// and state at most, and says whether there may be more.
+func (r *remote) pruneJobs(ctx context.Context) (more bool, err error) {
+	more, err = within(ctx, r, func(ctx context.Context) (more bool, err error) {
 		kinds, err := r.data.SMembers(ctx, jobKinds).Result()
 		if err != nil {
-			return struct{}{}, err
+			return false, err
 		}
 		for _, kind := range kinds {
 			for state, age := range map[store.JobState]time.Duration{store.JobDone: store.KeepDone, store.JobDead: store.KeepDead} {
-				for more := true; more; {
-					n, err := r.run(ctx, "jobs", jobSlot(kind), "prune", string(state), age.Milliseconds(), pruneAtOnce).Int()
-					if err != nil {
-						return struct{}{}, err
-					}
-					more = n == pruneAtOnce
+				n, err := r.run(ctx, "jobs", jobSlot(kind), "prune", string(state), age.Milliseconds(), pruneAtOnce).Int()
+				if err != nil {
+					return false, err
 				}
+				more = more || n == pruneAtOnce
 			}
 		}
-		return struct{}{}, nil
+		return more, nil
 	})
 	if err != nil {
-		return fmt.Errorf("prune jobs: %w", err)
+		return false, fmt.Errorf("prune jobs: %w", err)
 	}
-	return nil
+	return more, nil
 }

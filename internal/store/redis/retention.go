@@ -13,12 +13,15 @@ import (
 // ago is there while Redis is away.
 const keepHere = 24 * time.Hour
 
-// Prune forgets idempotency keys older than 24 hours and leases that have run
-// out, and of this node's file what Redis has for long: calls that ended more
+// Prune forgets idempotency keys older than 24 hours, leases that have run out,
+// jobs that were done a day or given up 30 days ago, and of this node's file what Redis has for long: calls that ended more
 // than 24 hours ago, with their events and traces. Whoever owns the DB calls it
 // about once an hour.
 func (d *DB) Prune(ctx context.Context) error {
 	if err := d.spool.Prune(ctx); err != nil {
+		return err
+	}
+	if err := ignoreAway(d.pruneJobs(ctx)); err != nil {
 		return err
 	}
 	// What is on its way names records of the file. While something waits,

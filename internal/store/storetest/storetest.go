@@ -70,6 +70,11 @@ type Engine struct {
 	// a bubble of testing/synctest cannot turn: the tests of time let fractions
 	// of a second pass then, and those that need hours are left out.
 	RealTime bool
+
+	// Restless says that the engine looks after something every few seconds,
+	// also when nobody asks it anything: tests of domains that let weeks go by, or
+	// open it again and again, are left out.
+	Restless bool
 }
 
 // Run runs the whole suite. Tests of time run in a bubble of testing/synctest
