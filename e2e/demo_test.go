@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func TestDemoShowsACallbackAndItsRecording(t *testing.T) {
+func TestDemoShowsACallbackItsRecordingAndAnInformationalCall(t *testing.T) {
 	t.Parallel()
 	need(t, "espeak-ng")
 	dir := t.TempDir()
@@ -19,6 +19,9 @@ func TestDemoShowsACallbackAndItsRecording(t *testing.T) {
 	found := regexp.MustCompile(`(?m)^Recording: (.+\.wav)$`).FindStringSubmatch(p.out.String())
 	if found == nil {
 		t.Fatal("the output names no recording")
+	}
+	if !regexp.MustCompile(`(?m)^✓ the process got Y: Успешно \(200\), heard [0-9.]+ s, keys 1$`).MatchString(p.out.String()) {
+		t.Error("the informational call was not heard, or its key did not come")
 	}
 	path := found[1]
 	if !filepath.IsAbs(path) {

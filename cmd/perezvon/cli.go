@@ -24,7 +24,7 @@ type CLI struct {
 	given map[string]bool // flags that stand on the command line
 
 	Serve      ServeCmd      `cmd:"" help:"Run the server; SIGTERM lets calls finish first."`
-	Demo       DemoCmd       `cmd:"" help:"Show a whole callback on this machine, with nothing to sign up for."`
+	Demo       DemoCmd       `cmd:"" help:"Show a whole callback and an informational call on this machine, with nothing to sign up for."`
 	Selftest   SelftestCmd   `cmd:"" help:"Play every branch of the call flows on this machine and compare."`
 	Check      CheckCmd      `cmd:"" help:"Validate the configuration."`
 	Callback   CallbackCmd   `cmd:"" help:"Place a callback and follow it until it ends."`

@@ -20,9 +20,10 @@ import (
 	"perezvon/media/wav"
 )
 
-// DemoCmd shows a whole callback on this machine, with nothing to sign up for.
+// DemoCmd shows a whole callback and an informational call on this machine, with
+// nothing to sign up for.
 type DemoCmd struct {
-	Once bool   `help:"End after the callback; exit status 0 only if everything worked."`
+	Once bool   `help:"End after the two calls; exit status 0 only if everything worked."`
 	Dir  string `default:"demo-data" placeholder:"DIR" help:"Where the database and the recordings go (${default})."`
 }
 
@@ -93,6 +94,7 @@ func openTheatre(ctx context.Context, dir string, once bool) (_ *theatre, err er
 	}
 	st.phone.Number(demoManager, lab.Manager(2*time.Second))
 	st.carrier.Number(demoCustomer, append(lab.Customer(3*time.Second), lab.Talk(demoTalk), lab.Bye()))
+	st.carrier.Number(demoListener, listens())
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	st.server, err = startServer(ctx, "", st.config(dir, once), log)
 	return st, err
@@ -146,20 +148,23 @@ func (st *theatre) show(ctx context.Context, out *console, quiet bool) (worked b
 		return false, err
 	}
 	checks := st.judge(call)
-	if quiet {
-		return checks.passed(), printJSON(map[string]any{"call": call, "checks": checks})
-	}
-	for _, c := range checks {
-		mark, t := "✓", good
-		if !c.OK {
-			mark, t = "✗", bad
+	if !quiet {
+		checks.print(out)
+		if call.Recording != nil {
+			out.line(plain, "Recording: %s", filepath.Join(st.server.cfg.Load().Recordings.Dir, call.Recording.File))
 		}
-		out.line(t, "%s %s", mark, c.Text)
 	}
-	if call.Recording != nil {
-		out.line(plain, "Recording: %s", filepath.Join(st.server.cfg.Load().Recordings.Dir, call.Recording.File))
+	infocall, more, err := st.inform(ctx, server, out, quiet)
+	if err != nil {
+		return false, err
 	}
-	return checks.passed(), nil
+	more = append(more, st.judgeRules())
+	if quiet {
+		checks = append(checks, more...)
+		return checks.passed(), printJSON(map[string]any{"call": call, "infocall": infocall, "checks": checks})
+	}
+	more.print(out)
+	return checks.passed() && more.passed(), nil
 }
 
 // check is one thing that was listened for.
@@ -169,6 +174,16 @@ type check struct {
 }
 
 type checks []check
+
+func (cs checks) print(out *console) {
+	for _, c := range cs {
+		mark, t := "✓", good
+		if !c.OK {
+			mark, t = "✗", bad
+		}
+		out.line(t, "%s %s", mark, c.Text)
+	}
+}
 
 func (cs checks) passed() bool {
 	for _, c := range cs {
@@ -199,13 +214,17 @@ func (st *theatre) judge(call api.Call) checks {
 		heard >= demoListening && spoke == 0,
 	})
 	echo := manager.HeardFor(lab.ManagerTone) + customer.HeardFor(lab.CustomerTone)
-	cs = append(cs, check{"nobody heard himself", echo == 0}, st.judgeRecording(call))
+	return append(cs, check{"nobody heard himself", echo == 0}, st.judgeRecording(call))
+}
+
+// judgeRules looks at what the carrier and the phone have noted, when all is over.
+func (st *theatre) judgeRules() check {
 	broken := append(st.carrier.Violations(), st.phone.Violations()...)
 	text := "every SIP and RTP rule was kept, no dialog is left"
 	if len(broken) > 0 {
 		text = "rules of SIP or RTP were broken: " + broken[0]
 	}
-	return append(cs, check{text, len(broken) == 0 && st.carrier.Dialogs()+st.phone.Dialogs() == 0})
+	return check{text, len(broken) == 0 && st.carrier.Dialogs()+st.phone.Dialogs() == 0}
 }
 
 func (st *theatre) judgeRecording(call api.Call) check {
@@ -243,6 +262,7 @@ func (st *theatre) invite(out *console) {
 	url := "http://" + st.server.http.Addr().String()
 	out.line(accent, "The demo keeps serving. In another terminal try:")
 	out.line(plain, "    perezvon callback --server %s --line %s --number %s --text 'Новая заявка'", url, demoLine, demoCustomer)
+	out.line(plain, "    perezvon infocall --server %s --line %s --number %s --text 'Ваш заказ готов.'", url, demoLine, demoListener)
 	out.line(plain, "    perezvon calls --server %s", url)
 	out.line(plain, "Ctrl-C ends it.")
 }

@@ -101,6 +101,15 @@ func (s *story) asked() {
 		}
 		s.line(plain, 0, "%s is told%s%s: %s", who, times(c.Repeat), voice, c.Text)
 	}
+	if c.Sound != "" {
+		s.line(plain, 0, "Whoever answers hears%s: %s", times(c.Repeat), c.Sound)
+	}
+	switch {
+	case c.Gather == 1:
+		s.line(plain, 0, "A key is waited for.")
+	case c.Gather > 1:
+		s.line(plain, 0, "Up to %d keys are waited for.", c.Gather)
+	}
 	if o.Manager != "" && c.Kind == string(store.KindCallback) {
 		s.line(plain, 0, "The manager is %s, instead of the line's route.", o.Manager)
 	}

@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"perezvon/internal/store"
@@ -155,7 +156,11 @@ func (c *Call) deliver(listener *leg, message *g711.Clip) outcome {
 	}
 	rest(ctx, lastWords)
 	c.note(func(r *store.Call) { r.Info = &store.Info{HeardMS: heard.Milliseconds(), Digits: keys} })
-	return c.deliveredOutcome(endReason(context.Cause(ctx)), heard >= need)
+	o := c.deliveredOutcome(endReason(context.Cause(ctx)), heard >= need)
+	if o.result == store.ResultHungUpEarly {
+		o.reason = fmt.Sprintf("%.1f s of a message of %.1f s were heard; %s", heard.Seconds(), message.Duration().Seconds(), o.reason)
+	}
+	return o
 }
 
 // rest waits, unless ctx ends.
@@ -186,8 +191,5 @@ func (c *Call) deliveredOutcome(why *EndReason, enough bool) outcome {
 	case why == nil: // another sound has taken the message's place, which none does
 		why = errOver
 	}
-	return outcome{
-		result: store.ResultHungUpEarly, code: codeOK, owner: why.By, hangupBy: why.By,
-		reason: "not enough of the message was heard: " + why.Text,
-	}
+	return outcome{result: store.ResultHungUpEarly, code: codeOK, owner: why.By, hangupBy: why.By, reason: why.Text}
 }

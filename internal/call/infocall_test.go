@@ -120,6 +120,9 @@ func TestWhatWasHeardIsMeasuredToThePacket(t *testing.T) {
 			}
 			if tt.ok == "N" {
 				w.expect(rec, store.ResultHungUpEarly, "200", store.PartyCustomer)
+				if !strings.HasSuffix(rec.Reason, "s of a message of 2.0 s were heard; hung up") {
+					t.Errorf("the reason is %q", rec.Reason)
+				}
 			}
 		})
 	}
