@@ -11,12 +11,6 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, storetest.Engine{Open: open})
 }
 
-// On a clock that no bubble turns, the suite must hold as well.
-func TestStoreInRealTime(t *testing.T) {
-	t.Parallel()
-	storetest.Run(t, storetest.Engine{Open: open, RealTime: true})
-}
-
 func TestStoreWithAnOutbox(t *testing.T) {
 	storetest.Run(t, storetest.Engine{Open: func(t *testing.T, dir string) storetest.Store {
 		t.Helper()
@@ -41,9 +35,4 @@ func openIn(t *testing.T, dir string) *DB {
 
 func TestDomains(t *testing.T) {
 	storetest.RunDomains(t, storetest.Engine{Open: open})
-}
-
-func TestDomainsInRealTime(t *testing.T) {
-	t.Parallel()
-	storetest.RunDomains(t, storetest.Engine{Open: open, RealTime: true})
 }
