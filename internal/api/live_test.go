@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,13 +15,13 @@ import (
 
 	"perezvon/configs"
 	"perezvon/internal/store"
-	"perezvon/internal/store/sqlite"
+	"perezvon/internal/store/enginetest"
 )
 
 // live is an API on a real store that is served on a real socket.
 type live struct {
 	*fixture
-	db     *sqlite.DB
+	db     enginetest.Store
 	server *Server
 	base   string
 }
@@ -32,10 +31,7 @@ func newLive(t *testing.T, keys []configs.APIKey, change ...func(*live)) *live {
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
 	t.Cleanup(http.DefaultClient.CloseIdleConnections)
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "perezvon.db"), sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	db := enginetest.Open(t, t.TempDir())
 	t.Cleanup(func() {
 		if err := db.Close(); err != nil {
 			t.Error(err)
@@ -65,8 +61,12 @@ func newLive(t *testing.T, keys []configs.APIKey, change ...func(*live)) *live {
 // happen stores events of a call, which belongs to a line.
 func (l *live) happen(t testing.TB, line, id string, types ...string) {
 	t.Helper()
+	told := l.db.EventsChanged()
 	if err := l.queue(line, id, types...).Wait(t.Context()); err != nil {
 		t.Fatal(err)
+	}
+	if len(types) > 0 {
+		<-told // a shared store tells of them a moment later
 	}
 }
 

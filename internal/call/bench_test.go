@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,7 +16,7 @@ import (
 	"perezvon/internal/lab"
 	"perezvon/internal/memnet"
 	"perezvon/internal/store"
-	"perezvon/internal/store/sqlite"
+	"perezvon/internal/store/enginetest"
 	"perezvon/media"
 	"perezvon/media/g711"
 	"perezvon/sip"
@@ -67,7 +66,7 @@ func BenchmarkCallback(b *testing.B) {
 }
 
 // benchService is a service in real time with a carrier and one phone.
-func benchService(b *testing.B) (*call.Service, *sqlite.DB, *lab.Carrier) {
+func benchService(b *testing.B) (*call.Service, enginetest.Store, *lab.Carrier) {
 	b.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -85,8 +84,7 @@ func benchService(b *testing.B) (*call.Service, *sqlite.DB, *lab.Carrier) {
 	cfg := baseConfig()
 	cfg.Lines[0].Record = false
 	cfg.Limits.PerNumber.Count = 0
-	db, err := sqlite.Open(ctx, filepath.Join(b.TempDir(), "perezvon.db"), sqlite.Options{})
-	must(err)
+	db := enginetest.Open(b, b.TempDir())
 	mcfg := media.Config{BindIP: ourIP, Listen: func(ctx context.Context, a netip.AddrPort) (media.Conn, error) { return virtual.ListenUDP(ctx, a) }}
 	mcfg.Ports.First, mcfg.Ports.Last = 20000, 59999
 	sound, err := media.New(mcfg)

@@ -19,6 +19,7 @@ import (
 func (w *world) crash() {
 	w.t.Helper()
 	synctest.Wait()
+	w.home.Crash()
 	next := w.t.TempDir()
 	if err := os.CopyFS(next, os.DirFS(w.dir)); err != nil {
 		w.t.Fatal(err)

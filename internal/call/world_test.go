@@ -21,7 +21,7 @@ import (
 	"perezvon/internal/lab"
 	"perezvon/internal/memnet"
 	"perezvon/internal/store"
-	"perezvon/internal/store/sqlite"
+	"perezvon/internal/store/enginetest"
 	"perezvon/media"
 	"perezvon/media/g711"
 	"perezvon/media/wav"
@@ -66,7 +66,8 @@ type world struct {
 	room    roomSwitch
 	down    sync.Map // trunks that health checks found down, with the reason
 
-	db    *sqlite.DB
+	home  *enginetest.Home
+	db    enginetest.Store
 	sound *media.Engine
 	agent *sip.Agent
 	svc   *call.Service
@@ -79,7 +80,7 @@ func inWorld(t *testing.T, tweak func(*configs.Config), test func(w *world)) {
 	t.Helper()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, net: memnet.New(), dir: dir, phones: map[string]*lab.Carrier{}, speech: &fakeSpeech{}, crm: &fakeCRM{}}
+		w := &world{t: t, net: memnet.New(), home: enginetest.New(t), dir: dir, phones: map[string]*lab.Carrier{}, speech: &fakeSpeech{}, crm: &fakeCRM{}}
 		w.cfg = baseConfig()
 		if tweak != nil {
 			tweak(w.cfg)
@@ -160,10 +161,7 @@ func (w *world) start() {
 	w.t.Helper()
 	ctx := context.Background()
 	log := slog.New(slog.NewTextHandler(testWriter{w.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	var err error
-	if w.db, err = sqlite.Open(ctx, filepath.Join(w.dir, "perezvon.db"), sqlite.Options{}); err != nil {
-		w.t.Fatal(err)
-	}
+	w.db = w.home.Open(w.dir)
 	mcfg := media.Config{BindIP: ourIP, Logger: log, Listen: func(ctx context.Context, a netip.AddrPort) (media.Conn, error) {
 		c, err := w.net.ListenUDP(ctx, a)
 		if err != nil {
@@ -172,6 +170,7 @@ func (w *world) start() {
 		return c, nil
 	}}
 	mcfg.Ports.First, mcfg.Ports.Last = w.cfg.Media.Ports.First, w.cfg.Media.Ports.Last
+	var err error
 	if w.sound, err = media.New(mcfg); err != nil {
 		w.t.Fatal(err)
 	}
@@ -426,7 +425,7 @@ func (r *roomSwitch) Failed(error) { r.failures.Add(1) }
 
 // fullDisk is a store that refuses to write while the disk is full.
 type fullDisk struct {
-	*sqlite.DB
+	enginetest.Store
 	disk *diskSwitch
 }
 
@@ -434,7 +433,7 @@ var errDiskFull = errors.New("no space left on device")
 
 func (f fullDisk) SaveCall(c store.Call, evs ...store.Event) *store.Commit {
 	if !f.disk.full.Load() {
-		return f.DB.SaveCall(c, evs...)
+		return f.Store.SaveCall(c, evs...)
 	}
 	return store.Settled(errDiskFull)
 }
@@ -446,7 +445,7 @@ func (f fullDisk) CreateCall(ctx context.Context, c store.Call, adm store.Admiss
 	if slow := time.Duration(f.disk.slow.Load()); slow > 0 {
 		return f.createSlowly(ctx, slow, c, adm, evs...)
 	}
-	return f.DB.CreateCall(ctx, c, adm, evs...)
+	return f.Store.CreateCall(ctx, c, adm, evs...)
 }
 
 // createSlowly creates the call whether or not anybody waits for it, as a
@@ -459,7 +458,7 @@ func (f fullDisk) createSlowly(ctx context.Context, slow time.Duration, c store.
 	}
 	done := make(chan created, 1)
 	go func() {
-		rec, duplicate, err := f.DB.CreateCall(context.WithoutCancel(ctx), c, adm, evs...)
+		rec, duplicate, err := f.Store.CreateCall(context.WithoutCancel(ctx), c, adm, evs...)
 		time.Sleep(slow)
 		done <- created{rec, duplicate, err}
 	}()
@@ -475,7 +474,7 @@ func (f fullDisk) SetDND(ctx context.Context, extension string, on bool) error {
 	if f.disk.full.Load() {
 		return errDiskFull
 	}
-	return f.DB.SetDND(ctx, extension, on)
+	return f.Store.SetDND(ctx, extension, on)
 }
 
 func (f fullDisk) ReleaseLease(ctx context.Context, l store.Lease) error {
@@ -485,5 +484,5 @@ func (f fullDisk) ReleaseLease(ctx context.Context, l store.Lease) error {
 	f.disk.releasing.Add(1)
 	defer f.disk.releasing.Add(-1)
 	time.Sleep(time.Duration(f.disk.release.Load()))
-	return f.DB.ReleaseLease(ctx, l)
+	return f.Store.ReleaseLease(ctx, l)
 }
