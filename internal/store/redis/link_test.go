@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -98,44 +99,62 @@ func TestProbesComeEverMoreSeldomAndBeginAnewAfterASteadyTime(t *testing.T) {
 		l := newTestLink()
 		ctx, cancel := context.WithCancel(t.Context())
 		began := time.Now()
-		var at []time.Duration
-		answer := errors.New("refused")
+		var mu sync.Mutex
+		var at []time.Duration          // guarded by mu
+		answer := errors.New("refused") // guarded by mu
+		begin := func(with error) {
+			mu.Lock()
+			defer mu.Unlock()
+			at, answer, began = nil, with, time.Now()
+		}
+		probed := func() []time.Duration {
+			synctest.Wait()
+			mu.Lock()
+			defer mu.Unlock()
+			return at
+		}
+		lose := func() {
+			l.mu.Lock()
+			in := l.life
+			l.mu.Unlock()
+			l.lost(in, io.EOF)
+		}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			l.keep(ctx, func(context.Context) error {
+				mu.Lock()
+				defer mu.Unlock()
 				at = append(at, time.Since(began))
 				return answer
 			}, func(context.Context) error { return nil })
 		}()
 		time.Sleep(10 * time.Second)
-		synctest.Wait()
 		want := []time.Duration{100, 300, 700, 1500, 3100, 5100, 7100, 9100}
-		for i := range want {
-			if len(at) != len(want) || at[i] != want[i]*time.Millisecond {
-				t.Fatalf("probed at %v", at)
+		for i, got := 0, probed(); i < len(want); i++ {
+			if len(got) != len(want) || got[i] != want[i]*time.Millisecond {
+				t.Fatalf("probed at %v", got)
 			}
 		}
-		answer = nil
+		begin(nil)
 		time.Sleep(2 * time.Second) // up at 11.1 s
 		if up, _ := l.state(); !up {
 			t.Fatal("the link is down")
 		}
 		// An outage that follows at once is not looked at as often as a first one.
-		at, answer = nil, errors.New("refused")
-		l.lost(l.life, io.EOF)
+		begin(io.EOF)
+		lose()
 		time.Sleep(time.Second)
-		if len(at) != 0 {
-			t.Errorf("probed at %v", at)
+		if got := probed(); len(got) != 0 {
+			t.Errorf("probed at %v", got)
 		}
-		answer = nil
+		begin(nil)
 		time.Sleep(10 * time.Second)
-		at, began = nil, time.Now()
-		l.lost(l.life, io.EOF)
+		begin(nil)
+		lose()
 		time.Sleep(150 * time.Millisecond)
-		synctest.Wait()
-		if len(at) != 1 || at[0] != probeFirst {
-			t.Errorf("after a steady time probed at %v", at)
+		if got := probed(); len(got) != 1 || got[0] != probeFirst {
+			t.Errorf("after a steady time probed at %v", got)
 		}
 		cancel()
 		<-done
