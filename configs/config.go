@@ -284,7 +284,10 @@ type Infocall struct {
 	SoundsFrom []netip.Prefix `yaml:"sounds_from"`                 // addresses that sounds may be fetched from beside the public ones
 	MinHeard   Percent        `yaml:"min_heard"`                   // of the message, for the call to count as delivered
 	BlockAfter int            `yaml:"block_after" range:"0..1000"` // attempts in a row that were not answered, for the number to be blocked; 0: any number
-	LoopLimit  int            `yaml:"loop_limit" range:"0..1000"`  // calls with the same message to one number in an hour; 0: any number
+
+	AnsweringMachine string `yaml:"answering_machine" oneof:"play,hang_up,after_beep"` // what is done where one answers
+
+	LoopLimit int `yaml:"loop_limit" range:"0..1000"` // calls with the same message to one number in an hour; 0: any number
 }
 
 // Percent is a share in whole percent, 0 to 100, written 60%.

@@ -34,7 +34,7 @@ func Default() *Config {
 			Attempts: 3, Retry: []time.Duration{2 * time.Minute, 10 * time.Minute},
 			BusyRetry: 5 * time.Minute, TTL: 30 * time.Minute,
 		},
-		Infocall: Infocall{Ring: 40 * time.Second, Attempts: 1, MinHeard: 60, BlockAfter: 10, LoopLimit: 10},
+		Infocall: Infocall{Ring: 40 * time.Second, Attempts: 1, MinHeard: 60, BlockAfter: 10, LoopLimit: 10, AnsweringMachine: "play"},
 		Limits: Limits{
 			Destinations: []string{"RU"},
 			PerNumber:    Rate{Count: 10, Per: time.Hour},

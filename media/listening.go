@@ -30,6 +30,19 @@ func (s *Session) Listen(r *Recorder) *Listening {
 	return l
 }
 
+// Hear gives what s says to f, packet by packet, in place of what took it
+// before, until stop or until a path takes over. f runs in the reader's
+// goroutine: it must not block, and the sound is not its own to keep.
+func (s *Session) Hear(f func(law g711.Law, sound []byte)) (stop func()) {
+	r := &route{heard: f}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed.Load() {
+		s.route.Store(r)
+	}
+	return func() { s.route.CompareAndSwap(r, nil) }
+}
+
 // Close stops listening. The Recorder stays the caller's to close.
 func (l *Listening) Close() { l.session.route.CompareAndSwap(l.route, nil) }
 

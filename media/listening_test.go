@@ -2,10 +2,12 @@ package media
 
 import (
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"perezvon/internal/audiotest"
+	"perezvon/media/g711"
 )
 
 func TestListeningRecordsOneLegAndTellsSpeechFromSilence(t *testing.T) {
@@ -97,6 +99,39 @@ func TestListeningGivesWayToAPath(t *testing.T) {
 		b.hears(b.heard(), tones, 500)
 		if l.Spoken() != 0 {
 			t.Error("the path did not take over")
+		}
+	})
+}
+
+func TestHearingGivesWhatOneLegSaysAndNothingAfterwards(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		a := w.phone("192.0.2.1:4000", PCMU)
+		s := w.open(SessionConfig{})
+		a.call(s)
+		var samples atomic.Int64
+		var law atomic.Int64
+		stop := s.Hear(func(l g711.Law, sound []byte) {
+			law.Store(int64(l))
+			samples.Add(int64(len(sound)))
+		})
+		speak := func(d time.Duration) {
+			tone := audiotest.Tone(500, a.ptime)
+			for range d / a.ptime {
+				a.say(tone)
+				time.Sleep(a.ptime)
+			}
+		}
+		speak(time.Second)
+		if n := samples.Load(); n != 8000 || g711.Law(law.Load()) != g711.ULaw {
+			t.Errorf("%d samples of %v in a second", n, g711.Law(law.Load()))
+		}
+		stop()
+		speak(time.Second)
+		if n := samples.Load(); n != 8000 {
+			t.Errorf("%d samples after the stop", n-8000)
+		}
+		if n := len(a.heard()); n != 0 {
+			t.Errorf("who is heard got %d packets back", n)
 		}
 	})
 }

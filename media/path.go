@@ -1,6 +1,10 @@
 package media
 
-import "time"
+import (
+	"time"
+
+	"perezvon/media/g711"
+)
 
 // PathConfig describes a path between two sessions.
 type PathConfig struct {
@@ -24,7 +28,10 @@ type route struct {
 	rec     *Recorder
 	channel channel
 
-	listener *Listening // set where there is no dst
+	// Where there is no dst one of these is set. Neither is an interface: what
+	// one is called with would be allocated for every packet.
+	listener *Listening
+	heard    func(law g711.Law, sound []byte)
 }
 
 // Connect relays between a and b from now on, in place of what relayed for
@@ -66,14 +73,17 @@ func (s *Session) endRoute(r *route) {
 }
 
 func (r *route) forward(p *packet, now time.Duration) {
-	if r.rec != nil && p.kind.audio() {
+	audio := p.kind.audio()
+	if r.rec != nil && audio {
 		r.rec.push(r.channel, p, now)
 	}
-	if r.listener != nil {
-		if p.kind.audio() {
-			r.listener.hear(p, now)
-		}
-		return
+	switch {
+	case r.dst != nil:
+		r.dst.tx.relay(r.id, p, r.events, now)
+	case !audio:
+	case r.listener != nil:
+		r.listener.hear(p, now)
+	default:
+		r.heard(p.kind.law(), p.body())
 	}
-	r.dst.tx.relay(r.id, p, r.events, now)
 }

@@ -111,7 +111,7 @@ func amoWords(result string) string {
 	switch store.Result(result) {
 	case store.ResultVoicemail:
 		return "1, left a message"
-	case store.ResultManagerUnavailable, store.ResultManagerHungUp, store.ResultExpired, store.ResultCancelled, store.ResultHungUpEarly:
+	case store.ResultManagerUnavailable, store.ResultManagerHungUp, store.ResultExpired, store.ResultCancelled, store.ResultHungUpEarly, store.ResultMachine:
 		return "2, call back later"
 	case store.ResultCompleted, store.ResultCustomerCalled, store.ResultDelivered:
 		return "4, talked"

@@ -24,7 +24,10 @@ type InfocallCmd struct {
 	Sound  string `required:"" xor:"message" placeholder:"FILE" help:"What is played instead: a WAV or MP3 file here, which is uploaded, a URL, or the name of a sound that the server has."`
 	Voice  string `placeholder:"ID" help:"Voice of the text."`
 	Gather int    `placeholder:"N" help:"How many keys are waited for, up to 32."`
-	Repeat int    `placeholder:"N" help:"How many times it is said, 1 to 10; without it once."`
+
+	AnsweringMachine string `placeholder:"WHAT" help:"What is done where a machine answers: play, hang_up or after_beep."`
+
+	Repeat int `placeholder:"N" help:"How many times it is said, 1 to 10; without it once."`
 }
 
 // Run succeeds only if enough of the message was heard.
@@ -44,6 +47,7 @@ func (cmd *InfocallCmd) Run(c *CLI) error {
 	}
 	call, err := server.Infocall(ctx, api.InfocallBody{
 		Line: cmd.Line, Number: cmd.Number, Text: cmd.Text, Sound: sound, Voice: cmd.Voice, Repeat: cmd.Repeat, Gather: cmd.Gather,
+		AnsweringMachine: cmd.AnsweringMachine,
 	})
 	if ctx.Err() != nil {
 		return errors.New("interrupted before the server answered; whether the call is placed is told by: " + program() + " calls")

@@ -92,6 +92,8 @@ func resultWords(result string) string {
 		return "delivered: the message was heard"
 	case store.ResultHungUpEarly:
 		return "hung up before enough of the message was heard"
+	case store.ResultMachine:
+		return "a machine answered, and nothing was played to it"
 	case store.ResultNoAnswer:
 		return "nobody answered"
 	case store.ResultDeclined:

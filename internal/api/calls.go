@@ -70,7 +70,7 @@ func results() []string {
 		store.ResultCustomerUnavailable, store.ResultInvalidNumber, store.ResultDirection, store.ResultTrunkFailed,
 		store.ResultNoAudio, store.ResultSpeechFailed, store.ResultExpired, store.ResultInterrupted,
 		store.ResultCancelled, store.ResultNotAllowed, store.ResultMissed, store.ResultAbandoned, store.ResultBusy,
-		store.ResultOutOfHours, store.ResultVoicemail, store.ResultCustomerCalled, store.ResultDelivered, store.ResultHungUpEarly,
+		store.ResultOutOfHours, store.ResultVoicemail, store.ResultCustomerCalled, store.ResultDelivered, store.ResultHungUpEarly, store.ResultMachine,
 		store.ResultNoAnswer, store.ResultDeclined, store.ResultUnavailable, store.ResultBlocked)
 }
 

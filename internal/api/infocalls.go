@@ -21,8 +21,11 @@ type InfocallBody struct {
 	Sound  string `json:"sound,omitempty" nullable:"true" doc:"What is played instead of a text: the name of an uploaded file, or the URL of a WAV or MP3 file"`
 	Voice  string `json:"voice,omitempty" nullable:"true" doc:"In which voice; left out: the default voice" example:"ruinternalfemale"`
 	Gather int    `json:"gather,omitempty" nullable:"true" minimum:"1" maximum:"32" doc:"How many keys are waited for, up to five seconds for each when the message has been played; a # ends what is more than one" example:"1"`
-	Wait   bool   `json:"wait,omitempty" nullable:"true" doc:"Answer when the call has ended, or after ten minutes at the latest"`
-	Repeat int    `json:"repeat,omitempty" nullable:"true" minimum:"1" maximum:"10" doc:"How many times it is played, with a second in between; left out: once" example:"2"`
+
+	AnsweringMachine string `json:"answering_machine,omitempty" nullable:"true" doc:"What is done where a machine answers: play, hang_up or after_beep; left out: what the configuration says" example:"hang_up"`
+
+	Wait   bool `json:"wait,omitempty" nullable:"true" doc:"Answer when the call has ended, or after ten minutes at the latest"`
+	Repeat int  `json:"repeat,omitempty" nullable:"true" minimum:"1" maximum:"10" doc:"How many times it is played, with a second in between; left out: once" example:"2"`
 }
 
 type infocallInput struct {
@@ -87,7 +90,8 @@ func (a *API) placeInfocall(ctx context.Context, in *infocallInput) (*callbackOu
 	key := idempotencyKey(who.name, in.Key, in.Body)
 	c, duplicate, err := a.Calls.Infocall(context.WithoutCancel(ctx), call.InfocallRequest{
 		Line: b.Line, Number: b.Number, Text: b.Text, Sound: b.Sound, Voice: b.Voice, Repeat: b.Repeat, Gather: b.Gather,
-		KeyName: who.name, Key: key,
+		AnsweringMachine: b.AnsweringMachine,
+		KeyName:          who.name, Key: key,
 	})
 	if err != nil {
 		return nil, a.problemOf(ctx, "place informational call", err)

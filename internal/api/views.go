@@ -101,6 +101,8 @@ type Info struct {
 	Code    string `json:"code" doc:"That of the call" example:"200"`
 	HeardMS int64  `json:"heard_ms" doc:"How much of the message was played, repetitions included, milliseconds" example:"3700"`
 	Digits  string `json:"digits" doc:"The keys that were pressed, where gather asks for some" example:"1"`
+
+	AnsweredBy string `json:"answered_by,omitempty" doc:"person, machine, silent or unsure, where answering_machine asks who it is" example:"person"`
 }
 
 // RecordingOfCall says where a call's sound is.

@@ -21,6 +21,11 @@ type InfocallRequest struct {
 	Repeat int    // how many times it is said, 1 to MaxRepeat; 0: once
 	Gather int    // how many keys are waited for, up to MaxGather; 0: none
 
+	// AnsweringMachine is what is done where a machine answers: one of
+	// MachinePlay, MachineHangUp and MachineAfterBeep; empty: what
+	// infocall.answering_machine says.
+	AnsweringMachine string
+
 	Key     *store.Key // makes the request safe to repeat; nil: none
 	KeyName string     // name of the API key that asks
 }
@@ -64,7 +69,7 @@ func (s *Service) Infocall(ctx context.Context, req InfocallRequest) (store.Call
 	now := time.Now()
 	rec := store.Call{
 		ID: newID(), Kind: store.KindInfocall, State: store.StateQueued, Line: line.ID, Number: number, CreatedAt: now,
-		Request:  store.Request{Text: req.Text, Sound: req.Sound, Voice: req.Voice, Repeat: req.Repeat, Gather: req.Gather, Key: req.KeyName},
+		Request:  store.Request{Text: req.Text, Sound: req.Sound, Voice: req.Voice, Repeat: req.Repeat, Gather: req.Gather, AnsweringMachine: req.AnsweringMachine, Key: req.KeyName},
 		Deadline: now.Add(s.set().CallbackOf(line).TTL),
 	}
 	ctx = context.WithoutCancel(ctx)
@@ -181,6 +186,11 @@ func (s *Service) validateInfocall(ctx context.Context, req InfocallRequest) (*c
 	}
 	if req.Gather < 0 || req.Gather > MaxGather {
 		refused.add(CodeInvalidRequest, "gather", fmt.Errorf("at most %d keys are waited for", MaxGather))
+	}
+	switch req.AnsweringMachine {
+	case "", MachinePlay, MachineHangUp, MachineAfterBeep:
+	default:
+		refused.add(CodeInvalidRequest, "answering_machine", fmt.Errorf("there are %s, %s and %s", MachinePlay, MachineHangUp, MachineAfterBeep))
 	}
 	if len(refused.Problems) > 0 {
 		return nil, "", refused

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"perezvon/internal/store"
+	"perezvon/media/amd"
 	"perezvon/media/g711"
 )
 
@@ -144,6 +145,14 @@ func (c *Call) deliver(listener *leg, message *g711.Clip) outcome {
 		return stateData{State: r.State, Attempt: len(r.Attempts)}
 	}, func(r *store.Call) { r.State, r.AnsweredAt, r.Info = store.StatePlaying, &answered, &store.Info{} })
 
+	by := c.answeredBy(ctx, listener.media)
+	if by == amd.Machine && c.machineMode() == MachineHangUp && ctx.Err() == nil {
+		return outcome{
+			result: store.ResultMachine, code: codeMissed, owner: store.PartyCustomer, hangupBy: store.PartyUs,
+			reason: "a machine answered", retry: retryLater,
+		}
+	}
+
 	p := program{message: message, times: max(1, c.Record().Request.Repeat), must: message.Duration()}
 	need := message.Duration() * time.Duration(c.svc.set().Infocall.MinHeard) / 100
 	var heard time.Duration
@@ -155,7 +164,9 @@ func (c *Call) deliver(listener *leg, message *g711.Clip) outcome {
 		heard = p.play(ctx, ctx, listener.media)
 	}
 	rest(ctx, lastWords)
-	c.note(func(r *store.Call) { r.Info = &store.Info{HeardMS: heard.Milliseconds(), Digits: keys} })
+	c.note(func(r *store.Call) {
+		r.Info = &store.Info{HeardMS: heard.Milliseconds(), Digits: keys, AnsweredBy: string(by)}
+	})
 	o := c.deliveredOutcome(endReason(context.Cause(ctx)), heard >= need)
 	if o.result == store.ResultHungUpEarly {
 		o.reason = fmt.Sprintf("%.1f s of a message of %.1f s were heard; %s", heard.Seconds(), message.Duration().Seconds(), o.reason)

@@ -79,6 +79,7 @@ func (o *object) request(name string, r *Request) {
 	o.filled("sound", r.Sound)
 	o.counted("repeat", r.Repeat)
 	o.counted("gather", r.Gather)
+	o.filled("answering_machine", r.AnsweringMachine)
 	o.end()
 }
 
@@ -163,6 +164,7 @@ func (o *object) info(name string, i *Info) {
 	o.filled("code", i.Code)
 	o.int("heard_ms", i.HeardMS)
 	o.filled("digits", i.Digits)
+	o.filled("answered_by", i.AnsweredBy)
 	o.end()
 }
 

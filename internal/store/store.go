@@ -80,18 +80,19 @@ const (
 	ResultInterrupted         Result = "interrupted"
 	ResultCancelled           Result = "cancelled"
 	ResultNotAllowed          Result = "not_allowed"
-	ResultMissed              Result = "missed"          // nobody answered
-	ResultAbandoned           Result = "abandoned"       // the caller gave up
-	ResultBusy                Result = "busy"            // everybody was busy
-	ResultOutOfHours          Result = "out_of_hours"    // inbound: nobody answered outside the working hours
-	ResultVoicemail           Result = "voicemail"       // inbound: nobody answered, and the caller left a message
-	ResultCustomerCalled      Result = "customer_called" // callback: the customer called in and was answered
-	ResultDelivered           Result = "delivered"       // infocall: enough of the message was heard
-	ResultHungUpEarly         Result = "hung_up_early"   // infocall: not enough of it was
-	ResultNoAnswer            Result = "no_answer"       // infocall
-	ResultDeclined            Result = "declined"        // infocall
-	ResultUnavailable         Result = "unavailable"     // infocall: the phone is off, or out of coverage
-	ResultBlocked             Result = "blocked"         // infocall: the number is not called any more
+	ResultMissed              Result = "missed"            // nobody answered
+	ResultAbandoned           Result = "abandoned"         // the caller gave up
+	ResultBusy                Result = "busy"              // everybody was busy
+	ResultOutOfHours          Result = "out_of_hours"      // inbound: nobody answered outside the working hours
+	ResultVoicemail           Result = "voicemail"         // inbound: nobody answered, and the caller left a message
+	ResultCustomerCalled      Result = "customer_called"   // callback: the customer called in and was answered
+	ResultDelivered           Result = "delivered"         // infocall: enough of the message was heard
+	ResultHungUpEarly         Result = "hung_up_early"     // infocall: not enough of it was
+	ResultMachine             Result = "answering_machine" // infocall: a machine answered, and was not spoken to
+	ResultNoAnswer            Result = "no_answer"         // infocall
+	ResultDeclined            Result = "declined"          // infocall
+	ResultUnavailable         Result = "unavailable"       // infocall: the phone is off, or out of coverage
+	ResultBlocked             Result = "blocked"           // infocall: the number is not called any more
 )
 
 // Party is a side of a call: who owned a failure, who hung up.
@@ -192,6 +193,8 @@ type Request struct {
 	Sound  string `json:"sound,omitempty"`  // what an infocall plays instead of Text: the name of a file or a URL
 	Repeat int    `json:"repeat,omitempty"` // how many times an infocall plays its message; 0: once
 	Gather int    `json:"gather,omitempty"` // how many keys it waits for; 0: none
+
+	AnsweringMachine string `json:"answering_machine,omitempty"` // what is done where one answers; empty: what the configuration says
 }
 
 // Info is the result of an informational call, as a business process needs it.
@@ -201,6 +204,8 @@ type Info struct {
 	Code    string `json:"code,omitempty"`   // that of the call
 	HeardMS int64  `json:"heard_ms"`         // how much of the message was sent to who picked up, repetitions included
 	Digits  string `json:"digits,omitempty"` // the keys that he pressed, where they were waited for
+
+	AnsweredBy string `json:"answered_by,omitempty"` // person, machine, silent or unsure; empty: nobody has looked
 }
 
 // Attempt is one try to complete a call.

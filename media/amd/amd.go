@@ -126,6 +126,9 @@ func (d *Detector) Beep() (after time.Duration, heard bool) {
 	return time.Duration(d.beep) * frame, d.beep > 0
 }
 
+// Quiet is for how long nothing has been said.
+func (d *Detector) Quiet() time.Duration { return time.Duration(d.frames-d.last) * frame }
+
 // hear takes one frame.
 func (d *Detector) hear() {
 	level := amplitude(d.buf[:])
@@ -133,11 +136,10 @@ func (d *Detector) hear() {
 	if d.tone.hear(d.buf[:], level) && d.beep == 0 {
 		d.beep = d.frames
 	}
-	if d.result != nil {
-		return
-	}
 	d.follow(d.floor.speech(level))
-	d.decide()
+	if d.result == nil {
+		d.decide()
+	}
 }
 
 // follow keeps count of words and pauses.
