@@ -94,17 +94,18 @@ func New(o Options) *API {
 	a := &API{Options: o}
 	known := slices.Concat(o.Scopes.Callback, o.Scopes.Infocall, o.Scopes.Read)
 	a.methods = map[string]method{
-		"batch":                             {known, false, a.batch},
-		"method.get":                        {known, true, a.methodGet},
-		"server.time":                       {known, true, a.serverTime},
-		"user.get":                          {o.Scopes.Read, true, a.userGet},
-		"voximplant.callback.start":         {o.Scopes.Callback, true, a.callbackStart},
-		"voximplant.infocall.startwithtext": {o.Scopes.Infocall, true, a.infocallWithText},
-		"voximplant.line.get":               {known, true, a.lineGet},
-		"voximplant.line.outgoing.get":      {known, true, a.lineOutgoingGet},
-		"voximplant.statistic.get":          {o.Scopes.Read, true, a.statisticGet},
-		"voximplant.tts.voices.get":         {known, true, a.voicesGet},
-		"voximplant.url.get":                {o.Scopes.Read, true, a.urlGet},
+		"batch":                              {known, false, a.batch},
+		"method.get":                         {known, true, a.methodGet},
+		"server.time":                        {known, true, a.serverTime},
+		"user.get":                           {o.Scopes.Read, true, a.userGet},
+		"voximplant.callback.start":          {o.Scopes.Callback, true, a.callbackStart},
+		"voximplant.infocall.startwithtext":  {o.Scopes.Infocall, true, a.infocallWithText},
+		"voximplant.infocall.startwithsound": {o.Scopes.Infocall, true, a.infocallWithSound},
+		"voximplant.line.get":                {known, true, a.lineGet},
+		"voximplant.line.outgoing.get":       {known, true, a.lineOutgoingGet},
+		"voximplant.statistic.get":           {o.Scopes.Read, true, a.statisticGet},
+		"voximplant.tts.voices.get":          {known, true, a.voicesGet},
+		"voximplant.url.get":                 {o.Scopes.Read, true, a.urlGet},
 	}
 	return a
 }

@@ -234,6 +234,18 @@ func TestAnInformationalCallIsStarted(t *testing.T) {
 	}
 }
 
+func TestAnInformationalCallPlaysASound(t *testing.T) {
+	b := newBed(t, tester{})
+	const sound = "https://example.net/hello.mp3"
+	got := b.ask(t, hook+"voximplant.infocall.startwithsound", formType, "FROM_LINE=reg1332&TO_NUMBER=%2B79990000002&URL="+sound)
+	if got.status != 200 || got.json(t) != `{"CALL_ID":"infocall.`+testCallID+`.1795176000","RESULT":true}` {
+		t.Errorf("%d %s", got.status, got.raw)
+	}
+	if want := (call.InfocallRequest{Line: "reg1332", Number: "+79990000002", Sound: sound, KeyName: "site"}); len(b.informed) != 1 || b.informed[0] != want {
+		t.Errorf("asked for %+v", b.informed)
+	}
+}
+
 func TestErrorsAreBitrix24s(t *testing.T) {
 	refuse := func(status int, code, field, detail string) error {
 		return &call.RefusedError{Status: status, Code: code, Problems: []call.Problem{{Field: field, Detail: detail}}}
@@ -276,6 +288,9 @@ func TestErrorsAreBitrix24s(t *testing.T) {
 		"a line that there is not, of an infocall": {
 			err:    refuse(422, call.CodeUnknownLine, "line", "is unknown"),
 			target: hook + "voximplant.infocall.startwithtext?" + callback, status: 400, code: "ERROR_CORE", text: "Could not find config for number reg1332",
+		},
+		"no sound": {
+			target: hook + "voximplant.infocall.startwithsound?" + callback, status: 400, code: "ERROR_ARGUMENT", text: "Argument 'URL' is null or empty",
 		},
 		"a scope that is missing for an infocall": {
 			who: tester{scopes: []string{"callback"}}, target: hook + "voximplant.infocall.startwithtext?" + callback,

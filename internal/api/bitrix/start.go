@@ -22,14 +22,14 @@ type startedCall struct {
 // callbackStart is voximplant.callback.start
 // (https://apidocs.bitrix24.com/api-reference/telephony/voximplant/voximplant-callback-start.html).
 func (a *API) callbackStart(ctx context.Context, q *query) (*reply, *Error) {
-	o, bad := a.order(q)
+	o, bad := a.order(q, "TEXT_TO_PRONOUNCE")
 	if bad != nil {
 		return nil, bad
 	}
 	// A client that goes away must not leave a call behind that is stored but
 	// not begun.
 	c, _, err := a.Calls.Callback(context.WithoutCancel(ctx), call.CallbackRequest{
-		Line: o.line, Number: o.number, Text: o.text, Voice: o.voice, Key: q.idempotencyKey(), KeyName: q.client.Name(),
+		Line: o.line, Number: o.number, Text: o.message, Voice: o.voice, Key: q.idempotencyKey(), KeyName: q.client.Name(),
 	})
 	return a.started(ctx, q, &c, err, "Could not find line "+o.line)
 }
@@ -37,24 +37,39 @@ func (a *API) callbackStart(ctx context.Context, q *query) (*reply, *Error) {
 // infocallWithText is voximplant.infocall.startwithtext
 // (https://apidocs.bitrix24.com/api-reference/telephony/voximplant/voximplant-infocall-start-with-text.html).
 func (a *API) infocallWithText(ctx context.Context, q *query) (*reply, *Error) {
-	o, bad := a.order(q)
+	o, bad := a.order(q, "TEXT_TO_PRONOUNCE")
 	if bad != nil {
 		return nil, bad
 	}
 	c, _, err := a.Calls.Infocall(context.WithoutCancel(ctx), call.InfocallRequest{
-		Line: o.line, Number: o.number, Text: o.text, Voice: o.voice, Key: q.idempotencyKey(), KeyName: q.client.Name(),
+		Line: o.line, Number: o.number, Text: o.message, Voice: o.voice, Key: q.idempotencyKey(), KeyName: q.client.Name(),
 	})
 	return a.started(ctx, q, &c, err, "Could not find config for number "+o.line)
 }
 
-// order is what both kinds of calls are started with.
-type order struct{ line, number, text, voice string }
+// infocallWithSound is voximplant.infocall.startwithsound
+// (https://apidocs.bitrix24.com/api-reference/telephony/voximplant/voximplant-infocall-start-with-sound.html).
+func (a *API) infocallWithSound(ctx context.Context, q *query) (*reply, *Error) {
+	o, bad := a.order(q, "URL")
+	if bad != nil {
+		return nil, bad
+	}
+	c, _, err := a.Calls.Infocall(context.WithoutCancel(ctx), call.InfocallRequest{
+		Line: o.line, Number: o.number, Sound: o.message, Key: q.idempotencyKey(), KeyName: q.client.Name(),
+	})
+	return a.started(ctx, q, &c, err, "Could not find config for number "+o.line)
+}
 
-func (a *API) order(q *query) (o order, bad *Error) {
+// order is what all kinds of calls are started with.
+type order struct{ line, number, message, voice string }
+
+// order reads what a call is started with; message is the parameter that says
+// what is said or played.
+func (a *API) order(q *query, message string) (o order, bad *Error) {
 	for _, p := range []struct {
 		name string
 		to   *string
-	}{{"FROM_LINE", &o.line}, {"TO_NUMBER", &o.number}, {"TEXT_TO_PRONOUNCE", &o.text}} {
+	}{{"FROM_LINE", &o.line}, {"TO_NUMBER", &o.number}, {message, &o.message}} {
 		if *p.to, bad = q.need(p.name); bad != nil {
 			return order{}, bad
 		}
