@@ -15,7 +15,7 @@ import (
 // least number of entries). What concerns several values is in check.go.
 type Config struct {
 	DataDir    string        `yaml:"data_dir" need:"yes"`
-	Store      string        `yaml:"store" oneof:"sqlite"`
+	Store      Store         `yaml:"store"`
 	Region     string        `yaml:"region" need:"yes"` // ISO 3166-1 alpha-2: how national numbers are read
 	Language   string        `yaml:"language" oneof:"ru,en"`
 	HTTP       HTTP          `yaml:"http"`

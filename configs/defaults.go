@@ -13,7 +13,7 @@ import (
 func Default() *Config {
 	cfg := &Config{
 		DataDir:  "./data",
-		Store:    "sqlite",
+		Store:    Store{Engine: SQLite},
 		Region:   "RU",
 		Language: "ru",
 		HTTP:     HTTP{Listen: netip.MustParseAddrPort("127.0.0.1:8080")},

@@ -158,7 +158,7 @@ func TestDefaultsOfTheExampleAreTheDefaults(t *testing.T) {
 		t.Errorf("tts (-default +example):\n%s", diff)
 	}
 	if def.Media.Ports != shown.Media.Ports || def.Drain != shown.Drain || def.Limits.MaxCall != shown.Limits.MaxCall ||
-		def.Limits.PerNumber != shown.Limits.PerNumber || def.HTTP.Listen != shown.HTTP.Listen || def.Recordings != shown.Recordings {
+		def.Limits.PerNumber != shown.Limits.PerNumber || def.HTTP.Listen != shown.HTTP.Listen || def.Recordings != shown.Recordings || def.Store != shown.Store {
 		t.Errorf("defaults differ: %+v\n%+v", def, shown)
 	}
 }

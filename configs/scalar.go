@@ -38,6 +38,7 @@ var leaves = map[reflect.Type]leafType{
 	reflect.TypeFor[PortRange]():      {"a range such as 20000-39999", func(_ *decoder, s string) (any, error) { return parsePorts(s) }},
 	reflect.TypeFor[Room]():           {"a size such as 1GiB, or a share such as 5%", func(_ *decoder, s string) (any, error) { return parseRoom(s) }},
 	reflect.TypeFor[Listen]():         {"an address such as udp://0.0.0.0:5060", func(_ *decoder, s string) (any, error) { return parseListen(s) }},
+	reflect.TypeFor[Store]():          {"sqlite or an address such as " + exampleRedis, func(d *decoder, s string) (any, error) { return d.store(s) }},
 	reflect.TypeFor[Secret]():         {"env:NAME, file:PATH or the secret itself", func(d *decoder, s string) (any, error) { return d.secret(s) }},
 }
 
@@ -99,8 +100,6 @@ func checkWord(v, oneof string) error {
 	switch {
 	case slices.Contains(valid, v):
 		return nil
-	case strings.HasPrefix(v, "redis"):
-		return fmt.Errorf("redis is not available in this version; valid: %s", strings.Join(valid, ", "))
 	case slices.Contains(unavailable, v):
 		return fmt.Errorf("%s is not available in this version; valid: %s", show(v), strings.Join(valid, ", "))
 	}

@@ -27,6 +27,9 @@ func (c *Config) Warnings() []string {
 	if !c.HTTP.Listen.Addr().IsLoopback() && !strings.HasPrefix(c.HTTP.PublicURL, "https:") {
 		add("http.listen: keys and numbers travel unencrypted; put a proxy with TLS before the API")
 	}
+	if c.Store.plain() {
+		add("store: calls and numbers travel to Redis unencrypted; use rediss://, or a network that nobody else is on")
+	}
 	if slices.Contains(c.Limits.Destinations, "*") {
 		add("limits.destinations: every country may be dialled at your cost")
 	}
