@@ -36,6 +36,7 @@ type follower struct {
 	since time.Time // of the state
 	ended bool
 	lost  time.Time // since when the server does not answer; zero: it does
+	away  bool      // it answers, but its store does not
 }
 
 func (f *follower) tell(format string, args ...any) {
@@ -170,10 +171,16 @@ func passing(err error) bool {
 func (f *follower) take(ctx context.Context, r report) {
 	switch {
 	case r.event != nil:
-		f.lost = time.Time{}
+		f.lost, f.away = time.Time{}, false
 		f.see(ctx, *r.event)
 	case r.lost == nil:
 		f.lost = time.Time{}
+	case client.Away(r.lost):
+		f.lost = time.Time{}
+		if !f.away {
+			f.tell("%s  the server's Redis does not answer; the call goes on, and what happens in it is told later", clock(time.Now()))
+		}
+		f.away = true
 	case f.lost.IsZero():
 		f.lost = time.Now()
 		f.tell("%s  the server does not answer; waiting for it", clock(f.lost))

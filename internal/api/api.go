@@ -98,6 +98,8 @@ type Health interface {
 	Status(ctx context.Context) Status
 	// Unready lists what keeps the server from taking calls; nothing: ready.
 	Unready(ctx context.Context) []Reason
+	// Degraded lists what does not work although the server takes calls.
+	Degraded(ctx context.Context) []Reason
 	// Draining reports that no new calls are taken, and when to try again.
 	Draining() (retryAfter time.Duration, draining bool)
 }

@@ -101,12 +101,12 @@ func (a *API) routeCalls(h huma.API) {
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "get-call", Method: http.MethodGet, Path: callsPath + "/{id}", Summary: "Show a call",
 		Description: "With its attempts, its phones and what was measured on them.",
-		Tags:        []string{tagCalls}, Metadata: fails(CodeCallNotFound),
+		Tags:        []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeStoreAway),
 	}, ScopeRead, ScopeCalls), a.getCall)
 	huma.Register(h, secured(huma.Operation{
 		OperationID: "end-call", Method: http.MethodDelete, Path: callsPath + "/{id}", Summary: "Cancel or hang up a call",
 		Description: "Legal in every state: what rings is cancelled, who talks is hung up. Answers with the call when it has ended.",
-		Tags:        []string{tagCalls}, Metadata: fails(CodeCallNotFound, call.CodeAlreadyEnded, CodeDraining, CodeNotReady),
+		Tags:        []string{tagCalls}, Metadata: fails(CodeCallNotFound, call.CodeAlreadyEnded, CodeDraining, CodeNotReady, CodeStoreAway),
 	}, ScopeCalls), a.endCall)
 }
 

@@ -38,6 +38,7 @@ const (
 	CodeInProgress        = "in_progress"
 	CodeDraining          = call.CodeDraining
 	CodeNotReady          = call.CodeNotReady
+	CodeStoreAway         = "store_away"
 	CodeTooManyStreams    = "too_many_streams"
 	CodeTooManySpeeches   = "too_many_speeches"
 	CodeInternal          = "internal"
@@ -106,6 +107,7 @@ func codes() []codeInfo {
 		{CodeInternal, 500, "a fault of the server; its log says more"},
 		{CodeDraining, 503, "the server is shutting down"},
 		{CodeNotReady, 503, "a part of the server does not work; the detail says which"},
+		{CodeStoreAway, 503, "Redis does not answer, and this machine alone does not know; calls go on"},
 	}
 }
 

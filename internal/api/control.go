@@ -65,7 +65,7 @@ func (a *API) routeControls(h huma.API) {
 			Middlewares: huma.Middlewares{a.oneIdempotencyKey},
 		}, ScopeCalls)
 	}
-	common := []string{CodeCallNotFound, call.CodeAlreadyEnded, call.CodeNotTalking, CodeInProgress, CodeNotReady}
+	common := []string{CodeCallNotFound, call.CodeAlreadyEnded, call.CodeNotTalking, CodeInProgress, CodeNotReady, CodeStoreAway}
 	bare := fails(append([]string{CodeBadRequest, CodeKeyReused}, common...)...)
 	with := func(codes ...string) map[string]any { return failsWithBody(append(codes, common...)...) }
 	huma.Register(h, operation("hold-call", "hold", "Put a call on hold",

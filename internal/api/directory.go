@@ -156,14 +156,19 @@ func (a *API) getStatus(ctx context.Context, _ *noInput) (*statusOutput, error) 
 	}
 	s.Open = maps.Clone(s.Open)
 	delete(s.Open, string(store.StateEnded)) // over, its last records are on their way
-	unready := a.Health.Unready(ctx)
-	s.Problems = append(append([]Reason{}, unready...), s.Problems...)
+	if s.Store.Since != nil {
+		s.Store.Since = new(a.view().time(*s.Store.Since))
+	}
+	unready, degraded := a.Health.Unready(ctx), a.Health.Degraded(ctx)
+	s.Problems = slices.Concat([]Reason{}, unready, degraded, s.Problems)
 	_, draining := a.Health.Draining()
 	switch {
 	case draining:
 		s.State = "draining"
 	case len(unready) > 0:
 		s.State = "not_ready"
+	case len(degraded) > 0:
+		s.State = "degraded"
 	default:
 		s.State = "ready"
 	}

@@ -89,7 +89,7 @@ func (a *API) routeEvents(h huma.API) {
 			"begins after Last-Event-ID, else after `after`, else with what happens from now on. Keys with lines see " +
 			"events of calls of their lines only, keys with the scope calls alone those of calls only.",
 		Tags: []string{tagEvents}, Responses: responses(),
-		Metadata: fails(CodeCallNotFound, CodeTooManyStreams, CodeDraining, CodeNotReady),
+		Metadata: fails(CodeCallNotFound, CodeTooManyStreams, CodeDraining, CodeNotReady, CodeStoreAway),
 	}, ScopeRead, ScopeCalls), func(ctx context.Context, in *eventsInput) (*huma.StreamResponse, error) {
 		if in.Call == "" {
 			return a.answerEvents(ctx, eventQuery{}, &in.EventParams)
@@ -102,7 +102,7 @@ func (a *API) routeEvents(h huma.API) {
 		Description: "A page of the call's events, oldest first; with Accept: text/event-stream a stream of server-sent " +
 			"events that begins after Last-Event-ID, else after `after`, else with the first event of the call.",
 		Tags: []string{tagEvents}, Responses: responses(),
-		Metadata: fails(CodeCallNotFound, CodeTooManyStreams, CodeDraining, CodeNotReady),
+		Metadata: fails(CodeCallNotFound, CodeTooManyStreams, CodeDraining, CodeNotReady, CodeStoreAway),
 	}, ScopeRead, ScopeCalls), func(ctx context.Context, in *callEventsInput) (*huma.StreamResponse, error) {
 		return a.answerCallEvents(ctx, in.ID, &in.EventParams)
 	})

@@ -2,12 +2,14 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"perezvon/internal/store"
@@ -166,6 +168,75 @@ func TestWhatTheStoreCannotReadIsAProblem(t *testing.T) {
 	f.records.err = store.ErrClosed
 	for _, accept := range []string{"application/json", "text/event-stream"} {
 		wantProblem(t, f.do(t, "GET", "/api/v1/events", "", "Accept: "+accept), 503, "not_ready")
+	}
+}
+
+// awayRecords are on a Redis that may be away.
+type awayRecords struct {
+	*busyRecords
+	away bool
+}
+
+func (r *awayRecords) Events(ctx context.Context, f store.EventFilter) ([]store.Event, string, error) {
+	if r.away {
+		return nil, "", fmt.Errorf("read events: %w", store.ErrAway)
+	}
+	return r.busyRecords.Events(ctx, f)
+}
+
+func (r *awayRecords) LastEvent(ctx context.Context) (string, error) {
+	if r.away {
+		return "", fmt.Errorf("read the last event: %w", store.ErrAway)
+	}
+	return r.busyRecords.LastEvent(ctx)
+}
+
+func TestStreamGoesOnWhenTheStoreIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &awayRecords{busyRecords: &busyRecords{fakeRecords: &fakeRecords{}, changed: make(chan struct{})}}
+		r.happen("1")
+		a := newFixture(t, nil, func(o *Options) { o.Records = r }).API
+		w := httptest.NewRecorder()
+		s := &stream{api: a, eventQuery: eventQuery{who: &client{scopes: []string{ScopeRead}}, after: "1"}, out: newStreamWriter(a.streams.stopping, w)}
+		ctx, leave := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- s.run(ctx) }()
+		synctest.Wait()
+		r.away = true
+		r.happen("2")
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := w.Body.String(); strings.Contains(got, "id: 2") || strings.Count(got, ": alive") != 4 {
+			t.Errorf("while the store was away the client got %q", got)
+		}
+		r.away = false
+		r.happen("3")
+		time.Sleep(lookAgain)
+		synctest.Wait()
+		if _, got, _ := strings.Cut(w.Body.String(), "id: 2\n"); strings.Count(got, "id: 3\n") != 1 {
+			t.Errorf("when it was back the client got %q", w.Body)
+		}
+		r.away = true
+		r.happen("4")
+		synctest.Wait()
+		a.streams.stop()
+		if err := <-ended; err != nil || !strings.HasSuffix(w.Body.String(), ": the server stops\n\n") {
+			t.Errorf("%v: %q", err, w.Body)
+		}
+		leave()
+	})
+}
+
+func TestEventsOfAStoreThatIsAwayAreAProblemOfItsOwn(t *testing.T) {
+	f := newFixture(t, nil)
+	f.records.err = fmt.Errorf("read: %w", store.ErrAway)
+	for _, path := range []string{"events", "calls/" + idMain, "calls/" + idMain + "/events"} {
+		for _, accept := range []string{"application/json", "text/event-stream"} {
+			a := f.do(t, "GET", "/api/v1/"+path, "", "Accept: "+accept)
+			if wantProblem(t, a, 503, "store_away"); a.header.Get("Retry-After") != "5" {
+				t.Errorf("%s: Retry-After %q", path, a.header.Get("Retry-After"))
+			}
+		}
 	}
 }
 

@@ -208,6 +208,7 @@ func (f *fakeRecords) EventsChanged() <-chan struct{} { return make(chan struct{
 
 type fakeHealth struct {
 	reasons  []Reason
+	degraded []Reason
 	draining bool
 	ended    int // calls that are over and not gone yet
 }
@@ -222,9 +223,10 @@ func (f *fakeHealth) Status(context.Context) Status {
 		Open:      open, Ended: map[string]int{"completed": 5}, Ports: Ports{4, 100},
 	}
 }
-func (f *fakeHealth) Unready(context.Context) []Reason { return f.reasons }
-func (f *fakeHealth) Draining() (time.Duration, bool)  { return 1500 * time.Millisecond, f.draining }
-func testZone() *time.Location                         { return time.FixedZone("", 3*60*60) }
+func (f *fakeHealth) Unready(context.Context) []Reason  { return f.reasons }
+func (f *fakeHealth) Degraded(context.Context) []Reason { return f.degraded }
+func (f *fakeHealth) Draining() (time.Duration, bool)   { return 1500 * time.Millisecond, f.draining }
+func testZone() *time.Location                          { return time.FixedZone("", 3*60*60) }
 func (f *fakeCalls) last() (req call.CallbackRequest, n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

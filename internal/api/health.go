@@ -13,13 +13,14 @@ import (
 // Speech and the Problems that do not keep it from taking calls; the API knows the
 // rest.
 type Status struct {
-	State     string         `json:"state" doc:"ready, not_ready or draining" example:"ready"`
-	Problems  []Reason       `json:"problems" nullable:"false" doc:"What is wrong; not_ready says that it keeps the server from taking calls"`
+	State     string         `json:"state" doc:"ready, degraded, not_ready or draining" example:"ready"`
+	Problems  []Reason       `json:"problems" nullable:"false" doc:"What is wrong; degraded says that calls are taken all the same, not_ready that they are not"`
 	Version   string         `json:"version" example:"1.2.3"`
 	StartedAt time.Time      `json:"started_at"`
 	Open      map[string]int `json:"open" doc:"Calls in progress by state" example:"{\"talking\":2}"`
 	Ended     map[string]int `json:"ended" doc:"Calls ended since the start by result" example:"{\"completed\":5}"`
 	Ports     Ports          `json:"ports" doc:"Pairs of media ports"`
+	Store     StoreStatus    `json:"store" doc:"Where records are kept"`
 	Speech    []SpeechEngine `json:"speech" nullable:"false" doc:"How the speech engines are, in the order of the configuration"`
 }
 
@@ -32,6 +33,17 @@ type SpeechEngine struct {
 	Until     *time.Time `json:"until,omitempty" doc:"When it is asked again"`
 	LastError string     `json:"last_error,omitempty" doc:"Its last failure, also where it works again" example:"tts.example.com answers 401 Unauthorized"`
 	LastAt    *time.Time `json:"last_error_at,omitempty" doc:"When that was"`
+}
+
+// StoreStatus is how the store is.
+type StoreStatus struct {
+	Engine       string     `json:"engine" doc:"sqlite or redis" example:"redis"`
+	At           string     `json:"at,omitempty" doc:"Where Redis is" example:"127.0.0.1:6379"`
+	Up           bool       `json:"up" doc:"It can be written to"`
+	Since        *time.Time `json:"since,omitempty" doc:"Of Redis: since when it is up, or away"`
+	Backlog      int64      `json:"backlog" doc:"Changes on this machine's disk that Redis does not have yet" example:"0"`
+	BacklogAgeMS int64      `json:"backlog_age_ms" doc:"How old the oldest of them is, milliseconds" example:"0"`
+	LastError    string     `json:"last_error,omitempty" doc:"Why Redis was away last" example:"connection refused"`
 }
 
 // Ports are the pairs of media ports.
@@ -48,7 +60,8 @@ type Reason struct {
 
 // Alive is the answer of a probe.
 type Alive struct {
-	Status string `json:"status" example:"ok"`
+	Status   string   `json:"status" doc:"ok, or degraded: calls are taken, but something does not work" example:"ok"`
+	Problems []Reason `json:"problems,omitempty" nullable:"false" doc:"What does not work"`
 }
 
 type aliveOutput struct{ Body Alive }
@@ -57,10 +70,11 @@ func (a *API) routeHealth(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Tell that the process lives",
 		Description: "For whoever restarts processes that hang.", Tags: []string{tagHealth},
-	}, func(context.Context, *noInput) (*aliveOutput, error) { return &aliveOutput{Alive{"ok"}}, nil })
+	}, func(context.Context, *noInput) (*aliveOutput, error) { return &aliveOutput{Alive{Status: "ok"}}, nil })
 	huma.Register(h, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Tell whether the server takes calls",
-		Description: "For load balancers. `errors` names every part that does not work.", Tags: []string{tagHealth},
+		Description: "For load balancers. `errors` names every part that does not work. While the server takes calls although something is wrong, " +
+			"such as Redis that does not answer, the status is 200 and the body says `degraded`.", Tags: []string{tagHealth},
 		Metadata: fails(CodeDraining, CodeNotReady),
 	}, a.ready)
 	scrape := secured(huma.Operation{
@@ -88,7 +102,11 @@ func (a *API) ready(ctx context.Context, _ *noInput) (*aliveOutput, error) {
 	}
 	reasons := a.Health.Unready(ctx)
 	if len(reasons) == 0 {
-		return &aliveOutput{Alive{"ok"}}, nil
+		out := Alive{Status: "ok", Problems: a.Health.Degraded(ctx)}
+		if len(out.Problems) > 0 {
+			out.Status = "degraded"
+		}
+		return &aliveOutput{out}, nil
 	}
 	p := newProblem(http.StatusServiceUnavailable, CodeNotReady, "")
 	for _, r := range reasons {

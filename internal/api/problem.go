@@ -107,6 +107,9 @@ func (a *API) problemOf(ctx context.Context, op string, err error) *Problem {
 		return refusal(refused)
 	case errors.Is(err, store.ErrKeyReused):
 		return keyReused()
+	case errors.Is(err, store.ErrAway):
+		return newProblem(http.StatusServiceUnavailable, CodeStoreAway,
+			"Redis does not answer, and this machine alone does not know this; calls go on, and new ones are taken").retryAfter(comeBack)
 	case errors.Is(err, store.ErrClosed):
 		return newProblem(http.StatusServiceUnavailable, CodeNotReady, "the store is closed: the server stops or starts").retryAfter(comeBack)
 	case errors.Is(err, context.Canceled) && ctx.Err() != nil:

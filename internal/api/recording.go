@@ -25,7 +25,7 @@ func (a *API) routeRecording(h huma.API) {
 			"200": {Description: "The audio", Content: wavBody()},
 			"206": {Description: "The range of the audio that was asked for", Content: wavBody()},
 		},
-		Tags: []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeRecordingNotFound, CodeRecordingRemoved, CodeRange),
+		Tags: []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeRecordingNotFound, CodeRecordingRemoved, CodeRange, CodeStoreAway),
 	}, ScopeRead), a.getRecording)
 }
 

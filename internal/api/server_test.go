@@ -77,6 +77,23 @@ func TestStatusSaysWhatStateTheServerIsIn(t *testing.T) {
 	}
 }
 
+func TestServerThatTakesCallsAllTheSameIsDegraded(t *testing.T) {
+	f := newFixture(t, nil)
+	f.health.degraded = []Reason{{"store", "Redis is away"}}
+	a := f.do(t, "GET", "/readyz", "")
+	if got := strings.TrimSpace(a.body); a.status != 200 || got != `{"status":"degraded","problems":[{"part":"store","detail":"Redis is away"}]}` {
+		t.Errorf("status %d: %s", a.status, got)
+	}
+	if s := decode[Status](t, f.do(t, "GET", "/api/v1/status", "")); s.State != "degraded" || len(s.Problems) != 1 {
+		t.Errorf("%+v", s)
+	}
+	f.health.reasons = []Reason{{"sip", "does not listen"}}
+	if s := decode[Status](t, f.do(t, "GET", "/api/v1/status", "")); s.State != "not_ready" || len(s.Problems) != 2 {
+		t.Errorf("%+v", s)
+	}
+	wantProblem(t, f.do(t, "GET", "/readyz", ""), 503, "not_ready", "sip")
+}
+
 func TestListsOfTheConfiguration(t *testing.T) {
 	f := newFixture(t, nil)
 	for path, want := range map[string]string{

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -19,6 +20,7 @@ const (
 	patience         = 10 * time.Second // a client that takes nothing for so long is left
 	lastWords        = time.Second      // the same while the server stops
 	comeBackToStream = 3 * time.Second  // told to clients: when to connect again
+	lookAgain        = time.Second      // for events, while the shared store is away
 )
 
 const streamExample = "retry: 3000\n\nid: 000000000000002a\nevent: call.state\ndata: " +
@@ -131,7 +133,8 @@ func (a *API) streamBegin(ctx context.Context, q eventQuery) (string, error) {
 }
 
 // run sends events until the client goes or the server stops, which is no
-// error.
+// error. While the shared store is away there are none to send, and the client
+// stays.
 func (s *stream) run(ctx context.Context) error {
 	stopping := s.api.streams.stopping
 	if err := s.out.send(fmt.Appendf(nil, "retry: %d\n%s\n", comeBackToStream.Milliseconds(), s.position())); err != nil {
@@ -141,35 +144,47 @@ func (s *stream) run(ctx context.Context) error {
 	defer alive.Stop()
 	for {
 		last := stopping.Err() != nil // asked before reading: what has happened until now is still told
-		n, err := s.api.tail.since(ctx, s.after)
-		if err != nil {
-			return err
-		}
-		if n.covered {
-			err = s.send(ctx, n.frames, n.last)
-		} else {
-			err = s.catchUp(ctx, n.last)
-		}
-		switch {
-		case err != nil:
+		n, err := s.next(ctx)
+		var again <-chan time.Time // nil: n tells when there is more
+		switch away := errors.Is(err, store.ErrAway); {
+		case err != nil && !away:
 			return err
 		case last:
 			return s.out.send([]byte(": the server stops\n" + s.position() + "\n"))
+		case away:
+			n.changed, again = nil, time.After(lookAgain)
 		case !n.covered:
 			continue
+		default:
+			alive.Reset(keepAlive)
 		}
-		alive.Reset(keepAlive)
-		if err := s.wait(ctx, n.changed, alive.C); err != nil {
+		if err := s.wait(ctx, n.changed, again, alive.C); err != nil {
 			return err
 		}
 	}
 }
 
+// next sends what there is beyond what was sent: all of it where it is covered,
+// else a page.
+func (s *stream) next(ctx context.Context) (news, error) {
+	n, err := s.api.tail.since(ctx, s.after)
+	switch {
+	case err != nil:
+		return n, err
+	case n.covered:
+		return n, s.send(ctx, n.frames, n.last)
+	default:
+		return n, s.catchUp(ctx, n.last)
+	}
+}
+
 // wait returns when there may be more to send.
-func (s *stream) wait(ctx context.Context, changed <-chan struct{}, alive <-chan time.Time) error {
+func (s *stream) wait(ctx context.Context, changed <-chan struct{}, again, alive <-chan time.Time) error {
 	for {
 		select {
 		case <-changed:
+			return nil
+		case <-again:
 			return nil
 		case <-s.api.streams.stopping.Done():
 			return nil

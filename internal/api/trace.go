@@ -92,7 +92,7 @@ func (a *API) routeTrace(h huma.API) {
 			textType: {Schema: &huma.Schema{Type: huma.TypeString}, Example: "At 0:00.000 we called phone 101 at 192.0.2.21:5060 over UDP."},
 			pcapType: {},
 		}}},
-		Tags: []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeTraceNotFound),
+		Tags: []string{tagCalls}, Metadata: fails(CodeCallNotFound, CodeTraceNotFound, CodeStoreAway),
 	}, ScopeRead, ScopeCalls), a.getTrace)
 }
 

@@ -45,7 +45,7 @@ type Following struct {
 // or ctx ends; that error is returned. A connection that is lost is made anew
 // and goes on after the last event, for as long as that takes. What is returned
 // at once: a server that cannot be reached in the beginning, and one that
-// refuses (*Error).
+// refuses (*Error), unless it is only that its store is away.
 func (c *Client) Follow(ctx context.Context, f Following, do func(api.Event) error) error {
 	s := &follower{client: c, Following: f, do: do}
 	var connected bool
@@ -57,7 +57,7 @@ func (c *Client) Follow(ctx context.Context, f Following, do func(api.Event) err
 		if stop, ok := errors.AsType[*stopError](err); ok {
 			return stop.err
 		}
-		if connected = connected || heard; !connected || refused(err) {
+		if connected = connected || heard || Away(err); !connected || refused(err) {
 			return err
 		}
 		if heard {
@@ -72,6 +72,13 @@ func (c *Client) Follow(ctx context.Context, f Following, do func(api.Event) err
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// Away reports whether a server could not answer because its Redis did not. That
+// passes, and calls go on meanwhile.
+func Away(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && e.Problem.Code == api.CodeStoreAway
 }
 
 // refused reports whether the server would say the same again.

@@ -113,6 +113,23 @@ func TestFollowerGoesOnAfterTheLastEvent(t *testing.T) {
 	})
 }
 
+func TestFollowerWaitsForAStoreThatIsAwayFromTheBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away := answer(503, "application/problem+json", `{"code":"store_away","detail":"x"}`)
+		s := &scene{acts: []http.HandlerFunc{away, away, away, sse(eventOf("1"))}}
+		var ids []string
+		lost := 0
+		err := s.client().Follow(t.Context(), Following{Lost: func(err error) {
+			if lost++; !Away(err) {
+				t.Errorf("lost for %v", err)
+			}
+		}}, until(1, &ids))
+		if !errors.Is(err, errEnough) || lost != 3 || !slices.Equal(ids, []string{"1"}) {
+			t.Errorf("error %v, lost %d times, events %q", err, lost, ids)
+		}
+	})
+}
+
 func TestFollowerIsPatientButNotForeverAtTheBeginning(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for name, tc := range map[string]struct {
