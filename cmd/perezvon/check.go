@@ -15,7 +15,7 @@ import (
 
 // CheckCmd validates a configuration.
 type CheckCmd struct {
-	Online bool `help:"Also try the speech engines and every trunk, while the server does not run."`
+	Online bool `help:"Also try Redis, the speech engines and every trunk, while the server does not run."`
 }
 
 // Run prints what the configuration sets up, or everything that is wrong.
@@ -46,7 +46,7 @@ func (cmd *CheckCmd) Run(c *CLI) error {
 		return overdue(over)
 	}
 	out := newConsole(os.Stdout)
-	out.progress("trying speech and trunks …")
+	out.progress("trying what the file names …")
 	tries = tryAll(cfg)
 	for _, t := range tries {
 		if t.OK {

@@ -7,11 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 
 	"perezvon/configs"
+	"perezvon/internal/store/redis"
 	"perezvon/sip"
 )
 
@@ -36,11 +38,29 @@ func failedTries(tries []try) error {
 // or one REGISTER that nobody answers.
 const mostTrying = 15 * time.Second
 
-// tryAll tries every speech engine and every trunk.
+// tryAll tries the store, every speech engine and every trunk.
 func tryAll(cfg *configs.Config) []try {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	return append(trySpeech(ctx, cfg), tryTrunks(ctx, cfg)...)
+	return slices.Concat(tryStore(ctx, cfg), trySpeech(ctx, cfg), tryTrunks(ctx, cfg))
+}
+
+// mostProbing is how long Redis may take for its answers.
+const mostProbing = 5 * time.Second
+
+// tryStore tries a Redis. Of a file there is nothing to try: the server makes it.
+func tryStore(ctx context.Context, cfg *configs.Config) []try {
+	if cfg.Store.Engine != configs.Redis {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, mostProbing)
+	defer cancel()
+	found, err := redis.Probe(ctx, redis.Options{URL: cfg.Store.URL.Reveal()})
+	if err != nil {
+		return []try{{"store", false, err.Error()}}
+	}
+	detail := fmt.Sprintf("%s is Redis %s and can be used", cfg.Store, found.Version)
+	return []try{{"store", true, strings.Join(append([]string{detail}, found.Warnings...), "; but ")}}
 }
 
 // trySpeech has every engine that has voices say a word in each of them.

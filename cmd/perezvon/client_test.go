@@ -391,6 +391,8 @@ func (s *actors) Status(context.Context) api.Status {
 	}
 }
 
+func (s *actors) Degraded(context.Context) []api.Reason { return nil }
+
 func (s *actors) Unready(context.Context) []api.Reason {
 	return []api.Reason{{Part: "trunk a", Detail: "does not answer"}}
 }

@@ -12,12 +12,12 @@ import (
 )
 
 // Status is how the server is, for GET /api/v1/status.
-func (s *server) Status(context.Context) api.Status {
+func (s *server) Status(ctx context.Context) api.Status {
 	st := s.calls.Status()
 	inUse, total := s.sound.Ports()
 	out := api.Status{
 		StartedAt: s.started, Open: make(map[string]int, len(st.Open)), Ended: make(map[string]int, len(st.Ended)),
-		Ports: api.Ports{InUse: inUse, Total: total},
+		Ports: api.Ports{InUse: inUse, Total: total}, Store: s.storeStatus(ctx),
 	}
 	out.Problems = append(out.Problems, s.roomReasons()...)
 	out.Problems = append(out.Problems, signallingProblems(s.phones.Unresolved(), s.phones.Trunks())...)
@@ -90,6 +90,7 @@ func (serverMetrics) Describe(ch chan<- *prometheus.Desc) {
 		descExtensionPhones,
 		descSpeechUp, descSpeechVoices,
 		descFree, descSize, descFreeFiles, descSuspended,
+		descStoreUp, descStoreBacklog, descStoreAge,
 		descTrunkUp, descTrunkRegistered, descTrunkOptions, descTrunkCalls, descTrunkRefused, descTrunkRests,
 	} {
 		ch <- d
@@ -113,6 +114,7 @@ func (m serverMetrics) Collect(ch chan<- prometheus.Metric) {
 	m.s.collectPhones(ch)
 	collectSpeech(ch, m.s.speech.Engines())
 	m.s.collectRoom(ch)
+	m.s.collectStore(ch)
 }
 
 func collectSIP(ch chan<- prometheus.Metric, st sip.Stats, unresolved int) {

@@ -10,7 +10,6 @@ import (
 	"perezvon/configs"
 	"perezvon/internal/api"
 	"perezvon/internal/store"
-	"perezvon/internal/store/sqlite"
 	"perezvon/sip"
 )
 
@@ -25,7 +24,7 @@ func sipExtension(e *configs.Extension) sip.Extension {
 }
 
 // bindingStore keeps the registrations of phones for signalling.
-type bindingStore struct{ db *sqlite.DB }
+type bindingStore struct{ db engine }
 
 var _ sip.BindingStore = bindingStore{}
 

@@ -17,7 +17,6 @@ import (
 	"perezvon/internal/call"
 	"perezvon/internal/disk"
 	"perezvon/internal/sounds"
-	"perezvon/internal/store/sqlite"
 	"perezvon/internal/trace"
 	"perezvon/media"
 	"perezvon/sip"
@@ -31,7 +30,7 @@ type server struct {
 	log     *slog.Logger
 	started time.Time
 
-	db     *sqlite.DB
+	db     engine
 	speech *tts.Service
 	sounds *sounds.Store
 	sound  *media.Engine
@@ -77,9 +76,9 @@ func (s *server) openStore(ctx context.Context) error {
 			return fmt.Errorf("%s: the folder cannot be made; make it writable for this user or choose another: %w", folder.key, err)
 		}
 	}
-	db, err := sqlite.Open(ctx, filepath.Join(s.cfg.Load().DataDir, "perezvon.db"), sqlite.Options{})
+	db, err := openEngine(ctx, s.cfg.Load(), s.log)
 	if err != nil {
-		return err // says that it is the store
+		return err
 	}
 	s.db = db
 	stop := s.housekeep()

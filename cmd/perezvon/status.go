@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"perezvon/internal/api"
 	"perezvon/internal/store"
 )
 
@@ -30,7 +31,11 @@ func (cmd *StatusCmd) Run(c *CLI) error {
 		return printJSON(s)
 	}
 	out, t := newConsole(os.Stdout), good
-	if s.State != "ready" {
+	switch s.State {
+	case "ready":
+	case "degraded":
+		t = accent
+	default:
 		t = bad
 	}
 	out.line(t, "%s", strings.ReplaceAll(s.State, "_", " "))
@@ -45,7 +50,36 @@ func (cmd *StatusCmd) Run(c *CLI) error {
 	if len(s.Speech) > 0 {
 		out.line(plain, "speech: %s", speechLine(s.Speech))
 	}
+	for _, line := range storeInWords(&s.Store, time.Now()) {
+		out.line(plain, "%s", line)
+	}
 	return nil
+}
+
+// storeInWords tells how the store is; nothing of a server that does not say.
+func storeInWords(s *api.StoreStatus, now time.Time) []string {
+	if s.Engine == "" {
+		return nil
+	}
+	where := s.Engine
+	if s.At != "" {
+		where += " at " + s.At
+	}
+	if s.Since == nil {
+		return []string{"store: " + where}
+	}
+	state := "away"
+	if s.Up {
+		state = "up"
+	}
+	text := fmt.Sprintf("store: %s, %s for %s (since %s)", where, state, seconds(now.Sub(*s.Since).Milliseconds()), date(*s.Since))
+	if s.Backlog > 0 {
+		text += fmt.Sprintf("; changes not there yet: %d, the oldest for %s", s.Backlog, seconds(s.BacklogAgeMS))
+	}
+	if s.LastError == "" {
+		return []string{text}
+	}
+	return []string{text, "  last error: " + s.LastError}
 }
 
 // openCalls tells calls that somebody is in from those that wait for a time.

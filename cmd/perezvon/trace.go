@@ -5,7 +5,6 @@ import (
 
 	"perezvon/internal/call"
 	"perezvon/internal/store"
-	"perezvon/internal/store/sqlite"
 	"perezvon/internal/trace"
 )
 
@@ -33,7 +32,7 @@ func (s *server) records() call.Records {
 
 // tracedRecords tells the traces where a call is.
 type tracedRecords struct {
-	*sqlite.DB
+	engine
 	traces *trace.Collector
 }
 
@@ -45,5 +44,5 @@ func (r tracedRecords) SaveCall(c store.Call, evs ...store.Event) *store.Commit 
 	case store.StateWaitingRetry, store.StateScheduled:
 		r.traces.Rests(c.ID)
 	}
-	return r.DB.SaveCall(c, evs...)
+	return r.engine.SaveCall(c, evs...)
 }
