@@ -26,6 +26,11 @@ RATE       ?= 25
 HOLD       ?= 2s
 DURATION   ?= 10s
 
+# What the tests keep their records in, sqlite unless told: make test STORE=redis
+ifdef STORE
+export PEREZVON_TEST_STORE := $(STORE)
+endif
+
 PROGRAM := bin/perezvon
 # Tools have a go.mod of their own, so that nothing of theirs reaches the
 # program.
@@ -53,7 +58,7 @@ build: go-version ## build bin/perezvon
 ## ---- tests
 
 .PHONY: test
-test: deps-test lint licences vet fuzz units e2e ## every check there is; this is what CI runs
+test: deps-test lint licences vet fuzz units e2e ## every check there is; this is what CI runs; STORE=redis: with Redis as the store
 	@echo "make test: everything passed"
 
 .PHONY: units

@@ -61,7 +61,7 @@ func run(m *testing.M) int {
 }
 
 // packages are Debian's, by the program that they bring.
-var packages = map[string]string{"baresip": "baresip-core", "kamailio": "kamailio", "linphone-daemon": "linphone-cli", "sipp": "sip-tester", "svmap": "sipvicious", "svwar": "sipvicious", "svcrack": "sipvicious", "espeak-ng": "espeak-ng", "tshark": "tshark"}
+var packages = map[string]string{"baresip": "baresip-core", "kamailio": "kamailio", "linphone-daemon": "linphone-cli", "redis-server": "redis-server", "sipp": "sip-tester", "svmap": "sipvicious", "svwar": "sipvicious", "svcrack": "sipvicious", "espeak-ng": "espeak-ng", "tshark": "tshark"}
 
 // need fails the test when a program that it runs is not there.
 func need(t *testing.T, programs ...string) {

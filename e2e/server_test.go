@@ -37,6 +37,7 @@ type setup struct {
 	tcp               bool         // SIP listens on TCP, too
 	tls               *certtest.CA // SIP listens on TLS, too, with a certificate of this authority
 	data              string       // data_dir, default a new folder
+	store             string       // default what PEREZVON_TEST_STORE says
 	drain             string       // default 30s
 	more              string       // more lines of YAML
 	env               []string     // in addition to the test's own
@@ -94,7 +95,7 @@ func newServer(t *testing.T, s setup) *server {
 func (s *server) listening(want setup) string {
 	s.t.Helper()
 	var b strings.Builder
-	fmt.Fprintf(&b, "data_dir: %s\nregion: RU\nlanguage: ru\ndrain: %s\n", want.data, want.drain)
+	fmt.Fprintf(&b, "data_dir: %s\nstore: %q\nregion: RU\nlanguage: ru\ndrain: %s\n", want.data, cmp.Or(want.store, testStore(s.t)), want.drain)
 	fmt.Fprintf(&b, "http: {listen: \"127.0.0.1:%d\"}\n", s.http)
 	listen := fmt.Sprintf("\"udp://127.0.0.1:%d\"", s.sip)
 	if want.tcp {

@@ -19,6 +19,7 @@ import (
 
 // SelftestCmd plays every branch of the call flows on this machine.
 type SelftestCmd struct {
+	Store   string   `placeholder:"URL" help:"Keep the records in this Redis: each server in an empty database, which is left empty."`
 	Only    []string `placeholder:"BRANCH" help:"Play these branches only, such as 11,21."`
 	Verbose bool     `short:"v" help:"Show the timeline and the SIP messages of what failed, and what the servers log."`
 }
@@ -49,6 +50,11 @@ func (cmd *SelftestCmd) Run(c *CLI) error {
 				out.progress("%d played, %s s: %s", done, seconds(time.Since(began).Milliseconds()), row.What)
 			}
 		},
+	}
+	if cmd.Store != "" {
+		if opts.Store, err = selftestStores(ctx, cmd.Store); err != nil {
+			return err
+		}
 	}
 	rows, err := selftest.Run(ctx, opts)
 	switch {

@@ -117,6 +117,15 @@ func TestSelftestOfAnUnknownBranchIsWrongUsage(t *testing.T) {
 	}
 }
 
+func TestSelftestOnAStoreThatIsNoneIsWrongUsageAndShowsNoPassword(t *testing.T) {
+	for _, url := range []string{"sqlite", "redis://me:hunter2@", "postgres://me:hunter2@a"} {
+		_, err := selftestStores(t.Context(), url)
+		if _, usage := errors.AsType[*usageError](err); !usage || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	good, bad := selftest.Row{OK: true}, selftest.Row{}
 	trouble := errors.New("trouble")

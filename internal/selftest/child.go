@@ -154,8 +154,12 @@ func asFile(cfg *configs.Config) map[string]any {
 			"callback": timersAsFile(l.Callback),
 		})
 	}
+	store := cfg.Store.Engine
+	if store == configs.Redis {
+		store = cfg.Store.URL.Reveal() // nobody else reads the file
+	}
 	return object{
-		"data_dir": cfg.DataDir, "drain": cfg.Drain.String(), "http": object{"listen": cfg.HTTP.Listen.String()},
+		"data_dir": cfg.DataDir, "store": store, "drain": cfg.Drain.String(), "http": object{"listen": cfg.HTTP.Listen.String()},
 		"media":  object{"ports": fmt.Sprintf("%d-%d", cfg.Media.Ports.First, cfg.Media.Ports.Last)},
 		"sip":    object{"listen": []string{"udp://" + cfg.SIP.Listen[0].Addr.String()}},
 		"trunks": trunks, "extensions": extensions, "lines": lines,

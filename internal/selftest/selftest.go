@@ -22,6 +22,9 @@ type Options struct {
 	Start func(ctx context.Context, cfg *configs.Config, log *slog.Logger) (Server, error)
 	// Program is the perezvon binary, for the branches that kill a process.
 	Program string
+	// Store hands out where one server keeps its records, for itself alone until
+	// done is called; nil: in a file of its own.
+	Store func(ctx context.Context) (at configs.Store, done func(), err error)
 	// Only are the branches to play, such as 11 or in3; in stands for all of
 	// in1, in2 and so on. Empty: all.
 	Only []string
@@ -173,6 +176,15 @@ func (r *runner) play(ctx context.Context, chosen []scenario) error {
 // playIn opens a house, plays its scenarios, and expects that nothing is open
 // in it at the end.
 func (r *runner) playIn(ctx context.Context, dir string, stages []*stage) error {
+	at := configs.Store{Engine: configs.SQLite}
+	if r.opts.Store != nil { // before a place: who waits for a store keeps nobody waiting
+		store, done, err := r.opts.Store(ctx)
+		if err != nil {
+			return fmt.Errorf("selftest: %w", err)
+		}
+		defer done()
+		at = store
+	}
 	if len(stages) == 1 { // a process for one scenario counts as one of those at once
 		r.slots <- struct{}{}
 		defer func() { <-r.slots }()
@@ -181,6 +193,7 @@ func (r *runner) playIn(ctx context.Context, dir string, stages []*stage) error 
 	if err != nil {
 		return fmt.Errorf("selftest: %w", err)
 	}
+	h.cfg.Store = at
 	if err := h.open(ctx); err != nil {
 		return fmt.Errorf("selftest: start a server: %w", err)
 	}
