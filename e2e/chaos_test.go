@@ -61,33 +61,52 @@ var excused = []string{
 
 func TestEveryAcceptedCallSurvivesChaos(t *testing.T) {
 	t.Parallel()
-	seed := number(t, "E2E_SEED", uint64(time.Now().UnixNano()))
 	calls := int(number(t, "E2E_CHAOS", chaosCalls))
+	c := newChaos(t, calls, "")
+	began := time.Now()
+	c.play(func() { c.killAgainAndAgain(calls/callsPerKill, time.Duration(calls)*chaosEvery) })
+	c.judge()
+	t.Logf("%d callbacks and %d kills took %s", calls, c.killings, time.Since(began).Round(time.Second))
+	c.end()
+}
+
+// newChaos starts a server for so many callbacks, with the store that is asked
+// for.
+func newChaos(t *testing.T, calls int, store string) *chaos {
+	t.Helper()
+	seed := number(t, "E2E_SEED", uint64(time.Now().UnixNano()))
 	t.Logf("everything random comes from E2E_SEED=%d", seed)
 	c := &chaos{random: rand.New(rand.NewPCG(seed, 0))}
 	c.phones, c.outside = newCarrier(t, excused...), newCarrier(t, excused...)
 	c.imagine(calls)
 	c.server = newServer(t, setup{
-		trunk: c.outside.Addr().String(), manager: c.phones.Addr().String(), ports: 1000,
+		trunk: c.outside.Addr().String(), manager: c.phones.Addr().String(), ports: 1000, store: store,
 		extensions: c.extensions.String(), lines: c.lines.String(),
 		callback: ", ring: 4s, customer_ring: 4s, confirm: 3s, attempts: 2, retry: [1s], busy_retry: 1s",
 	})
 	c.start()
-	began := time.Now()
+	return c
+}
 
+// play has the clients ask while something happens.
+func (c *chaos) play(meanwhile func()) {
+	c.t.Helper()
 	var clients sync.WaitGroup
 	for _, w := range c.wishes {
 		clients.Go(func() { c.client(w) })
 	}
-	c.killAgainAndAgain(calls/callsPerKill, time.Duration(calls)*chaosEvery)
+	meanwhile()
 	clients.Wait()
-	c.judge()
-	t.Logf("%d callbacks and %d kills took %s", calls, c.killings, time.Since(began).Round(time.Second))
+}
+
+// end expects that nothing is left when it is over.
+func (c *chaos) end() {
+	c.t.Helper()
 	c.atRest()
 	c.clean()
 	c.stop()
 	if !allFree(c.media, 1000) {
-		t.Error("media ports are in use after the end")
+		c.t.Error("media ports are in use after the end")
 	}
 }
 
@@ -119,7 +138,7 @@ func (c *chaos) imagine(calls int) {
 		}
 		w.manager = person{name: "is of the line", results: []store.Result{store.ResultManagerUnavailable}} // some talk, the others decline
 		w.body = api.CallbackBody{Line: lines[c.random.IntN(len(lines))], Number: fmt.Sprintf("+7916%07d", i)}
-		c.play(c.outside, w.body.Number, w.customer.scripts(c.random))
+		c.act(c.outside, w.body.Number, w.customer.scripts(c.random))
 		if c.random.IntN(3) == 0 {
 			w.body.Text = "Заявка."
 		}
@@ -128,7 +147,7 @@ func (c *chaos) imagine(calls int) {
 			w.body.Manager = fmt.Sprint(100000 + i)
 			scripts := w.manager.scripts(c.random)
 			c.phone(w.body.Manager, scripts[0])
-			c.play(c.phones, w.body.Manager, scripts)
+			c.act(c.phones, w.body.Manager, scripts)
 		}
 		if c.random.IntN(16) == 0 {
 			w.cancel = ms(c.random, 1, 4000)
@@ -137,8 +156,8 @@ func (c *chaos) imagine(calls int) {
 	}
 }
 
-// play gives a number its scripts, one for each call; the last one stays.
-func (c *chaos) play(at *lab.Carrier, number string, scripts []lab.Script) {
+// act gives a number its scripts, one for each call; the last one stays.
+func (c *chaos) act(at *lab.Carrier, number string, scripts []lab.Script) {
 	at.Number(number, scripts[0])
 	if len(scripts) == 1 {
 		return

@@ -65,7 +65,10 @@ func (r *redisServer) addr() string { return fmt.Sprintf("127.0.0.1:%d", r.port)
 func (r *redisServer) url() string { return "redis://" + r.addr() }
 
 // ask sends a command and returns the first line of the answer.
-func (r *redisServer) ask(command string) (string, error) {
+func (r *redisServer) ask(command string) (string, error) { return r.askIn(0, command) }
+
+// askIn is ask in one of the databases.
+func (r *redisServer) askIn(db int, command string) (string, error) {
 	c, err := net.DialTimeout("tcp4", r.addr(), 2*time.Second)
 	if err != nil {
 		return "", err
@@ -74,11 +77,20 @@ func (r *redisServer) ask(command string) (string, error) {
 	if err := c.SetDeadline(time.Now().Add(2 * time.Second)); err != nil {
 		return "", err
 	}
-	if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
-		return "", err
+	commands, in := []string{command}, bufio.NewReader(c)
+	if db > 0 {
+		commands = []string{fmt.Sprintf("SELECT %d", db), command}
 	}
-	line, err := bufio.NewReader(c).ReadString('\n')
-	return strings.TrimRight(line, "\r\n"), err
+	answer := ""
+	for _, command := range commands {
+		if _, err := fmt.Fprintf(c, "%s\r\n", command); err != nil {
+			return "", err
+		}
+		if answer, err = in.ReadString('\n'); err != nil {
+			return "", err
+		}
+	}
+	return strings.TrimRight(answer, "\r\n"), nil
 }
 
 // tell is ask for what must succeed.
