@@ -5,10 +5,15 @@
 // starved and misconfigured on purpose.
 //
 // What is random comes from a seed that the test prints; E2E_SEED gives it
-// again. Two tests may be made longer than CI has time for:
+// again. Some tests may be made longer than CI has time for:
 //
 //	E2E_CHAOS=5000                     callbacks, one kill for every 25 of them
+//	E2E_REDIS_KILLS=20                 so many kills of the server, and of Redis
 //	E2E_LOAD=10m E2E_LOAD_RATE=10      how long, and callbacks a second
+//
+// With PEREZVON_TEST_STORE=redis (make e2e STORE=redis) every server keeps its
+// records in a redis-server of its own, else in SQLite; the tests that are about
+// Redis do so in any case.
 package e2e
 
 import (
