@@ -131,6 +131,9 @@ func (d *smallDisk) suspended(want bool) {
 	if status := d.s.status(t, "/readyz"); status != http.StatusOK {
 		t.Errorf("GET /readyz answers %d, though calls are taken", status)
 	}
+	if body := d.s.get("/readyz"); strings.Contains(body, `"degraded"`) != want {
+		t.Errorf("GET /readyz answers %s", body)
+	}
 }
 
 func TestADiskThatRunsFullEndsRecordingsAndNoCall(t *testing.T) {

@@ -88,8 +88,8 @@ func backlogAge(h redis.Health, now time.Time) time.Duration {
 	return max(0, now.Sub(h.OldestUnsent))
 }
 
-// Degraded implements api.Health: calls go on while Redis is away.
-func (s *server) Degraded(ctx context.Context) []api.Reason {
+// storeReasons says that Redis is away, where it is: calls go on.
+func (s *server) storeReasons(ctx context.Context) []api.Reason {
 	h, ok := s.health(ctx)
 	if !ok || h.Up {
 		return nil

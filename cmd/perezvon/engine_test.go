@@ -42,7 +42,7 @@ func (m storeMetrics) Collect(ch chan<- prometheus.Metric) { m.collectStore(ch) 
 func TestRedisThatIsAwayIsToldEverywhereWithoutItsPassword(t *testing.T) {
 	since := time.Now().Add(-90 * time.Second)
 	s := onRedis(redis.Health{Since: since, Backlog: 12, OldestUnsent: since, LastError: "connection refused"})
-	reasons := s.Degraded(t.Context())
+	reasons := s.storeReasons(t.Context())
 	want := "redis at 10.0.0.5:6379/1 is away since " + since.Format(time.TimeOnly) +
 		" (connection refused); calls go on and new ones are taken, on this machine's disk: changes that wait for it: 12"
 	if len(reasons) != 1 || reasons[0] != (api.Reason{Part: "store", Detail: want}) {
@@ -72,7 +72,7 @@ func TestRedisThatIsAwayIsToldEverywhereWithoutItsPassword(t *testing.T) {
 
 func TestRedisThatIsThereIsNoProblem(t *testing.T) {
 	s := onRedis(redis.Health{Up: true, Since: time.Now()})
-	if got := s.Degraded(t.Context()); len(got) > 0 {
+	if got := s.storeReasons(t.Context()); len(got) > 0 {
 		t.Errorf("%+v", got)
 	}
 	if st := s.storeStatus(t.Context()); !st.Up || st.BacklogAgeMS != 0 {
@@ -101,7 +101,7 @@ func TestSQLiteIsTheStoreUnlessToldOtherwise(t *testing.T) {
 	}
 	s := &server{db: db}
 	s.cfg.Store(cfg)
-	if got := s.Degraded(t.Context()); len(got) > 0 {
+	if got := s.storeReasons(t.Context()); len(got) > 0 {
 		t.Errorf("%+v", got)
 	}
 	st := s.storeStatus(t.Context())

@@ -19,7 +19,6 @@ func (s *server) Status(ctx context.Context) api.Status {
 		StartedAt: s.started, Open: make(map[string]int, len(st.Open)), Ended: make(map[string]int, len(st.Ended)),
 		Ports: api.Ports{InUse: inUse, Total: total}, Store: s.storeStatus(ctx),
 	}
-	out.Problems = append(out.Problems, s.roomReasons()...)
 	out.Problems = append(out.Problems, signallingProblems(s.phones.Unresolved(), s.phones.Trunks())...)
 	engines := s.speech.Engines()
 	out.Speech = speechEngines(engines)
@@ -39,6 +38,11 @@ func (s *server) Unready(ctx context.Context) []api.Reason {
 		return []api.Reason{{Part: "store", Detail: err.Error()}}
 	}
 	return nil
+}
+
+// Degraded lists what does not work although the server takes calls.
+func (s *server) Degraded(ctx context.Context) []api.Reason {
+	return append(s.storeReasons(ctx), s.roomReasons()...)
 }
 
 // Draining reports whether the server shuts down, and when to come again.
