@@ -73,14 +73,21 @@ func (c *CLI) placeOr(text string) (place, error) {
 	if text != "" {
 		return placeOf(text)
 	}
-	cfg, err := configs.LoadWithoutSecrets(cmp.Or(c.Config, defaultConfig))
+	cfg, err := configs.LoadWithSomeSecrets(cmp.Or(c.Config, defaultConfig))
 	if errors.Is(err, fs.ErrNotExist) && c.Config == "" {
 		cfg, err = configs.Default(), nil
 	}
 	if err != nil {
 		return place{}, err
 	}
-	return placeOf("sqlite:" + filepath.Join(cfg.DataDir, storeFile))
+	url := cfg.Store.URL
+	switch {
+	case cfg.Store.Engine != configs.Redis || url.Reveal() == configs.SQLite:
+		return placeOf("sqlite:" + filepath.Join(cfg.DataDir, storeFile))
+	case url.Hidden() != "":
+		return place{}, fmt.Errorf("the configuration names the store by %s, which cannot be read here", cfg.Store.At)
+	}
+	return placeOf(url.Reveal())
 }
 
 // exists is an error where there is no store.

@@ -50,6 +50,32 @@ func redisAt(t *testing.T) (url string) {
 	return "redis://" + l.Addr().String()
 }
 
+func TestTheStoreOfAConfigurationMayBeRedis(t *testing.T) {
+	for _, tc := range []struct{ store, env, url, wrong string }{
+		{store: "redis://:hunter2@127.0.0.1:1/2", url: "redis://:hunter2@127.0.0.1:1/2"},
+		{store: "env:STORE_OF_TEST", env: "redis://127.0.0.1:1", url: "redis://127.0.0.1:1"},
+		{store: "env:STORE_OF_TEST", env: "sqlite"},
+		{store: "env:STORE_OF_TEST", wrong: "names the store by env:STORE_OF_TEST, which cannot be read here"},
+		{store: "sqlite"},
+	} {
+		t.Setenv("STORE_OF_TEST", tc.env)
+		c := &CLI{Config: filepath.Join(t.TempDir(), "perezvon.yaml")}
+		if err := os.WriteFile(c.Config, []byte("store: "+tc.store+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at, err := c.placeOr("")
+		if tc.wrong != "" {
+			if err == nil || !strings.Contains(err.Error(), tc.wrong) {
+				t.Errorf("%s: error %v, want %q", tc.store, err, tc.wrong)
+			}
+			continue
+		}
+		if err != nil || at.url != tc.url || (at.file == "") != (tc.url != "") || strings.Contains(at.name, "hunter2") {
+			t.Errorf("%s=%s: %+v, error %v", tc.store, tc.env, at, err)
+		}
+	}
+}
+
 func TestAStoreIsCopiedIntoRedisBackedUpThereAndRestored(t *testing.T) {
 	from := placed(t, used(t))
 	url := redisAt(t)
