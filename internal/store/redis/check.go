@@ -3,6 +3,7 @@ package redis
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -100,12 +101,19 @@ func (r *remote) nodes(ctx context.Context) ([]node, error) {
 	return all, err
 }
 
+// errLoading is a Redis that was just started. What it says of itself while it
+// reads its data is not to be relied on: it tells of no append-only file then.
+var errLoading = errors.New("it still reads its data, wait")
+
 func ask(ctx context.Context, c goredis.Cmdable) (node, error) {
 	text, err := c.Info(ctx).Result()
 	if err != nil {
 		return node{}, err
 	}
 	n := node{info: parseInfo(text)}
+	if n.info["loading"] == "1" {
+		return node{}, errLoading
+	}
 	before := time.Now()
 	now, err := c.Time(ctx).Result()
 	if err != nil {

@@ -22,7 +22,7 @@ var troubles = [...]string{
 func ofTheLink(err error) bool {
 	var network net.Error
 	switch {
-	case errors.Is(err, errUnfit), errors.Is(err, errReopened), errors.Is(err, errSlow),
+	case errors.Is(err, errUnfit), errors.Is(err, errReopened), errors.Is(err, errLoading), errors.Is(err, errSlow),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.Is(err, goredis.ErrClosed), errors.Is(err, goredis.ErrPoolTimeout),
 		errors.Is(err, goredis.ErrPoolExhausted), errors.As(err, &network):

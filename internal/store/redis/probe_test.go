@@ -40,3 +40,20 @@ func TestProbeTellsWhatIsWrongAndWritesNothing(t *testing.T) {
 		t.Errorf("of what is no address: %v", err)
 	}
 }
+
+// A Redis that has just been started answers INFO before it has read its data,
+// and tells of no append-only file then.
+func TestRedisThatStillReadsItsDataIsWaitedForAndNotRefused(t *testing.T) {
+	fake := newFake(t)
+	r := onFake(t, fake)
+	fake.Info("loading", "1")
+	fake.Info("aof_enabled", "0")
+	if _, problems, err := r.check(t.Context()); !errors.Is(err, errLoading) || !ofTheLink(err) || len(problems) > 0 {
+		t.Errorf("problems %v, error %v", problems, err)
+	}
+	fake.Info("loading", "0")
+	fake.Info("aof_enabled", "1")
+	if _, problems, err := r.check(t.Context()); err != nil || len(problems) > 0 {
+		t.Errorf("when it has read them: problems %v, error %v", problems, err)
+	}
+}
