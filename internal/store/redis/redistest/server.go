@@ -8,17 +8,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
 
 // Server is a redis-server of its own, with a folder of its own, which keeps
 // what it is told as a server of the store should. It is reached through a
-// socket in that folder, so that no port is taken.
+// socket in that folder, so that no port is taken, and on Linux dies
+// with the process that has started it.
 type Server struct {
 	dir  string
 	args []string
-	cmd  *exec.Cmd // nil: it does not run
+	cmd  *exec.Cmd     // nil: it does not run
+	gone chan struct{} // closed when it has ended
 }
 
 // Databases is how many databases a Server has, for tests beside each other.
@@ -52,10 +55,12 @@ func (s *Server) Run() error {
 		"--port", "0", "--unixsocket", filepath.Join(s.dir, "s"), "--dir", s.dir, "--logfile", filepath.Join(s.dir, "log"),
 		"--save", "", "--appendonly", "yes", "--appendfsync", "everysec", "--databases", fmt.Sprint(Databases),
 	}, s.args...)
-	s.cmd = exec.CommandContext(context.Background(), "redis-server", args...)
-	if err := s.cmd.Start(); err != nil {
+	cmd := exec.CommandContext(context.Background(), "redis-server", args...)
+	gone := make(chan struct{})
+	if err := startBound(cmd, gone); err != nil {
 		return fmt.Errorf("redis-server, of the package of that name: %w", err)
 	}
+	s.cmd, s.gone = cmd, gone
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		if s.ready() {
 			return nil
@@ -63,6 +68,24 @@ func (s *Server) Run() error {
 	}
 	log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
 	return errors.Join(fmt.Errorf("redis-server does not answer: %s", log), s.Kill())
+}
+
+// startBound starts a process that the kernel, where it is Linux, kills when
+// this one dies, however that happens. gone is closed when it has ended. The kernel watches the thread
+// that has started it, which therefore stays until then.
+func startBound(cmd *exec.Cmd, gone chan<- struct{}) error {
+	cmd.SysProcAttr = diesWithUs()
+	started := make(chan error, 1)
+	go func() {
+		defer close(gone)
+		runtime.LockOSThread() // and never unlocked: the thread ends with this
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			_ = cmd.Wait() // it tells that it was killed
+		}
+	}()
+	return <-started
 }
 
 // ready reports whether the server has read its data and answers.
@@ -87,7 +110,7 @@ func (s *Server) Kill() error {
 		return nil
 	}
 	err := s.cmd.Process.Kill()
-	_ = s.cmd.Wait() // it tells that it was killed
+	<-s.gone
 	s.cmd = nil
 	return err
 }
