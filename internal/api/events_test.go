@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -138,6 +139,26 @@ func TestEventThatHappensWhileTheTailReadsIsNotMissed(t *testing.T) {
 	case <-n.changed:
 	default:
 		t.Error("nobody is told of the event")
+	}
+}
+
+func TestStreamBeginsBehindTheNewestEventThoughTheTailHasNotHeardOfIt(t *testing.T) {
+	a, b := newBusy(t)
+	b.events = append(b.events, store.Event{ID: "2", Type: store.EventCallState, CallID: idMain}) // nobody rings
+	for _, tc := range []struct {
+		after, want string
+		err         error
+	}{{"", "2", nil}, {"1", "1", nil}, {"2", "2", nil}, {"3", "3", errAhead}} {
+		if at, err := a.streamBegin(t.Context(), eventQuery{after: tc.after}); at != tc.want || !errors.Is(err, tc.err) {
+			t.Errorf("after %q it begins behind %q, error %v", tc.after, at, err)
+		}
+	}
+	a.streams.stop() // the stream says what it has and ends
+	w := httptest.NewRecorder()
+	q := eventQuery{who: &client{scopes: []string{ScopeRead}}, after: "2"}
+	s := &stream{api: a, eventQuery: q, out: newStreamWriter(t.Context(), w)}
+	if err := s.run(t.Context()); err != nil || s.after != "2" {
+		t.Errorf("it goes on behind %q, error %v", s.after, err)
 	}
 }
 

@@ -119,17 +119,15 @@ func (a *API) streamBegin(ctx context.Context, q eventQuery) (string, error) {
 	if q.after == "" && q.whole {
 		return "", nil
 	}
-	now, err := a.tail.since(ctx, "")
-	if err != nil || q.after == "" {
-		return now.last, err
+	// The store is asked and not the tail, which may not have heard yet of what
+	// was stored a moment ago.
+	if q.after == "" {
+		return a.Records.LastEvent(ctx)
 	}
 	if _, _, err := a.Records.Events(ctx, store.EventFilter{After: q.after, Limit: 1}); err != nil {
 		return "", err
 	}
-	if q.after > now.last {
-		return "", errAhead
-	}
-	return q.after, nil
+	return q.after, a.notAhead(ctx, q.after)
 }
 
 // run sends events until the client goes or the server stops, which is no
@@ -172,7 +170,7 @@ func (s *stream) next(ctx context.Context) (news, error) {
 	case err != nil:
 		return n, err
 	case n.covered:
-		return n, s.send(ctx, n.frames, n.last)
+		return n, s.send(ctx, n.frames, max(s.after, n.last)) // the tail may be behind where the client began
 	default:
 		return n, s.catchUp(ctx, n.last)
 	}

@@ -52,23 +52,57 @@ func (r *remote) eventsOf(ctx context.Context, callID string, after int64, n int
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	runs, err := runsOf(ids)
+	if err != nil {
+		return nil, err
+	}
 	p := r.data.Pipeline()
-	cmds := make([]*goredis.XMessageSliceCmd, 0, len(ids))
-	for _, id := range ids {
-		cmds = append(cmds, p.XRange(ctx, eventsSlot+":log", id+"-0", id+"-0"))
+	cmds := make([]*goredis.XMessageSliceCmd, 0, len(runs))
+	for _, run := range runs {
+		cmds = append(cmds, p.XRange(ctx, eventsSlot+":log", strconv.FormatInt(run.first, 10)+"-0", strconv.FormatInt(run.last, 10)+"-0"))
 	}
 	if _, err := p.Exec(ctx); err != nil {
 		return nil, err
 	}
-	var evs []store.Event
+	evs := make([]store.Event, 0, len(ids))
 	for _, cmd := range cmds {
 		some, err := decodeEvents(cmd.Val())
 		if err != nil {
 			return nil, err
 		}
-		evs = append(evs, some...)
+		for i := range some {
+			if some[i].CallID == callID {
+				evs = append(evs, some[i])
+			}
+		}
 	}
 	return evs, nil
+}
+
+// run is a part of the log.
+type run struct{ first, last int64 }
+
+// runGap is how far apart events of a call may lie and still be read at once:
+// to find a place in the log costs more than to pass over a few events of
+// others.
+const runGap = 8
+
+// runsOf returns the parts of the log, as few as make sense, in which ids are
+// that ascend.
+func runsOf(ids []string) ([]run, error) {
+	var runs []run
+	for _, id := range ids {
+		n, err := strconv.ParseInt(id, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("%q is no number of an event: %w", id, err)
+		}
+		if last := len(runs) - 1; last >= 0 && n-runs[last].last <= runGap {
+			runs[last].last = n
+		} else {
+			runs = append(runs, run{n, n})
+		}
+	}
+	return runs, nil
 }
 
 func decodeEvents(entries []goredis.XMessage) ([]store.Event, error) {

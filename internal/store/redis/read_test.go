@@ -7,10 +7,12 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
 	"perezvon/internal/store"
@@ -267,6 +269,57 @@ func TestPagesHoldEveryEventOnceOldestFirst(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestAPageOfACallsEventsIsReadInAFewCommands(t *testing.T) {
+	both(t, func(t *testing.T, r *remote) {
+		b := &changes{t: t}
+		own, other := newCall(1), newCall(2)
+		for n := range 10 {
+			for range 100 { // a phase in which only this call happens
+				b.call(own, "own")
+			}
+			for range 3 * n {
+				b.call(other, "other")
+			}
+		}
+		ship(t, r, b.all)
+		asked := &counted{}
+		r.data.AddHook(asked)
+		evs, next, err := r.events(t.Context(), store.EventFilter{CallID: own.ID, Limit: 1000})
+		if err != nil || next != "" || len(evs) != 1000 {
+			t.Errorf("%d events, next %q, error %v", len(evs), next, err)
+		}
+		for _, e := range evs {
+			if e.CallID != own.ID {
+				t.Fatalf("event %s is of call %s", e.ID, e.CallID)
+			}
+		}
+		if asked.trips.Load() > 2 || asked.commands.Load() > 11 {
+			t.Errorf("it took %d commands in %d round trips", asked.commands.Load(), asked.trips.Load())
+		}
+	})
+}
+
+// counted counts what a client asks.
+type counted struct{ trips, commands atomic.Int32 }
+
+func (c *counted) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (c *counted) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		c.trips.Add(1)
+		c.commands.Add(1)
+		return next(ctx, cmd)
+	}
+}
+
+func (c *counted) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		c.trips.Add(1)
+		c.commands.Add(int32(len(cmds)))
+		return next(ctx, cmds)
+	}
 }
 
 func TestAnEventComesBackAsItWas(t *testing.T) {
