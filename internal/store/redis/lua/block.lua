@@ -25,7 +25,7 @@ if ARGV[2] == 'put' then
 	end
 	return 1
 end
-local had = redis.call('HMGET', key, 'blocked', 'failures', 'when', 'by')
+local had = redis.call('HMGET', key, 'blocked', 'failures', 'when', 'by', 'why')
 if ARGV[2] == 'failed' then
 	local failures = tonumber(had[2] or '0') + 1
 	local limit = tonumber(ARGV[5])
@@ -40,7 +40,7 @@ if ARGV[2] == 'reached' and had[1] then
 	return 0
 end
 if ARGV[2] == 'unblocked' and not had[1] then
-	return (had[3] == ARGV[3] and had[4] == ARGV[6]) and 1 or 0 -- 1: its answer was lost
+	return (had[3] == ARGV[3] and had[4] == ARGV[6] and had[5] == ARGV[4]) and 1 or 0 -- 1: its answer was lost
 end
 redis.call('HDEL', key, 'failures', 'failed', 'reason', 'blocked')
 if ARGV[2] == 'unblocked' then
