@@ -277,15 +277,51 @@ func TestAReadWaitsForWhatWasStoredBeforeItAndNotForEver(t *testing.T) {
 		n.r.set(func() { n.r.slow = map[string]time.Duration{"ship": 4 * time.Second} })
 		n.save("1", store.StateQueued, "b")
 		began := time.Now()
-		if evs, _, err := n.Events(n.t.Context(), store.EventFilter{}); err != nil || len(evs) != 1 || time.Since(began) != readLimit {
-			t.Errorf("waited %v, events %v, error %v", time.Since(began), evs, err)
+		if _, _, err := n.Events(n.t.Context(), store.EventFilter{}); !errors.Is(err, store.ErrAway) || time.Since(began) != readLimit {
+			t.Errorf("waited %v, error %v", time.Since(began), err)
 		}
+		n.wantUp(true) // it answers, only late
 		if c, _ := n.create("2", nil); c.Durability != store.DurabilityLocal {
 			t.Errorf("a call that is not there yet is %q", c.Durability)
 		}
 		time.Sleep(10 * time.Second)
 		n.wantTypes("a b created 2")
 	})
+}
+
+func TestAListIsNeverWithoutWhatThisNodeHadStored(t *testing.T) {
+	for _, tc := range []struct {
+		batch, waits time.Duration // how long a batch takes, and at most a list that is behind some of them
+	}{
+		{time.Second, arrivalLimit},
+		{1900 * time.Millisecond, arrivalLimit},
+		{2100 * time.Millisecond, readLimit}, // nothing gets there
+		{4900 * time.Millisecond, readLimit}, // this node answers for itself
+	} {
+		t.Run(tc.batch.String(), func(t *testing.T) {
+			onDouble(t, func(n *testNode) {
+				n.r.set(func() { n.r.slow = map[string]time.Duration{"ship": tc.batch} })
+				var last *store.Commit
+				for i := range 4 * batchLen {
+					last = n.SaveCall(testCall(fmt.Sprint(i), store.StateQueued))
+				}
+				if err := last.Wait(n.t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				synctest.Wait()
+				began := time.Now()
+				calls, next, err := n.Calls(n.t.Context(), store.Filter{Limit: 1000})
+				if whole := len(calls) == 4*batchLen || (len(calls) == 1000 && next != ""); err != nil || !whole {
+					t.Errorf("%d calls, error %v", len(calls), err)
+				}
+				if waited := time.Since(began); waited > tc.waits {
+					t.Errorf("waited %v", waited)
+				}
+				n.r.set(func() { n.r.slow = nil })
+				time.Sleep(10 * time.Second)
+			})
+		})
+	}
 }
 
 func TestTheLastSecondThatARestartLostIsSentAgain(t *testing.T) {

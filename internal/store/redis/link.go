@@ -13,10 +13,11 @@ import (
 
 // How long anybody waits for Redis.
 const (
-	callLimit  = 300 * time.Millisecond // in the path of a call
-	readLimit  = 2 * time.Second        // for a list
-	shipLimit  = 5 * time.Second        // for a batch of the shipper
-	probeLimit = time.Second            // for the look whether it is there again
+	callLimit    = 300 * time.Millisecond // in the path of a call
+	readLimit    = 2 * time.Second        // for a list, and for what is to be in it while nothing of that gets there
+	shipLimit    = 5 * time.Second        // for a batch of the shipper
+	arrivalLimit = 10 * time.Second       // for what is to be in a list while it gets there bit by bit
+	probeLimit   = time.Second            // for the look whether it is there again
 )
 
 // A link that went away is looked at after probeFirst, then ever more seldom,
@@ -29,6 +30,9 @@ const (
 
 // errSlow is why an operation was given up.
 var errSlow = errors.New("redis did not answer in time")
+
+// errBehind is why Redis is not asked for a list.
+var errBehind = errors.New("redis does not have yet what this node has stored")
 
 // link knows whether Redis answers. After one operation has failed or has run
 // into its limit nobody waits for the next one, until a probe has succeeded.

@@ -31,8 +31,8 @@ func (d *DB) Call(ctx context.Context, id string) (store.Call, error) {
 }
 
 // Calls returns the calls that f selects, those of all nodes, newest first. What
-// this node had stored before is among them. While Redis is away they are those
-// that this node still has. See sqlite.DB.Calls.
+// this node had stored before is among them. While Redis is away, or too far
+// behind, they are those that this node still has. See sqlite.DB.Calls.
 func (d *DB) Calls(ctx context.Context, f store.Filter) (calls []store.Call, next string, err error) {
 	err = d.read(ctx, func(ctx context.Context) (err error) {
 		calls, next, err = d.remote.calls(ctx, f)
@@ -51,7 +51,8 @@ func (d *DB) Calls(ctx context.Context, f store.Filter) (calls []store.Call, nex
 func (d *DB) OpenCalls(ctx context.Context) ([]store.Call, error) { return d.spool.OpenCalls(ctx) }
 
 // Events returns events of all nodes, oldest first, in the order in which they
-// came to Redis, which numbers them. While Redis is away it is store.ErrAway.
+// came to Redis, which numbers them. While Redis is away, or too far behind what
+// this node has stored, it is store.ErrAway.
 // See sqlite.DB.Events.
 func (d *DB) Events(ctx context.Context, f store.EventFilter) (evs []store.Event, next string, err error) {
 	err = d.read(ctx, func(ctx context.Context) (err error) {
@@ -105,13 +106,17 @@ func (d *DB) Bindings(ctx context.Context) ([]store.Binding, error) { return d.s
 // DND returns the extensions of which SetDND has said something, and what.
 func (d *DB) DND(ctx context.Context) (map[string]bool, error) { return d.spool.DND(ctx) }
 
-// read asks Redis for a list, behind what this node had stored before. Where
-// that does not get there in time the list is what Redis has.
+// read asks Redis for a list, behind what this node had stored before. A list
+// without that would pass for a whole one: where it does not get there in time
+// Redis counts as away.
 func (d *DB) read(ctx context.Context, op func(context.Context) error) error {
 	if d.closed.Load() {
 		return store.ErrClosed
 	}
-	if err := d.shipper.wait(ctx, readLimit); err != nil && !errors.Is(err, errSlow) {
+	switch err := d.shipper.await(ctx, readLimit, arrivalLimit); {
+	case errors.Is(err, errSlow):
+		return away(errBehind)
+	case err != nil:
 		return err
 	}
 	return d.link.ask(ctx, readLimit, op)

@@ -176,11 +176,18 @@ func (s *shipper) place() (seq int64, moved <-chan struct{}) {
 // wait returns nil when everything that the spool had committed before is in
 // Redis, store.ErrAway when Redis is away, errSlow after limit.
 func (s *shipper) wait(ctx context.Context, limit time.Duration) error {
+	return s.await(ctx, limit, limit)
+}
+
+// await is wait that gives up with errSlow when nothing has got to Redis for
+// idle, too.
+func (s *shipper) await(ctx context.Context, idle, limit time.Duration) error {
 	target := s.from.LastOutbox()
 	if seq, _ := s.place(); seq >= target {
 		return nil
 	}
-	timer := time.NewTimer(limit)
+	still, timer := time.NewTimer(idle), time.NewTimer(limit)
+	defer still.Stop()
 	defer timer.Stop()
 	for {
 		up, link := s.link.state()
@@ -193,7 +200,10 @@ func (s *shipper) wait(ctx context.Context, limit time.Duration) error {
 		}
 		select {
 		case <-moved:
+			still.Reset(idle)
 		case <-link:
+		case <-still.C:
+			return errSlow
 		case <-timer.C:
 			return errSlow
 		case <-ctx.Done():
