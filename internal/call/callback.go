@@ -27,25 +27,15 @@ func (s *Service) runCallback(c *Call) {
 			continue
 		}
 		if c.expired() {
-			c.finish(outcome{
-				result: store.ResultExpired, code: codeMissed, owner: store.PartyUs,
-				reason: "the time-to-live of the request ran out before it could be dialled",
-			})
+			c.finish(tooLate())
 			return
 		}
 		if c.Record().State == store.StateScheduled {
 			c.enter(store.StateQueued, "its time has come")
 		}
-		o := s.attemptCallback(c)
-		if o.retry == retryAtOnce {
-			continue
-		}
-		next, again := c.nextAttempt(o)
-		if !again {
-			c.finish(o)
+		if !c.goOn(s.attemptCallback(c)) {
 			return
 		}
-		c.wait(o, next)
 	}
 }
 

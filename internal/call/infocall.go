@@ -20,22 +20,12 @@ func (s *Service) runInfocall(c *Call) {
 			return
 		}
 		if c.expired() {
-			c.finish(outcome{
-				result: store.ResultExpired, code: codeMissed, owner: store.PartyUs,
-				reason: "the time-to-live of the request ran out before it could be dialled",
-			})
+			c.finish(tooLate())
 			return
 		}
-		o := s.attemptInfocall(c)
-		if o.retry == retryAtOnce {
-			continue
-		}
-		next, again := c.nextAttempt(o)
-		if !again {
-			c.finish(o)
+		if !c.goOn(s.attemptInfocall(c)) {
 			return
 		}
-		c.wait(o, next)
 	}
 }
 

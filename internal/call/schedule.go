@@ -72,6 +72,29 @@ func (c *Call) advance(at time.Time) bool {
 // expired reports whether the call may no longer be dialled.
 func (c *Call) expired() bool { return time.Now().After(c.Record().Deadline) }
 
+// tooLate is how a call ends that is expired.
+func tooLate() outcome {
+	return outcome{
+		result: store.ResultExpired, code: codeMissed, owner: store.PartyUs,
+		reason: "the time-to-live of the request ran out before it could be dialled",
+	}
+}
+
+// goOn ends the call with the outcome of an attempt, or lets it wait for the
+// next one. It reports whether there is one.
+func (c *Call) goOn(o outcome) bool {
+	if o.retry == retryAtOnce {
+		return true
+	}
+	next, again := c.nextAttempt(o)
+	if !again {
+		c.finish(o)
+		return false
+	}
+	c.wait(o, next)
+	return true
+}
+
 // nextAttempt decides when the call is tried again, if at all. The manager's
 // and the customer's side have budgets of their own; an informational call has
 // one.

@@ -70,7 +70,7 @@ type DB struct {
 	remote  sharedStore
 	link    *link
 	shipper *shipper
-	grown   *bell // of the log of events in Redis
+	grown   *store.Bell // of the log of events in Redis
 	node    string
 	me      holder
 

@@ -45,13 +45,13 @@ type double struct {
 	leases   map[string]store.Lease   // guarded by mu
 	fence    int64                    // guarded by mu
 	admitted map[string]string        // guarded by mu; calls by line and number, while open or about to be
-	grown    *bell                    // of log
+	grown    *store.Bell              // of log
 	closed   bool                     // guarded by mu
 	saved    *double                  // what Redis has on its disk
 }
 
 func newDouble(t testing.TB) *double {
-	d := &double{t: t, run: 1, asked: make(map[string]int), leases: make(map[string]store.Lease), grown: newBell()}
+	d := &double{t: t, run: 1, asked: make(map[string]int), leases: make(map[string]store.Lease), grown: store.NewBell()}
 	d.flush()
 	return d
 }
@@ -221,7 +221,7 @@ func (d *double) take(node string, ch store.Change) {
 			e.ID = store.EventID(d.jumped + int64(len(d.log)) + 1)
 			d.log = append(d.log, e)
 		}
-		d.grown.ring()
+		d.grown.Ring()
 	case ch.Data == nil:
 		delete(d.records, slot)
 	default:
@@ -347,7 +347,7 @@ func (d *double) follow(ctx context.Context, after string) (bool, error) {
 		return false, err
 	}
 	for end := time.Now().Add(5 * time.Second); ; {
-		rung := d.grown.next()
+		rung := d.grown.Next()
 		d.mu.Lock()
 		newest := d.newest()
 		d.mu.Unlock()

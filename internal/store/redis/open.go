@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"perezvon/internal/store"
 	"perezvon/internal/store/sqlite"
 )
 
@@ -44,7 +45,7 @@ func open(ctx context.Context, path string, r sharedStore, log *slog.Logger) (*D
 	if err != nil {
 		return nil, err
 	}
-	d := &DB{log: log, spool: spool, remote: r, link: newLink(log), grown: newBell(), told: make(map[string]bool)}
+	d := &DB{log: log, spool: spool, remote: r, link: newLink(log), grown: store.NewBell(), told: make(map[string]bool)}
 	if err := d.begin(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), spool.Close())
 	}

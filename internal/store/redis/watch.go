@@ -2,14 +2,13 @@ package redis
 
 import (
 	"context"
-	"sync"
 	"time"
 )
 
 // EventsChanged returns a channel that is closed when further events can be
 // read, whichever node they are from. A follower takes the channel first, then
 // reads to the end, then waits.
-func (d *DB) EventsChanged() <-chan struct{} { return d.grown.next() }
+func (d *DB) EventsChanged() <-chan struct{} { return d.grown.Next() }
 
 // watch rings for followers when the log in Redis has grown, until ctx ends.
 func (d *DB) watch(ctx context.Context) {
@@ -43,7 +42,7 @@ func (d *DB) grownBehind(ctx context.Context) error {
 		last, err := d.remote.lastEvent(ctx)
 		if err == nil && last != d.seen {
 			d.seen = last
-			d.grown.ring()
+			d.grown.Ring()
 		}
 		return err
 	})
@@ -51,25 +50,3 @@ func (d *DB) grownBehind(ctx context.Context) error {
 
 // followLimit is a little longer than follow waits for an event.
 const followLimit = followFor + 2*time.Second
-
-// bell wakes any number of waiters.
-type bell struct {
-	mu sync.Mutex
-	ch chan struct{} // guarded by mu
-}
-
-func newBell() *bell { return &bell{ch: make(chan struct{})} }
-
-// next returns a channel that the next ring closes.
-func (b *bell) next() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ch
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.ch)
-	b.ch = make(chan struct{})
-}

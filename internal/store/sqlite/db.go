@@ -136,7 +136,7 @@ func (d *DB) Ping(ctx context.Context) error {
 
 // EventsChanged returns a channel that is closed when further events can be
 // read. A follower takes the channel first, then reads to the end, then waits.
-func (d *DB) EventsChanged() <-chan struct{} { return d.writer.changed.next() }
+func (d *DB) EventsChanged() <-chan struct{} { return d.writer.changed.Next() }
 
 // failed wraps the error of a read for people.
 func (d *DB) failed(op string, err error) error {

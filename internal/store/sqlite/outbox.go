@@ -36,7 +36,7 @@ func (d *DB) LastOutbox() int64 { return d.writer.noted.Load() }
 
 // OutboxChanged returns a channel that is closed when the outbox has grown. Who
 // empties it takes the channel first, then reads to the end, then waits.
-func (d *DB) OutboxChanged() <-chan struct{} { return d.writer.grown.next() }
+func (d *DB) OutboxChanged() <-chan struct{} { return d.writer.grown.Next() }
 
 // Shipped returns the highest Seq that MarkShipped was told. After a crash it
 // may be an earlier one.

@@ -42,8 +42,8 @@ func (p *pending) wait(ctx context.Context) error { return p.commit.Wait(ctx) }
 type writer struct {
 	path    string
 	log     *slog.Logger
-	changed *bell
-	grown   *bell        // of the outbox
+	changed *store.Bell
+	grown   *store.Bell  // of the outbox
 	noted   atomic.Int64 // the highest seq in the outbox that was committed
 	queue   chan op
 	done    chan struct{} // closed when run has returned
@@ -70,8 +70,8 @@ func newWriter(ctx context.Context, path string, log *slog.Logger, prepare func(
 	w := &writer{
 		path:    path,
 		log:     log,
-		changed: newBell(),
-		grown:   newBell(),
+		changed: store.NewBell(),
+		grown:   store.NewBell(),
 		queue:   make(chan op, queueLen),
 		done:    make(chan struct{}),
 		conn:    c,
@@ -242,11 +242,11 @@ func (w *writer) transact(batch []op) error {
 // tell rings for who follows what was committed.
 func (w *writer) tell() {
 	if w.conn.events > 0 {
-		w.changed.ring()
+		w.changed.Ring()
 	}
 	if box := w.conn.outbox; box != nil && (len(box.rows) > 0 || box.renoted) {
 		w.noted.Store(box.last)
-		w.grown.ring()
+		w.grown.Ring()
 	}
 }
 
@@ -269,26 +269,4 @@ func (w *writer) supersede(batch []op) {
 			w.dialogs[o.id] = true
 		}
 	}
-}
-
-// bell wakes any number of waiters.
-type bell struct {
-	mu sync.Mutex
-	ch chan struct{} // guarded by mu
-}
-
-func newBell() *bell { return &bell{ch: make(chan struct{})} }
-
-// next returns a channel that the next ring closes.
-func (b *bell) next() <-chan struct{} {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.ch
-}
-
-func (b *bell) ring() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	close(b.ch)
-	b.ch = make(chan struct{})
 }
