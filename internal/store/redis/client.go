@@ -61,6 +61,7 @@ type remote struct {
 	data    goredis.UniversalClient // its connections are to processes in runs
 	probe   goredis.UniversalClient // may ask any process what it is
 	blocked goredis.UniversalClient // for follow; guarded as data
+	clashed func(clash)             // is told what shipping finds; nil: nobody; set before anything is shipped
 
 	mu     sync.RWMutex
 	runs   map[string]bool // guarded by mu; processes that reopened was told of

@@ -24,6 +24,7 @@ import (
 // context says.
 type sharedStore interface {
 	carrier
+	onClash(tell func(clash))
 	check(ctx context.Context) (serverInfo, []Problem, error)
 	reopened(ctx context.Context, runID string) error
 	claim(ctx context.Context, me holder) (claim, error)

@@ -68,6 +68,8 @@ func (d *double) set(f func()) {
 	f()
 }
 
+func (d *double) onClash(func(clash)) {}
+
 // question is asked of every operation first.
 func (d *double) question(ctx context.Context, name string) error {
 	if _, ok := ctx.Deadline(); !ok {

@@ -59,6 +59,7 @@ func (d *DB) begin(ctx context.Context) (err error) {
 	}
 	d.me = self(d.node)
 	d.shipper = newShipper(d.spool, d.remote, d.link, d.node, d.log)
+	d.remote.onClash(d.clashed)
 	if err := d.join(ctx); err != nil {
 		return err
 	}

@@ -52,7 +52,11 @@ func (r *remote) shipChunk(ctx context.Context, node string, chunk []store.Chang
 		return err
 	}
 	_, err := within(ctx, r, func(ctx context.Context) (struct{}, error) {
-		_, err := r.runAll(ctx, p.steps())
+		steps := p.steps()
+		answers, err := r.runAll(ctx, steps)
+		if err == nil && node != "" && r.clashed != nil {
+			tellClashes(steps, answers, r.clashed)
+		}
 		return struct{}{}, err
 	})
 	return err
