@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -195,10 +196,21 @@ func TestWhatTheStoreCannotReadIsAProblem(t *testing.T) {
 // awayRecords are on a Redis that may be away.
 type awayRecords struct {
 	*busyRecords
-	away bool
+	mu   sync.Mutex // held while anything of them is used
+	away bool       // guarded by mu
+}
+
+// turn lets the store be away or back, and an event happen.
+func (r *awayRecords) turn(away bool, id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.away = away
+	r.happen(id)
 }
 
 func (r *awayRecords) Events(ctx context.Context, f store.EventFilter) ([]store.Event, string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.away {
 		return nil, "", fmt.Errorf("read events: %w", store.ErrAway)
 	}
@@ -206,43 +218,66 @@ func (r *awayRecords) Events(ctx context.Context, f store.EventFilter) ([]store.
 }
 
 func (r *awayRecords) LastEvent(ctx context.Context) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.away {
 		return "", fmt.Errorf("read the last event: %w", store.ErrAway)
 	}
 	return r.busyRecords.LastEvent(ctx)
 }
 
+func (r *awayRecords) EventsChanged() <-chan struct{} {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.busyRecords.EventsChanged()
+}
+
+// reader is a client that can be asked what it has got while more comes.
+type reader struct {
+	*httptest.ResponseRecorder
+	mu sync.Mutex // held while the body is used
+}
+
+func (r *reader) Write(b []byte) (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ResponseRecorder.Write(b)
+}
+
+func (r *reader) got() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.Body.String()
+}
+
 func TestStreamGoesOnWhenTheStoreIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &awayRecords{busyRecords: &busyRecords{fakeRecords: &fakeRecords{}, changed: make(chan struct{})}}
-		r.happen("1")
+		r.turn(false, "1")
 		a := newFixture(t, nil, func(o *Options) { o.Records = r }).API
-		w := httptest.NewRecorder()
+		w := &reader{ResponseRecorder: httptest.NewRecorder()}
 		s := &stream{api: a, eventQuery: eventQuery{who: &client{scopes: []string{ScopeRead}}, after: "1"}, out: newStreamWriter(a.streams.stopping, w)}
 		ctx, leave := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- s.run(ctx) }()
 		synctest.Wait()
-		r.away = true
-		r.happen("2")
+		r.turn(true, "2")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if got := w.Body.String(); strings.Contains(got, "id: 2") || strings.Count(got, ": alive") != 4 {
+		if got := w.got(); strings.Contains(got, "id: 2") || strings.Count(got, ": alive") != 4 {
 			t.Errorf("while the store was away the client got %q", got)
 		}
-		r.away = false
-		r.happen("3")
+		r.turn(false, "3")
 		time.Sleep(lookAgain)
 		synctest.Wait()
-		if _, got, _ := strings.Cut(w.Body.String(), "id: 2\n"); strings.Count(got, "id: 3\n") != 1 {
-			t.Errorf("when it was back the client got %q", w.Body)
+		if _, got, _ := strings.Cut(w.got(), "id: 2\n"); strings.Count(got, "id: 3\n") != 1 {
+			t.Errorf("when it was back the client got %q", w.got())
 		}
-		r.away = true
-		r.happen("4")
+		r.turn(true, "4")
 		synctest.Wait()
 		a.streams.stop()
-		if err := <-ended; err != nil || !strings.HasSuffix(w.Body.String(), ": the server stops\n\n") {
-			t.Errorf("%v: %q", err, w.Body)
+		if err := <-ended; err != nil || !strings.HasSuffix(w.got(), ": the server stops\n\n") {
+			t.Errorf("%v: %q", err, w.got())
 		}
 		leave()
 	})
