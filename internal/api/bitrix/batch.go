@@ -20,6 +20,8 @@ type batchResult struct {
 	Total  phpMap `json:"result_total"`
 	Next   phpMap `json:"result_next"`
 	Time   phpMap `json:"result_time"`
+
+	told map[string]any // results as clients were told them, of those that were referred to
 }
 
 // MarshalJSON implements json.Marshaler, since a phpMap is one by its pointer
@@ -71,7 +73,7 @@ func (a *API) command(ctx context.Context, q *query, place int, key, text string
 	if err != nil {
 		return nil, errUnreadable(err)
 	}
-	params = resolve(params, &done.Result).upper()
+	params = resolve(params, done).upper()
 	one := &query{method: methodName(strings.Trim(name, "/")), params: params, client: q.client, webhook: q.webhook, inBatch: true}
 	if q.key != "" {
 		one.key = q.key + "#" + key // one key for all would make them repetitions of each other
@@ -89,14 +91,14 @@ var reference = regexp.MustCompile(`\$result((?:\[[^\[\]]+\])+)`)
 
 // resolve puts results of earlier commands in the place of references to them.
 // One that leads nowhere becomes empty, and the method says what it misses.
-func resolve(params *dict, results *phpMap) *dict {
+func resolve(params *dict, done *batchResult) *dict {
 	out := new(dict)
 	for _, key := range params.keys {
 		switch v := params.values[key].(type) {
 		case *dict:
-			out.set(key, resolve(v, results))
+			out.set(key, resolve(v, done))
 		case string:
-			out.set(key, refer(v, results))
+			out.set(key, refer(v, done))
 		default:
 			out.set(key, v)
 		}
@@ -106,32 +108,16 @@ func resolve(params *dict, results *phpMap) *dict {
 
 // refer replaces the references in a value. A value that is a reference as a
 // whole becomes what it refers to, also a list.
-func refer(s string, results *phpMap) any {
+func refer(s string, done *batchResult) any {
 	if whole := reference.FindString(s); whole == s && s != "" {
-		return lookUp(s, results)
+		return lookUp(s, done)
 	}
-	return reference.ReplaceAllStringFunc(s, func(ref string) string { return scalar(lookUp(ref, results)) })
+	return reference.ReplaceAllStringFunc(s, func(ref string) string { return scalar(lookUp(ref, done)) })
 }
 
-func lookUp(ref string, results *phpMap) any {
+func lookUp(ref string, done *batchResult) any {
 	steps := strings.Split(strings.TrimSuffix(strings.TrimPrefix(ref, "$result["), "]"), "][")
-	result, ok := results.values[steps[0]]
-	if !ok {
-		return ""
-	}
-	// What clients were told, not what it is made of here.
-	raw, err := json.Marshal(result)
-	if err != nil {
-		return ""
-	}
-	if raw[0] != '{' && raw[0] != '[' {
-		raw = []byte(`[` + string(raw) + `]`)
-		steps = append([]string{steps[0], "0"}, steps[1:]...)
-	}
-	value, err := parseAny(raw)
-	if err != nil {
-		return ""
-	}
+	value := done.tell(steps[0])
 	for _, step := range steps[1:] {
 		inner, ok := value.(*dict)
 		if !ok {
@@ -142,13 +128,33 @@ func lookUp(ref string, results *phpMap) any {
 	return value
 }
 
-// parseAny reads an object or a list.
-func parseAny(raw []byte) (any, error) {
+// tell returns the result of a command as clients were told it, not what it is
+// made of here. It is read once, however often it is referred to.
+func (r *batchResult) tell(key string) any {
+	value, ok := r.told[key]
+	if ok {
+		return value
+	}
+	value = ""
+	if result, ok := r.Result.values[key]; ok {
+		if raw, err := json.Marshal(result); err == nil {
+			value = parseAny(raw)
+		}
+	}
+	if r.told == nil {
+		r.told = make(map[string]any)
+	}
+	r.told[key] = value
+	return value
+}
+
+// parseAny reads what may be written in JSON; what cannot be read is empty.
+func parseAny(raw []byte) any {
 	wrapped, err := parseJSON([]byte(`{"v":` + string(raw) + `}`))
 	if err != nil {
-		return nil, err
+		return ""
 	}
-	return wrapped.get("v"), nil
+	return wrapped.get("v")
 }
 
 // itoa is short for what Bitrix24 writes as strings.

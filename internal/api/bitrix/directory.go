@@ -76,7 +76,7 @@ func (a *API) userGet(_ context.Context, q *query) (*reply, *Error) {
 	rows := []row{}
 	extensions := a.Settings().Extensions
 	for i := range extensions {
-		if r := userRow(&extensions[i]); terms.match(r) {
+		if r := userRow(&extensions[i]); terms.match(r.cell) {
 			rows = append(rows, r)
 		}
 	}

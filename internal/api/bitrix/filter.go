@@ -60,7 +60,7 @@ func parseTerm(key string, value any, sample row, zone *time.Location) (term, *E
 		return term{}, errInvalid("FILTER", "needs two values for ><"+name)
 	}
 	for _, v := range values {
-		c := cell{text: v, num: model.num, date: model.date, null: v == ""}
+		c := wanted(v, model)
 		if model.date && v != "" {
 			at, ok := parseMoment(v, zone)
 			if !ok && t.op != "%" && t.op != "?" {
@@ -86,28 +86,40 @@ func parseMoment(s string, zone *time.Location) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-func (ts terms) match(r row) bool {
-	return !slices.ContainsFunc(ts, func(t term) bool { return t.holds(r[t.field]) == t.not })
+// match reports whether all conditions hold for the cells of a row.
+func (ts terms) match(cellOf func(field string) cell) bool {
+	return !slices.ContainsFunc(ts, func(t term) bool { return t.holds(cellOf(t.field)) == t.not })
 }
 
 // holds says whether a cell meets the condition, but for its negation.
 func (t *term) holds(c cell) bool {
-	one := func(ok func(cell) bool) bool { return slices.ContainsFunc(t.cells, ok) }
+	if t.op == "><" {
+		return !c.null && c.compare(&t.cells[0]) >= 0 && c.compare(&t.cells[1]) <= 0
+	}
+	if !c.date && !c.whole {
+		c.small = c.lower()
+	}
+	for i := range t.cells {
+		if t.meets(&c, &t.cells[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// meets says whether a cell meets the condition with one of its values.
+func (t *term) meets(c, v *cell) bool {
 	switch t.op {
 	case "%", "?":
-		return one(func(v cell) bool {
-			return !c.null && strings.Contains(strings.ToLower(c.text), strings.ToLower(v.text))
-		})
-	case "><":
-		return !c.null && c.compare(t.cells[0]) >= 0 && c.compare(t.cells[1]) <= 0
+		return !c.null && strings.Contains(c.lower(), v.lower())
 	case ">":
-		return !c.null && one(func(v cell) bool { return c.compare(v) > 0 })
+		return !c.null && c.compare(v) > 0
 	case ">=":
-		return !c.null && one(func(v cell) bool { return c.compare(v) >= 0 })
+		return !c.null && c.compare(v) >= 0
 	case "<":
-		return !c.null && one(func(v cell) bool { return c.compare(v) < 0 })
+		return !c.null && c.compare(v) < 0
 	case "<=":
-		return !c.null && one(func(v cell) bool { return c.compare(v) <= 0 })
+		return !c.null && c.compare(v) <= 0
 	}
-	return one(func(v cell) bool { return c.compare(v) == 0 })
+	return c.compare(v) == 0
 }

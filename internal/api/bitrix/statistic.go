@@ -29,43 +29,43 @@ func (a *API) statisticGet(ctx context.Context, q *query) (*reply, *Error) {
 	if _, ok := sample[by]; !ok || by == "CALL_TYPE" {
 		return nil, errInvalid("SORT", "names no field that calls can be sorted by")
 	}
-	rows, bad := a.statisticRows(ctx, q, conditions)
-	if bad != nil {
+	kept := &shelf{by: by, descending: strings.EqualFold(q.text("ORDER"), "DESC"), most: min(max(0, q.start()), maxRows) + pageSize}
+	if bad := a.statisticRows(ctx, q, conditions, kept); bad != nil {
 		return nil, bad
 	}
-	sortRows(rows, by, strings.EqualFold(q.text("ORDER"), "DESC"))
-	p := page(rows, q.start())
+	p := kept.page(q.start())
 	out := make([]map[string]any, 0, len(p.rows))
 	for _, r := range p.rows {
-		out = append(out, r.plain())
+		out = append(out, a.statisticRow(&r.call).plain())
 	}
 	return &reply{result: out, paged: q.start() >= 0, total: p.total, next: p.next}, nil
 }
 
-// statisticRows collects the calls that match.
-func (a *API) statisticRows(ctx context.Context, q *query, conditions terms) ([]row, *Error) {
+// statisticRows puts the calls that match on a shelf.
+func (a *API) statisticRows(ctx context.Context, q *query, conditions terms, kept *shelf) *Error {
 	filter := store.Filter{State: store.StateEnded, Limit: 1000}
 	conditions.narrow(&filter)
-	rows := []row{}
+	zone := a.Zone()
 	for {
 		calls, next, err := a.Records.Calls(ctx, filter)
 		if err != nil {
-			return nil, a.failed(ctx, q, err)
+			return a.failed(ctx, q, err)
 		}
 		for i := range calls {
 			c := &calls[i]
 			if callTypes[c.Kind] == "" || !q.client.Sees(c.Line) {
 				continue
 			}
-			if r := a.statisticRow(c); conditions.match(r) {
-				rows = append(rows, r)
+			cellOf := func(field string) cell { return a.statisticCell(c, field, zone) }
+			if conditions.match(cellOf) {
+				kept.put(ranked{by: cellOf(kept.by), id: cellOf("ID"), call: *c})
 			}
 		}
-		if len(rows) > maxRows {
-			return nil, errCore("Too many calls match: narrow the filter by CALL_START_DATE")
+		if kept.total > maxRows {
+			return errCore("Too many calls match: narrow the filter by CALL_START_DATE")
 		}
 		if next == "" {
-			return rows, nil
+			return nil
 		}
 		filter.Cursor = next
 	}
@@ -95,33 +95,96 @@ var callTypes = map[store.Kind]string{
 	store.KindOutbound: "1", store.KindInbound: "2", store.KindCallback: "4", store.KindInfocall: "5",
 }
 
-// statisticRow is a call as Bitrix24 tells of it. Its id is a number that grows
-// with the calls.
+// statisticRow is a call as Bitrix24 tells of it.
 func (a *API) statisticRow(c *store.Call) row {
-	kind := callTypes[c.Kind]
-	if kind == "2" && forwarded(c) {
-		kind = "3"
-	}
-	r := row{
-		"ID": number(numericID(c.ID)), "PORTAL_USER_ID": null(true), "PORTAL_NUMBER": text(c.Line), "PHONE_NUMBER": text(c.Number),
-		"CALL_ID": text(callID(c)), "EXTERNAL_CALL_ID": null(false), "CALL_CATEGORY": text("external"),
-		"CALL_TYPE": text(kind), "CALL_START_DATE": moment(c.CreatedAt, a.Zone()), "CALL_DURATION": number(c.TalkMS / 1000),
-		"CALL_FAILED_CODE": text(c.Code), "CALL_FAILED_REASON": text(c.Reason), "CALL_RECORD_URL": null(false), "RECORD_DURATION": null(true),
-		"RECORD_FILE_ID": null(true), "REDIAL_ATTEMPT": number(max(0, len(c.Attempts)-1)), "COST": text("0.0000"), "COST_CURRENCY": text(""),
-		"TRANSCRIPT_PENDING": text("N"), "TRANSCRIPT_ID": null(true), "SESSION_ID": null(true), "CALL_VOTE": null(true), "CALL_LOG": null(false),
-		"COMMENT": null(false), "CRM_ENTITY_TYPE": null(false), "CRM_ENTITY_ID": null(true), "CRM_ACTIVITY_ID": null(true),
-		"REST_APP_ID": null(true), "REST_APP_NAME": null(false),
-	}
-	if c.Manager != nil {
-		r["PORTAL_USER_ID"] = textOr(c.Manager.Extension)
-	}
-	if rec := c.Recording; rec != nil {
-		r["RECORD_DURATION"] = number(rec.DurationMS / 1000)
-		if base := strings.TrimSuffix(a.Settings().HTTP.PublicURL, "/"); base != "" {
-			r["CALL_RECORD_URL"] = text(base + "/api/v1/calls/" + c.ID + "/recording")
-		}
+	r, zone := make(row, len(statisticFields)), a.Zone()
+	for _, name := range statisticFields {
+		r[name] = a.statisticCell(c, name, zone)
 	}
 	return r
+}
+
+// statisticFields are the fields of a row.
+var statisticFields = []string{
+	"ID", "PORTAL_USER_ID", "PORTAL_NUMBER", "PHONE_NUMBER", "CALL_ID", "EXTERNAL_CALL_ID", "CALL_CATEGORY", "CALL_TYPE", "CALL_START_DATE",
+	"CALL_DURATION", "CALL_FAILED_CODE", "CALL_FAILED_REASON", "CALL_RECORD_URL", "RECORD_DURATION", "RECORD_FILE_ID", "REDIAL_ATTEMPT",
+	"COST", "COST_CURRENCY", "TRANSCRIPT_PENDING", "TRANSCRIPT_ID", "SESSION_ID", "CALL_VOTE", "CALL_LOG", "COMMENT",
+	"CRM_ENTITY_TYPE", "CRM_ENTITY_ID", "CRM_ACTIVITY_ID", "REST_APP_ID", "REST_APP_NAME",
+}
+
+// statisticCell is one field of a row. Each is made when it is looked at: of
+// most calls that are looked through it is one or two. The id is a number that
+// grows with the calls.
+func (a *API) statisticCell(c *store.Call, field string, zone *time.Location) cell {
+	switch field {
+	case "ID":
+		return number(numericID(c.ID))
+	case "PORTAL_NUMBER":
+		return text(c.Line)
+	case "PHONE_NUMBER":
+		return text(c.Number)
+	case "CALL_ID":
+		return text(callID(c))
+	case "CALL_TYPE":
+		return text(callType(c))
+	case "CALL_START_DATE":
+		return moment(c.CreatedAt, zone)
+	case "CALL_DURATION":
+		return number(c.TalkMS / 1000)
+	case "CALL_FAILED_CODE":
+		return text(c.Code)
+	case "CALL_FAILED_REASON":
+		return text(c.Reason)
+	case "REDIAL_ATTEMPT":
+		return number(max(0, len(c.Attempts)-1))
+	case "PORTAL_USER_ID":
+		if c.Manager != nil {
+			return textOr(c.Manager.Extension)
+		}
+		return null(true)
+	case "RECORD_DURATION":
+		if c.Recording != nil {
+			return number(c.Recording.DurationMS / 1000)
+		}
+		return null(true)
+	case "CALL_RECORD_URL":
+		return a.recordURL(c)
+	}
+	return sameCell(field)
+}
+
+// recordURL is where the recording of a call is.
+func (a *API) recordURL(c *store.Call) cell {
+	base := strings.TrimSuffix(a.Settings().HTTP.PublicURL, "/")
+	if c.Recording == nil || base == "" {
+		return null(false)
+	}
+	return text(base + "/api/v1/calls/" + c.ID + "/recording")
+}
+
+// sameCell is a field that is the same of all calls.
+func sameCell(field string) cell {
+	switch field {
+	case "CALL_CATEGORY":
+		return text("external")
+	case "COST":
+		return text("0.0000")
+	case "COST_CURRENCY":
+		return text("")
+	case "TRANSCRIPT_PENDING":
+		return text("N")
+	case "EXTERNAL_CALL_ID", "CALL_LOG", "COMMENT", "CRM_ENTITY_TYPE", "REST_APP_NAME":
+		return null(false)
+	}
+	return null(true)
+}
+
+// callType is Bitrix24's number of a kind of calls.
+func callType(c *store.Call) string {
+	if c.Kind == store.KindInbound && forwarded(c) {
+		return "3"
+	}
+	return callTypes[c.Kind]
 }
 
 // forwarded reports whether a call that came in was answered outside.
