@@ -75,6 +75,9 @@ func decodeMP3(file []byte) (pcm []int16, rate int, err error) {
 	const frame = 4 // bytes: two channels of 16 bits
 	rate = decoder.SampleRate()
 	most := int64(MaxDuration/time.Second) * int64(rate) * frame
+	if decoder.Length() > most { // by its frames, none of which was decoded
+		return nil, 0, fmt.Errorf("it lasts longer than %s", MaxDuration)
+	}
 	samples, err := io.ReadAll(io.LimitReader(decoder, most+1))
 	switch {
 	case int64(len(samples)) > most:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"mime"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -16,14 +17,14 @@ const (
 )
 
 // fetch gets a sound from a URL.
-func (s *Store) fetch(ctx context.Context, url string) ([]byte, error) {
+func (s *Store) fetch(ctx context.Context, address string) ([]byte, error) {
 	from := s.from.Load()
-	if err := from.policy.Check(url); err != nil {
+	if err := from.policy.Check(address); err != nil {
 		return nil, fmt.Errorf("%w: the URL %w", ErrSound, err)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchLimit, errors.New("it took longer than "+fetchLimit.String()))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetch sound: %w", err)
 	}
@@ -50,7 +51,12 @@ func (s *Store) fetch(ctx context.Context, url string) ([]byte, error) {
 	return data, nil
 }
 
+// fetchError says why there is no answer, without the URL: the part behind its
+// question mark may be what opens it.
 func fetchError(ctx context.Context, err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		err = u.Err
+	}
 	if ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}

@@ -30,6 +30,9 @@ var ErrNotFound = errors.New("there is no such sound")
 // name is what a sound file may be called: no paths, nothing hidden.
 var name = regexp.MustCompile(`^[\p{L}\p{N}_][\p{L}\p{N} ._()-]{0,119}\.(?i:wav|mp3)$`)
 
+// maxName is how long file systems let a name be, in bytes.
+const maxName = 255
+
 // kept is how much decoded sound is kept in memory, in samples of two bytes.
 const kept = 16 << 20
 
@@ -115,7 +118,10 @@ func (s *Store) write(file string, data []byte) error {
 }
 
 func checkName(file string) error {
-	if !name.MatchString(file) {
+	switch {
+	case len(file) > maxName:
+		return fmt.Errorf("%w: its name has %d bytes, at most %d can be kept", ErrSound, len(file), maxName)
+	case !name.MatchString(file):
 		return fmt.Errorf("%w: %q is no name of a sound: letters, digits, blanks and . _ - ( ) are, with .wav or .mp3 at the end", ErrSound, file)
 	}
 	return nil

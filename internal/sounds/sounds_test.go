@@ -154,6 +154,7 @@ func TestNamesLeadNowhereElse(t *testing.T) {
 	for _, name := range []string{
 		"../secret.wav", "..", ".", "", "/etc/passwd", "a.wav/../../secret.wav", ".hidden.wav", "a.txt", "a", "a\x00.wav", "a\n.wav",
 		`a\..\b.wav`, "link.wav", "folder.wav", strings.Repeat("a", 130) + ".wav",
+		strings.Repeat("漢", 100) + ".wav",
 	} {
 		if _, err := s.Clip(ctx, name); err == nil {
 			t.Errorf("%q can be played", name)
