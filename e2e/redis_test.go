@@ -254,7 +254,7 @@ func TestServeOnARedisThatIsSetWrongSaysWhatToChange(t *testing.T) {
 		prepare func(t *testing.T) (url string)
 		says    []string
 	}{
-		{"without an append-only file", func(t *testing.T) string { return newRedis(t, "--appendonly", "no").url() }, []string{"CONFIG SET appendonly yes"}},
+		{"without an append-only file", func(t *testing.T) string { return newRedis(t, "--appendonly", "no").url() }, []string{"and restart Redis"}},
 		{"that forgets when its memory is full", func(t *testing.T) string {
 			return newRedis(t, "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru").url()
 		}, []string{"CONFIG SET maxmemory-policy noeviction"}},

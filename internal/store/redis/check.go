@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,6 +79,7 @@ func (r *remote) check(ctx context.Context) (serverInfo, []Problem, error) {
 // node is one process of a Redis.
 type node struct {
 	info   map[string]string // of INFO
+	addr   string            // host:port; empty: Sentinel knows it
 	fsync  string            // appendfsync; empty: it does not tell
 	offset time.Duration
 }
@@ -87,12 +89,14 @@ func (r *remote) nodes(ctx context.Context) ([]node, error) {
 	cluster, ok := r.probe.(*goredis.ClusterClient)
 	if !ok {
 		n, err := ask(ctx, r.probe)
+		n.addr = r.addr
 		return []node{n}, err
 	}
 	var mu sync.Mutex
 	var all []node
 	err := cluster.ForEachMaster(ctx, func(ctx context.Context, c *goredis.Client) error {
 		n, err := ask(ctx, c)
+		n.addr = c.Options().Addr
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, n)
@@ -148,16 +152,16 @@ func (r *remote) problems(n node) (all []Problem) {
 			n.info["master_host"], n.info["master_port"])
 	}
 	if n.info["aof_enabled"] != "1" {
-		say(true, "keeps nothing over a restart: redis-cli CONFIG SET appendonly yes, and \"appendonly yes\" in %s so that it stays", file)
+		say(true, "keeps nothing over a restart: %s", n.keep(file))
 	}
 	if n.fsync == "no" {
-		say(false, "leaves it to the kernel when it writes, half a minute late: redis-cli CONFIG SET appendfsync everysec, and \"appendfsync everysec\" in %s", file)
+		say(false, "leaves it to the kernel when it writes, half a minute late: %s", r.set(n, "appendfsync everysec", file))
 	}
 	if n.info["aof_last_write_status"] == "err" {
 		say(false, "cannot write its file, look at its disk and its log")
 	}
 	if limit, policy := n.info["maxmemory"], n.info["maxmemory_policy"]; limit != "0" && limit != "" && policy != "noeviction" {
-		say(true, "forgets records when its memory is full: redis-cli CONFIG SET maxmemory-policy noeviction, and \"maxmemory-policy noeviction\" in %s", file)
+		say(true, "forgets records when its memory is full: %s", r.set(n, "maxmemory-policy noeviction", file))
 	}
 	if n.offset.Abs() > clockWarn {
 		ahead := "ahead of"
@@ -168,6 +172,33 @@ func (r *remote) problems(n node) (all []Problem) {
 			n.offset.Abs().Round(time.Millisecond), ahead)
 	}
 	return all
+}
+
+// keep says how a process comes to keep what it has. To have a running one do so
+// replaces the append-only file that a former one has left by what is in memory,
+// so that nobody is told to; while to restart one that has data and no such file
+// has it begin with nothing, since it does not read its dump then.
+func (n node) keep(file string) string {
+	text := fmt.Sprintf(`put "appendonly yes" in %s and restart Redis; where it has kept data before, in an appendonlydir, `+
+		"never CONFIG SET appendonly on the running one: that deletes them", file)
+	for name := range n.info {
+		if strings.HasPrefix(name, "db") && strings.HasPrefix(n.info[name], "keys=") {
+			return "it has data in memory, so read how to turn on appendonly in docs/storage.md before you restart it; then " + text
+		}
+	}
+	return text
+}
+
+// set says how a setting is changed, of the running process and for good.
+func (r *remote) set(n node, setting, file string) string {
+	if host, port, err := net.SplitHostPort(n.addr); err == nil {
+		secure := ""
+		if strings.HasPrefix(r.where, "rediss") {
+			secure = " --tls"
+		}
+		return fmt.Sprintf("redis-cli -h %s -p %s%s CONFIG SET %s, and %q in %s", host, port, secure, setting, setting, file)
+	}
+	return fmt.Sprintf("CONFIG SET %s on the master, and %q in %s", setting, setting, file)
 }
 
 func (r *remote) cluster() bool {

@@ -39,7 +39,11 @@ func TestWhatIsWrongWithAServerIsSaidWithItsRemedy(t *testing.T) {
 		"cluster": {true, func(f *redistest.Fake) { f.Info("cluster_enabled", "1") }, []string{"redis-cluster://"}},
 		"no file": {true, func(f *redistest.Fake) {
 			f.Info("aof_enabled", "0")
-		}, []string{"CONFIG SET appendonly yes", `"appendonly yes" in /etc/redis/redis.conf`}},
+		}, []string{`put "appendonly yes" in /etc/redis/redis.conf and restart Redis`, "appendonlydir", "never CONFIG SET appendonly"}},
+		"no file, and data": {true, func(f *redistest.Fake) {
+			f.Info("aof_enabled", "0")
+			f.Info("db0", "keys=1,expires=0,avg_ttl=0")
+		}, []string{"data in memory", "docs/storage.md before you restart it", "never CONFIG SET appendonly"}},
 		"no configuration file": {true, func(f *redistest.Fake) {
 			f.Info("aof_enabled", "0")
 			f.Info("config_file", "")
@@ -47,10 +51,10 @@ func TestWhatIsWrongWithAServerIsSaidWithItsRemedy(t *testing.T) {
 		"evicts": {true, func(f *redistest.Fake) {
 			f.Info("maxmemory", "1073741824")
 			f.Info("maxmemory_policy", "allkeys-lru")
-		}, []string{"CONFIG SET maxmemory-policy noeviction", "redis.conf"}},
+		}, []string{"redis-cli -h localhost -p 6379 CONFIG SET maxmemory-policy noeviction", "redis.conf"}},
 		"fsync": {false, func(f *redistest.Fake) {
 			f.Config("appendfsync", "no")
-		}, []string{"CONFIG SET appendfsync everysec", `"appendfsync everysec" in /etc/redis/redis.conf`}},
+		}, []string{"redis-cli -h localhost -p 6379 CONFIG SET appendfsync everysec", `"appendfsync everysec" in /etc/redis/redis.conf`}},
 		"disk":        {false, func(f *redistest.Fake) { f.Info("aof_last_write_status", "err") }, []string{"disk"}},
 		"clock":       {true, func(f *redistest.Fake) { f.SetTime(time.Now().Add(-time.Hour)) }, []string{"behind this machine's", "NTP"}},
 		"clock ahead": {false, func(f *redistest.Fake) { f.SetTime(time.Now().Add(1200 * time.Millisecond)) }, []string{"ahead of this machine's", "NTP"}},
@@ -67,6 +71,9 @@ func TestWhatIsWrongWithAServerIsSaidWithItsRemedy(t *testing.T) {
 			if !strings.Contains(problems[0].Text, word) {
 				t.Errorf("%s: %q lacks %q", name, problems[0].Text, word)
 			}
+		}
+		if strings.Contains(problems[0].Text, "CONFIG SET appendonly yes") {
+			t.Errorf("%s: %q would have the file rewritten from memory", name, problems[0].Text)
 		}
 	}
 	for name, set := range map[string]func(f *redistest.Fake){

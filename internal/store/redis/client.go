@@ -57,6 +57,7 @@ var errReopened = errors.New("redis was started again or another one took over")
 // when their context ends, whatever the server does.
 type remote struct {
 	where   string // for people, without credentials
+	addr    string // host:port of the only process; empty: there are several, or Sentinel knows
 	scripts scripts
 	data    goredis.UniversalClient // its connections are to processes in runs
 	probe   goredis.UniversalClient // may ask any process what it is
@@ -83,6 +84,9 @@ func dial(opts Options) (*remote, error) {
 		d.base = base.DialContext
 	}
 	r := &remote{where: t.where, scripts: newScripts(), runs: make(map[string]bool)}
+	if t.master == "" && !t.cluster {
+		r.addr = t.addrs[0]
+	}
 	r.data = t.client(d.dial, poolSize, r.known)
 	r.blocked = t.client(d.dial, 1, r.known)
 	r.probe = t.client(d.dial, 2, nil)
