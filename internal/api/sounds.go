@@ -120,8 +120,10 @@ func fileOf(contentType string, body []byte) (name string, data []byte, p *Probl
 			return wrong("one at a time")
 		}
 		name = part.FileName()
-		if data, err = io.ReadAll(part); err != nil {
+		file := bytes.NewBuffer(make([]byte, 0, len(body)+bytes.MinRead)) // it is nearly the whole of the form
+		if _, err = file.ReadFrom(part); err != nil {
 			return wrong("the form is damaged: " + err.Error())
 		}
+		data = file.Bytes()
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"mime/multipart"
 	"net/http"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -83,4 +84,19 @@ func TestUploadIsRepeatedWithItsKey(t *testing.T) {
 		}
 	}
 	wantProblem(t, f.upload(t, key, "a.wav=y"), 422, "idempotency_key_reused", "Idempotency-Key")
+}
+
+func TestUploadTakesNoMoreMemoryThanItsFile(t *testing.T) {
+	const head, tail = "--X\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.wav\"\r\n\r\n", "\r\n--X--\r\n"
+	body := []byte(head + strings.Repeat("a", 8<<20) + tail)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, data, p := fileOf("multipart/form-data; boundary=X", body)
+	runtime.ReadMemStats(&after)
+	if p != nil || len(data) != 8<<20 {
+		t.Fatalf("%d bytes, %v", len(data), p)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 12<<20 {
+		t.Errorf("a file of 8 MiB took %d MiB", took>>20)
+	}
 }

@@ -44,6 +44,15 @@ func mp3Frame() []byte {
 	return append(w.b, make([]byte, size-len(w.b))...)
 }
 
+// brokenFrame is a frame whose head is right and whose data are not.
+func brokenFrame() []byte {
+	frame := mp3Frame()
+	for i := range frame[4:] {
+		frame[4+i] = 0xFF
+	}
+	return frame
+}
+
 // bits writes numbers of any width, the highest bit first.
 type bits struct {
 	b    []byte

@@ -88,6 +88,7 @@ func TestSoundsThatCannotBePlayedAreRefusedWithTheReason(t *testing.T) {
 		"no MP3 after all": {append([]byte("ID3"), make([]byte, 5000)...), "damaged"},
 		"a broken MP3":     {append([]byte{0xFF, 0xFB, 0x90, 0x00}, make([]byte, 50)...), "damaged"},
 		"an MP3 too long":  {mp3Tone(11600), "5m0s"},
+		"long and broken":  {append(append(mp3Tone(1), brokenFrame()...), mp3Tone(11600)...), "5m0s"}, // by its frames alone
 		"too large":        {append([]byte("RIFF"), make([]byte, MaxBytes)...), "32 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -252,8 +253,8 @@ func TestSoundsAreFetchedWithinTheirLimits(t *testing.T) {
 		}
 	}
 	s.Allow(nil)
-	if _, err := s.Clip(ctx, srv.URL+"/a.wav"); err == nil {
-		t.Error("fetched from where it is no longer allowed")
+	if _, err := s.Clip(ctx, srv.URL+"/a.wav?signature=s3cret"); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("fetched from where it is no longer allowed, or told what opens the URL: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	cancel(errors.New("the call is over"))
