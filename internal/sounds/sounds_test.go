@@ -253,8 +253,8 @@ func TestSoundsAreFetchedWithinTheirLimits(t *testing.T) {
 		}
 	}
 	s.Allow(nil)
-	if _, err := s.Clip(ctx, srv.URL+"/a.wav?signature=s3cret"); err == nil || strings.Contains(err.Error(), "s3cret") {
-		t.Errorf("fetched from where it is no longer allowed, or told what opens the URL: %v", err)
+	if _, err := s.Clip(ctx, srv.URL+"/a.wav"); err == nil {
+		t.Error("fetched from where it is no longer allowed")
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	cancel(errors.New("the call is over"))
@@ -285,6 +285,17 @@ func TestPrivateAddressesAreNotFetchedFrom(t *testing.T) {
 	}
 	if err := s.Check(context.Background(), "https://example.net/a.wav"); err != nil {
 		t.Errorf("a good one: %v", err)
+	}
+}
+
+func TestErrorDoesNotTellWhatOpensAURL(t *testing.T) {
+	srv := origins(t)
+	s := New(t.TempDir(), []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")})
+	defer s.Close()
+	address := srv.URL + "/a.wav?signature=s3cret"
+	srv.Close() // nobody listens there any more
+	if _, err := s.Clip(t.Context(), address); err == nil || strings.Contains(err.Error(), "s3cret") {
+		t.Errorf("got %v", err)
 	}
 }
 
