@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -69,15 +68,15 @@ func parseOptions(text string) (time.Duration, error) {
 		return 0, nil
 	}
 	every, err := parseDuration(text)
-	unit, bare := errors.AsType[*unitError](err)
+	_, unitless := strconv.Atoi(text)
 	const form = "expected a duration such as " + defaultOptions + ", or off, found %s"
 	switch {
 	case slices.Contains([]string{"false", "no", "never", "0"}, text):
 		return 0, fmt.Errorf(form+"; write off", show(text))
 	case slices.Contains([]string{"true", "yes", "on"}, text):
 		return 0, fmt.Errorf(form+"; write "+defaultOptions, show(text))
-	case bare:
-		return 0, unit.within(optionsRange)
+	case err != nil && unitless == nil && !strings.HasPrefix(text, "-"):
+		return 0, (&durationError{text}).within(optionsRange)
 	case err != nil:
 		return 0, fmt.Errorf(form, show(text))
 	}

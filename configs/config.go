@@ -308,7 +308,7 @@ type Rate struct {
 
 // Trace says how long it is kept what went over the wire in calls.
 type Trace struct {
-	Keep time.Duration `yaml:"keep" range:"0s..8760h"` // 0: it is not kept at all
+	Keep time.Duration `yaml:"keep" range:"0s..365d"` // 0: it is not kept at all
 }
 
 // Perimeter says when an address is banned from SIP: one that guesses

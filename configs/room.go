@@ -9,14 +9,14 @@ import (
 
 // Recordings says where the sound of calls is kept, and for how long.
 type Recordings struct {
-	Dir     string        `yaml:"dir"`                     // left out: data_dir/recordings
-	Keep    time.Duration `yaml:"keep" range:"0s..87600h"` // after the end of the call; 0: as long as the call
-	MinFree Room          `yaml:"min_free"`                // less than this on a disk of ours: nothing is recorded
+	Dir     string        `yaml:"dir"`                    // left out: data_dir/recordings
+	Keep    time.Duration `yaml:"keep" range:"0s..3650d"` // after the end of the call; 0: as long as the call
+	MinFree Room          `yaml:"min_free"`               // less than this on a disk of ours: nothing is recorded
 }
 
 // Kept says how long something is kept.
 type Kept struct {
-	Keep time.Duration `yaml:"keep" range:"0s..87600h"` // 0: without an end
+	Keep time.Duration `yaml:"keep" range:"0s..3650d"` // 0: without an end
 }
 
 // Room is so much of a disk: bytes, or a share of the whole, or the smaller of
@@ -29,6 +29,9 @@ type Room struct {
 // defaultRoom is left free of a disk: on one of less than 20 GiB the share is
 // the smaller.
 var defaultRoom = Room{Bytes: 1 << 30, Percent: 5}
+
+// mostShare is the largest share of a disk that may be asked for, in percent.
+const mostShare = 90
 
 // units of sizes, the larger before those that their names end in.
 var units = []struct {
@@ -53,7 +56,7 @@ func parseRoom(s string) (Room, error) {
 	}
 	if text, ok := strings.CutSuffix(s, "%"); ok {
 		v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
-		if err != nil || !(v >= 0 && v <= 90) {
+		if err != nil || !(v >= 0 && v <= mostShare) {
 			return Room{}, fmt.Errorf("expected a share of the disk from 0%% to 90%%, found %s", show(s))
 		}
 		return Room{Percent: v}, nil
@@ -69,8 +72,20 @@ func parseRoom(s string) (Room, error) {
 		}
 		return Room{Bytes: int64(v * u.bytes)}, nil
 	}
-	if _, err := strconv.ParseFloat(s, 64); err == nil {
-		return Room{}, fmt.Errorf("a size needs a unit: write %sMiB, %sGiB or %s%%", s, s, s)
+	if v, err := strconv.ParseFloat(s, 64); err == nil {
+		if v >= 0 && v <= mostShare {
+			return Room{}, fmt.Errorf("a size needs a unit: write %sMiB, %sGiB or %s%%", s, s, s)
+		}
+		return Room{}, fmt.Errorf("a size needs a unit: write %sMiB or %sGiB", s, s)
+	}
+	for _, u := range units {
+		n := len(s) - len(u.name)
+		if n <= 0 || !strings.EqualFold(s[n:], u.name) {
+			continue
+		}
+		if _, err := parseRoom(s[:n] + u.name); err == nil {
+			return Room{}, fmt.Errorf("the unit %s is written %s: write %s", s[n:], u.name, s[:n]+u.name)
+		}
 	}
 	return Room{}, fmt.Errorf(advice, show(s))
 }

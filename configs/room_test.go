@@ -16,10 +16,15 @@ func TestRoomIsASizeOrAShareOfTheDisk(t *testing.T) {
 			t.Errorf("%s: %+v, error %v", text, got, err)
 		}
 	}
+	if _, err := parseRoom("500"); err == nil || strings.Contains(err.Error(), "%") {
+		t.Errorf("500 may be a share: %v", err)
+	}
 	for text, want := range map[string]string{
-		"": "expected a size", "much": "expected a size", "-1GiB": "expected a size", "1gib": "expected a size", "NaNGiB": "expected a size",
+		"": "expected a size", "much": "expected a size", "-1GiB": "expected a size", "NaNGiB": "expected a size",
 		"9000000TiB": "expected a size", "100%": "0% to 90%", "-1%": "0% to 90%", "x%": "0% to 90%", "NaN%": "0% to 90%",
-		"500": "write 500MiB, 500GiB or 500%",
+		"90": "write 90MiB, 90GiB or 90%", "500": "write 500MiB or 500GiB",
+		"500mib": "the unit mib is written MiB: write 500MiB", "1 GIB": "the unit GIB is written GiB: write 1 GiB",
+		"10KB": "the unit KB is written kB: write 10kB", "muchmib": "expected a size",
 	} {
 		if got, err := parseRoom(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %+v, error %v, want %q", text, got, err, want)
@@ -51,6 +56,9 @@ func TestWhatIsKeptForHowLongIsToldAndWarnedOf(t *testing.T) {
 			`{recordings: {keep: 365d}, calls: {keep: 90d}, events: {keep: 36h}}`,
 			"recordings for 90d, calls for 90d, events of no call for 36h", "recordings.keep: no recording is kept longer than its call, of which calls.keep says 90d",
 		},
+		{`recordings: {keep: 6m}`, "recordings for 6m", "recordings.keep: a recording is removed 6m after its call, which is less than a day; m is minutes, and days are written 180d"},
+		{`calls: {keep: 23h59m}`, "recordings for 23h59m, calls for 23h59m", "calls.keep: a call is removed 23h59m after its end, with its recording, which is less than a day"},
+		{`events: {keep: 1s}`, "events of no call for 1s", "events.keep: events of no call are removed after 1s, which is less than a day"},
 		{`{recordings: {keep: 90d, min_free: 0}, calls: {keep: 90d}}`, "recordings for 90d, calls for 90d", "recordings.min_free: recordings may fill the disk"},
 	} {
 		cfg, err := Parse("perezvon.yaml", []byte(tc.text), Sources{})
@@ -64,6 +72,25 @@ func TestWhatIsKeptForHowLongIsToldAndWarnedOf(t *testing.T) {
 		warned := strings.Join(cfg.Warnings(), "\n")
 		if tc.warning == "" && strings.Contains(warned, "recordings") || !strings.Contains(warned, tc.warning) {
 			t.Errorf("%s: warned of %q, want %q", tc.text, warned, tc.warning)
+		}
+	}
+}
+
+func TestWhatIsKeptIsAdvisedInDays(t *testing.T) {
+	for text, want := range map[string]string{
+		"180":      "a duration needs a unit: write 180d",
+		"5000":     "a duration needs a unit, such as 180d",
+		"180 days": `expected a duration such as 180d, found "180 days"`,
+		"26w":      `expected a duration such as 180d, found "26w"`,
+		"1y":       `expected a duration such as 180d, found "1y"`,
+		"-1":       `expected a duration such as 180d, found "-1"`,
+		"4000d":    "4000d is out of range: 0s to 3650d",
+	} {
+		for _, section := range []string{"recordings", "calls", "events"} {
+			_, err := Parse("perezvon.yaml", []byte(section+": {keep: "+text+"}"), Sources{})
+			if err == nil || !strings.HasSuffix(err.Error(), section+".keep: "+want) {
+				t.Errorf("%s.keep %s: %v, want %q", section, text, err, want)
+			}
 		}
 	}
 }

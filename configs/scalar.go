@@ -58,8 +58,8 @@ func (d *decoder) leaf(n *yaml.Node, text string, v reflect.Value, path string, 
 		return
 	}
 	value, err := t.parse(d, text)
-	if unit, ok := errors.AsType[*unitError](err); ok {
-		err = unit.within(tags)
+	if wrong, ok := errors.AsType[*durationError](err); ok {
+		err = wrong.within(tags)
 	}
 	if err == nil {
 		err = checkTags(value, tags)
@@ -79,7 +79,11 @@ func checkTags(value any, tags reflect.StructTag) error {
 		}
 		return checkWord(v, tags.Get("oneof"))
 	case time.Duration:
-		return checkRange(v, tags.Get("range"), parseDuration, func(d time.Duration) string { return shortDuration(d) })
+		text := shortDuration
+		if inDays(tags) {
+			text = days
+		}
+		return checkRange(v, tags.Get("range"), parseDuration, text)
 	case float64:
 		return checkRange(v, tags.Get("range"), parseNumber, func(f float64) string { return strconv.FormatFloat(f, 'g', -1, 64) })
 	case int:
@@ -172,45 +176,49 @@ func parseDuration(s string) (time.Duration, error) {
 	if v, err := time.ParseDuration(s); err == nil && (s != "0" && v >= 0) {
 		return v, nil
 	}
-	if n, err := strconv.Atoi(s); err == nil && n >= 0 {
-		return 0, &unitError{n}
-	}
 	if days, ok := strings.CutSuffix(s, "d"); ok {
 		if n, err := strconv.Atoi(days); err == nil && n >= 0 && n < 10000 {
 			return time.Duration(n) * 24 * time.Hour, nil
 		}
 	}
-	return 0, fmt.Errorf("expected a duration such as 25s, 30m or 1h30m, found %s", show(s))
+	return 0, &durationError{s}
 }
 
-// unitError is a duration without a unit.
-type unitError struct{ n int }
+// durationError is a text that is no duration, possibly for want of a unit.
+type durationError struct{ text string }
 
-func (e *unitError) Error() string { return e.advice([]string{"s", "m", "h"}) }
+func (e *durationError) Error() string { return e.within("").Error() }
 
-func (e *unitError) advice(units []string) string {
-	words := make([]string, 0, len(units))
+// within advises what the range of the field allows: in days where it is told
+// in days.
+func (e *durationError) within(tags reflect.StructTag) error {
+	units, such, example := []string{"s", "m", "h"}, "25s or 30m", "25s, 30m or 1h30m"
+	if inDays(tags) {
+		units, such, example = []string{"d"}, exampleDays, exampleDays
+	}
+	n, err := strconv.Atoi(e.text)
+	if err != nil || n < 0 {
+		return fmt.Errorf("expected a duration such as %s, found %s", example, show(e.text))
+	}
+	var words []string
 	for _, unit := range units {
-		words = append(words, strconv.Itoa(e.n)+unit)
-	}
-	if len(words) == 0 {
-		return "a duration needs a unit, such as 25s or 30m"
-	}
-	last := len(words) - 1
-	return "a duration needs a unit: write " + strings.Join(append(words[:max(last-1, 0)], strings.Join(words[max(last-1, 0):], " or ")), ", ")
-}
-
-// within advises units that the range of the field allows.
-func (e *unitError) within(tags reflect.StructTag) error {
-	var units []string
-	for _, unit := range []string{"s", "m", "h"} {
-		d, err := parseDuration(strconv.Itoa(e.n) + unit)
-		if err == nil && checkTags(d, tags) == nil {
-			units = append(units, unit)
+		text := strconv.Itoa(n) + unit
+		if d, err := parseDuration(text); err == nil && checkTags(d, tags) == nil {
+			words = append(words, text)
 		}
 	}
-	return errors.New(e.advice(units))
+	if len(words) == 0 {
+		return errors.New("a duration needs a unit, such as " + such)
+	}
+	last := max(len(words)-2, 0)
+	return errors.New("a duration needs a unit: write " + strings.Join(append(words[:last], strings.Join(words[last:], " or ")), ", "))
 }
+
+// exampleDays is a duration as it stands where days are counted.
+const exampleDays = "180d"
+
+// inDays reports whether the range of a field is told in days.
+func inDays(tags reflect.StructTag) bool { return strings.HasSuffix(tags.Get("range"), "d") }
 
 // shortDuration writes a duration as a person would: 30m, not 30m0s.
 func shortDuration(v time.Duration) string {

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 // shortKey is the length in bytes below which an API key can be guessed.
@@ -33,6 +34,7 @@ func (c *Config) Warnings() []string {
 	if slices.Contains(c.Limits.Destinations, "*") {
 		add("limits.destinations: every country may be dialled at your cost")
 	}
+	w = append(w, c.KeptWarnings()...)
 	if kept := c.Calls.Keep; kept > 0 && kept < c.Recordings.Keep {
 		add("recordings.keep: no recording is kept longer than its call, of which calls.keep says %s", days(kept))
 	}
@@ -87,6 +89,25 @@ func (c *Config) Warnings() []string {
 	for i := range c.Outgoing {
 		if first := c.hidden(i); first >= 0 {
 			add("outgoing[%d]: never used, for outgoing[%d] takes all that it is for", i, first)
+		}
+	}
+	return w
+}
+
+// KeptWarnings are those of Warnings about what is removed within a day: m is
+// minutes, and months were meant most likely.
+func (c *Config) KeptWarnings() []string {
+	var w []string
+	for _, k := range []struct {
+		path, what string
+		keep       time.Duration
+	}{
+		{"recordings.keep", "a recording is removed %s after its call", c.Recordings.Keep},
+		{"calls.keep", "a call is removed %s after its end, with its recording", c.Calls.Keep},
+		{"events.keep", "events of no call are removed after %s", c.Events.Keep},
+	} {
+		if k.keep > 0 && k.keep < 24*time.Hour {
+			w = append(w, fmt.Sprintf("%s: "+k.what+", which is less than a day; m is minutes, and days are written %s", k.path, shortDuration(k.keep), exampleDays))
 		}
 	}
 	return w

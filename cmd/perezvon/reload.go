@@ -49,6 +49,7 @@ func (s *server) Reload(context.Context) ([]string, error) {
 	s.cfg.Store(next)
 	s.room.SetLeast(leastRoom(next))
 	if len(changed) > 0 {
+		tellKept(next, s.log)
 		s.log.Info("the configuration was reloaded", "changed", strings.Join(changed, ", "))
 	}
 	return changed, nil

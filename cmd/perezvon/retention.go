@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"log/slog"
 	"time"
 
 	"perezvon/configs"
@@ -17,6 +18,7 @@ const (
 
 // housekeep removes what has served its time until it is stopped.
 func (s *server) housekeep() (stop func()) {
+	tellKept(s.cfg.Load(), s.log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
@@ -52,5 +54,12 @@ func (s *server) tidy(ctx context.Context) {
 func keepTimes(cfg *configs.Config) keep.Times {
 	return keep.Times{
 		Recordings: cfg.RecordingsKept(), Calls: cfg.Calls.Keep, Events: cfg.Events.Keep, Traces: cfg.Trace.Keep,
+	}
+}
+
+// tellKept logs what is removed so soon that it is likely not meant.
+func tellKept(cfg *configs.Config, log *slog.Logger) {
+	for _, words := range cfg.KeptWarnings() {
+		log.Warn("records are removed within a day", "what", words)
 	}
 }
