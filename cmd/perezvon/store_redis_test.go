@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"perezvon/internal/store/redis"
 	"perezvon/internal/store/redis/redistest"
@@ -116,6 +117,42 @@ func TestAStoreIsCopiedIntoRedisBackedUpThereAndRestored(t *testing.T) {
 		if report, err := copyStore(t.Context(), from, again, true); err != nil || !report.Same {
 			t.Errorf("%s compared: %+v, error %v", what, report, err)
 		}
+	}
+}
+
+func TestACopyOfARedisIsStillTheSameLater(t *testing.T) {
+	url, dir := redisAt(t), t.TempDir()
+	server, err := redis.Open(t.Context(), redis.Options{URL: url, Spool: filepath.Join(dir, storeFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	take := func(name string) {
+		t.Helper()
+		if _, err := server.AcquireLease(t.Context(), name, "test", time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	take("a")
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	from, to := placed(t, url), placed(t, t.TempDir())
+	for _, verifyOnly := range []bool{false, true, true} {
+		if report, err := copyStore(t.Context(), from, to, verifyOnly); err != nil || !report.Same {
+			t.Errorf("verify only is %v: %+v, error %v", verifyOnly, report, err)
+		}
+	}
+
+	server, err = redis.Open(t.Context(), redis.Options{URL: url, Spool: filepath.Join(dir, storeFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	take("b")
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if report, err := copyStore(t.Context(), from, to, true); err != nil || report.Same {
+		t.Errorf("after another fence was given: %+v, error %v", report, err)
 	}
 }
 

@@ -41,24 +41,16 @@ func (r *remote) exportCounters(ctx context.Context, yield func(store.Change) er
 	if err != nil {
 		return err
 	}
-	names, err := r.keys(ctx, leaseSlot("")[:len(leaseSlot(""))-1])
-	if err != nil {
-		return err
-	}
 	// Fences grow with the clock; those of leases that are forgotten were smaller.
 	now, err := within(ctx, r, func(ctx context.Context) (time.Time, error) { return r.data.Time(ctx).Result() })
 	if err != nil {
 		return err
 	}
-	fence := now.UnixMicro()
-	err = r.eachHash(ctx, names, func(_ string, lease map[string]string) error {
-		n, err := strconv.ParseInt(lease["fence"], 10, 64)
-		fence = max(fence, n)
-		return err
-	})
+	fence, err := r.lastFence(ctx)
 	if err != nil {
 		return err
 	}
+	fence = max(fence, now.UnixMicro())
 	for _, counter := range []struct {
 		name  string
 		value int64
@@ -69,6 +61,21 @@ func (r *remote) exportCounters(ctx context.Context, yield func(store.Change) er
 		}
 	}
 	return nil
+}
+
+// lastFence returns the greatest fence of a lease that is not forgotten, which it
+// is a day after its end; 0 where there is none.
+func (r *remote) lastFence(ctx context.Context) (fence int64, err error) {
+	names, err := r.keys(ctx, leaseSlot("")[:len(leaseSlot(""))-1])
+	if err != nil {
+		return 0, err
+	}
+	err = r.eachHash(ctx, names, func(_ string, lease map[string]string) error {
+		n, err := strconv.ParseInt(lease["fence"], 10, 64)
+		fence = max(fence, n)
+		return err
+	})
+	return fence, err
 }
 
 // exportCalls yields calls, each with its trace behind it.

@@ -122,6 +122,17 @@ func (w *Whole) Export(ctx context.Context, yield func(store.Change) error) erro
 	})
 }
 
+// LastFence returns the greatest fence that is known to have been given, 0 where
+// none is. The counter of fences that Export yields is the clock, which goes on
+// while nothing is given.
+func (w *Whole) LastFence(ctx context.Context) (int64, error) {
+	fence, err := w.remote.lastFence(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the last fence: %w", err)
+	}
+	return fence, nil
+}
+
 // Import stores a part of what an engine has exported, events with the ids that
 // they had. The first part, and one with nothing in it, is store.ErrNotEmpty
 // where Redis holds anything of ours.

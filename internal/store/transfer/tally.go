@@ -18,6 +18,7 @@ type Tally struct {
 	until    time.Time // what has run out by then is not counted: it may be here and not there
 	kinds    map[store.ChangeType]*sum
 	counters map[string]int64
+	given    map[string]int64  // of counters that are clocks: what they have given
 	lanes    map[string]digest // of jobs that wait, with those before them
 	trace    string            // the call of the part that came last
 	part     uint64            // its place among those of the call
@@ -35,7 +36,7 @@ type sum struct {
 func newTally(now time.Time) *Tally {
 	return &Tally{
 		until: now.Add(soon),
-		kinds: make(map[store.ChangeType]*sum), counters: make(map[string]int64), lanes: make(map[string]digest),
+		kinds: make(map[store.ChangeType]*sum), counters: make(map[string]int64), given: make(map[string]int64), lanes: make(map[string]digest),
 	}
 }
 
@@ -158,7 +159,7 @@ func kinds() []store.ChangeType {
 }
 
 // Compare tells kind by kind whether to holds what from does. Of counters it is
-// enough that none of them is behind.
+// enough that none of them is behind what from has given.
 func Compare(from, to *Tally) (all []Compared, same bool) {
 	same = true
 	for _, k := range kinds() {
@@ -173,6 +174,9 @@ func Compare(from, to *Tally) (all []Compared, same bool) {
 		if k == store.ChangeCounter {
 			c.From, c.To, c.Same = int64(len(from.counters)), int64(len(to.counters)), true
 			for name, n := range from.counters {
+				if given, ok := from.given[name]; ok {
+					n = given
+				}
 				c.Same = c.Same && to.counters[name] >= n
 			}
 		}

@@ -69,11 +69,26 @@ func Copy(ctx context.Context, from Source, to Target, now time.Time) (*Tally, e
 	return t, err
 }
 
+// clocked is a source whose counter of fences is a clock: it grows while nothing
+// happens, and what a copy must not be behind is the fence that was given last.
+type clocked interface {
+	LastFence(ctx context.Context) (int64, error)
+}
+
 // Take returns the tally of a store. now is the time that Copy was told, or the
 // same for two stores that are compared.
 func Take(ctx context.Context, from Source, now time.Time) (*Tally, error) {
 	t := newTally(now)
-	return t, from.Export(ctx, t.add)
+	if err := from.Export(ctx, t.add); err != nil {
+		return nil, err
+	}
+	c, ok := from.(clocked)
+	if !ok {
+		return t, nil
+	}
+	given, err := c.LastFence(ctx)
+	t.given[store.CounterFence] = given
+	return t, err
 }
 
 func sizeOf(ch store.Change) int {

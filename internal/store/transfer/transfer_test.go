@@ -125,6 +125,38 @@ func TestEveryDifferenceOfStoresIsSeen(t *testing.T) {
 	}
 }
 
+// clock is a store whose counter of fences goes on by itself.
+type clock struct {
+	list
+	given int64
+}
+
+func (c *clock) LastFence(context.Context) (int64, error) { return c.given, nil }
+
+func TestACopyMayBeBehindTheClockOfFencesButNotBehindAFenceThatWasGiven(t *testing.T) {
+	counter := func(n int64) list { return list{change(store.ChangeCounter, store.CounterFence, n)} }
+	for given, want := range map[int64]bool{0: true, 5: true, 6: true, 7: false} {
+		from, err := Take(t.Context(), &clock{counter(100), given}, time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		copied := counter(6)
+		to, err := Take(t.Context(), &copied, time.Unix(0, 0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, same := Compare(from, to); same != want {
+			t.Errorf("a copy that goes on from 6, where %d was given: same is %v", given, same)
+		}
+		if given > 0 {
+			continue
+		}
+		if _, same := Compare(to, from); !same {
+			t.Error("a clock that is ahead is not enough")
+		}
+	}
+}
+
 func TestWhatHasRunOutIsLeftBehindAndWhatWillSoonIsNotCompared(t *testing.T) {
 	now := time.Now()
 	key := func(id string, left time.Duration) store.Change {
