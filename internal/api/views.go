@@ -42,7 +42,7 @@ type Call struct {
 	Recording   *RecordingOfCall `json:"recording,omitempty"`
 	Info        *Info            `json:"info,omitempty" doc:"The result of an informational call that has ended"`
 	Duplicate   bool             `json:"duplicate,omitempty" doc:"The request repeated this call, nothing new was placed" example:"false"`
-	Durability  string           `json:"durability,omitempty" doc:"Only where a call was placed: local says that it is kept on this machine alone until the shared store is back" example:"local"`
+	Durability  string           `json:"durability,omitempty" doc:"Only where a call was placed or repeated: local says that it is kept on this machine alone until the shared store is back" example:"local"`
 }
 
 // Endpoint is who took part in a call.

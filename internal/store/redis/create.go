@@ -14,7 +14,8 @@ import (
 // own records then, for callLimit each at most. When CreateCall returns without
 // an error the call is durable here, and in Redis as well unless its Durability
 // is store.DurabilityLocal: Redis was away, and the rules have been those of
-// what this node knows.
+// what this node knows. A duplicate is that while something that this node has
+// stored waits for Redis.
 //
 // Errors and duplicates are those of sqlite.DB.CreateCall.
 func (d *DB) CreateCall(ctx context.Context, c store.Call, adm store.Admission, evs ...store.Event) (store.Call, bool, error) {
@@ -37,12 +38,16 @@ func (d *DB) CreateCall(ctx context.Context, c store.Call, adm store.Admission, 
 		if asked && (err == nil || d.absent(ctx, c.ID)) {
 			d.retract(ctx, c.ID, c, adm)
 		}
+	}
+	if err != nil {
 		return stored, duplicate, err
 	}
-	if !asked || d.shipper.wait(ctx, callLimit) != nil {
+	// A call that was there before may be in Redis; a new one that Redis was not
+	// asked about is told as it was decided.
+	if (!asked && !duplicate) || d.shipper.wait(ctx, callLimit) != nil {
 		stored.Durability = store.DurabilityLocal
 	}
-	return stored, false, nil
+	return stored, duplicate, nil
 }
 
 // admit asks Redis whether the call may be created. A duplicate is told as it

@@ -157,6 +157,32 @@ func limited(t *testing.T) context.Context {
 	return ctx
 }
 
+func TestARepeatedCallIsAsDurableAsTheCallThatItRepeats(t *testing.T) {
+	onDouble(t, func(n *testNode) {
+		old, away := store.Key{Scope: "s", Value: "old"}, store.Key{Scope: "s", Value: "away"}
+		want := func(when, id string, key *store.Key, durability string) {
+			n.t.Helper()
+			if c, dup := n.create(id+" again", key); !dup || c.ID != id || c.Durability != durability {
+				n.t.Errorf("%s: %s is %q, duplicate %v", when, c.ID, c.Durability, dup)
+			}
+		}
+		n.create("1", &old)
+		want("before the outage", "1", &old, "")
+		n.r.set(func() { n.r.refuse = io.EOF })
+		time.Sleep(2 * lookEvery)
+		n.wantUp(false)
+		want("of before the outage", "1", &old, "")
+		if c, dup := n.create("2", &away); dup || c.Durability != store.DurabilityLocal {
+			n.t.Errorf("created %+v, duplicate %v", c, dup)
+		}
+		want("in the outage", "2", &away, store.DurabilityLocal)
+		n.r.set(func() { n.r.refuse = nil })
+		time.Sleep(probeLast + time.Second)
+		n.wantUp(true)
+		want("after the outage", "2", &away, "")
+	})
+}
+
 func TestCallsGoOnWhileRedisIsAwayAndAreCarriedThereLater(t *testing.T) {
 	for name, broken := range map[string]func(*double){
 		"refusing":       func(r *double) { r.refuse = io.EOF },
