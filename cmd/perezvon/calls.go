@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"perezvon/internal/api"
+	"perezvon/internal/client"
 	"perezvon/internal/store"
 )
 
@@ -84,7 +85,8 @@ type CallCmd struct {
 type callWithEvents struct {
 	api.Call
 	Events []api.Event `json:"events"`
-	Trace  *api.Trace  `json:"trace,omitempty"` // with --explain
+	Away   bool        `json:"events_away,omitempty"` // the timeline is there, but not to be had now
+	Trace  *api.Trace  `json:"trace,omitempty"`       // with --explain
 }
 
 // Run prints the call, its phones and its timeline.
@@ -92,35 +94,35 @@ func (cmd *CallCmd) Run(c *CLI) error {
 	if err := checkID(cmd.ID); err != nil {
 		return err
 	}
-	client, err := cmd.client(c)
+	server, err := cmd.client(c)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer server.Close()
 	ctx := context.Background()
-	call, err := client.Find(ctx, cmd.ID)
+	call, err := server.Find(ctx, cmd.ID)
 	if err != nil {
 		return err
 	}
-	unsaved := cmd.saveTrace(ctx, client, call.ID)
+	unsaved := cmd.saveTrace(ctx, server, call.ID)
 	if _, ok := untraced(unsaved); unsaved != nil && (!ok || !cmd.Explain) {
 		return unsaved // there is a story without a trace, and nothing else
 	}
 	if (cmd.Pcap != "" || cmd.Text != "") && !cmd.Explain {
 		return nil
 	}
-	events, err := client.Events(ctx, call.ID, "")
+	events, away, err := fetchEvents(ctx, server, call.ID)
 	if err != nil {
 		return err
 	}
-	told := story{out: newConsole(os.Stdout), call: call, events: events, now: time.Now(), zone: time.Local}
+	told := story{out: newConsole(os.Stdout), call: call, events: events, away: away, now: time.Now(), zone: time.Local}
 	if cmd.Explain {
-		if told.trace, told.noTrace, err = fetchTrace(ctx, client, call.ID); err != nil {
+		if told.trace, told.noTrace, err = fetchTrace(ctx, server, call.ID); err != nil {
 			return err
 		}
 	}
 	if c.JSON {
-		return cmp.Or(printJSON(callWithEvents{call, append([]api.Event{}, events...), told.trace}), unsaved)
+		return cmp.Or(printJSON(callWithEvents{call, append([]api.Event{}, events...), away, told.trace}), unsaved)
 	}
 	if cmd.Explain {
 		told.tell()
@@ -131,12 +133,29 @@ func (cmd *CallCmd) Run(c *CLI) error {
 	if err := printLegs(out, call); err != nil {
 		return err
 	}
-	if len(events) > 0 {
+	switch {
+	case away:
+		out.line(plain, "")
+		out.line(bad, timelineAway)
+	case len(events) > 0:
 		out.line(plain, "")
 		var t timeline
 		t.print(out, events)
 	}
 	return nil
+}
+
+// timelineAway is told of a call whose timeline cannot be had.
+const timelineAway = "Its timeline is away for now: Redis does not answer. What is told here its server knows without it."
+
+// fetchEvents asks for the timeline of a call. It is away while Redis is, also
+// where the node knows the call itself.
+func fetchEvents(ctx context.Context, server *client.Client, id string) (events []api.Event, away bool, err error) {
+	events, err = server.Events(ctx, id, "")
+	if client.Away(err) {
+		return nil, true, nil
+	}
+	return events, false, err
 }
 
 // talked is how long the two of a call have talked, or do so far; empty: they

@@ -49,6 +49,16 @@ func TestClientCommands(t *testing.T) {
 			return provide(env)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// outage takes away what the node does not know alone.
+			"outage": func(ts *testscript.TestScript, _ bool, _ []string) {
+				actors, ok := ts.Value("actors").(*actors)
+				if !ok {
+					ts.Fatalf("there are no actors")
+				}
+				actors.mu.Lock()
+				defer actors.mu.Unlock()
+				actors.away = true
+			},
 			// await waits until a call is talking and has been looked at.
 			"await": func(ts *testscript.TestScript, _ bool, _ []string) {
 				actors, ok := ts.Value("actors").(*actors)
@@ -90,6 +100,7 @@ type actors struct {
 	looks     chan struct{}            // somebody looked at a call that goes on
 	freed     bool                     // guarded by mu; the ban was lifted
 	unblocked bool                     // guarded by mu; the number was
+	away      bool                     // guarded by mu; the store that holds the timelines is
 }
 
 func (s *actors) Bans() []api.BanState {
@@ -364,6 +375,9 @@ func (s *actors) EventsChanged() <-chan struct{}            { return nil }      
 func (s *actors) Events(_ context.Context, f store.EventFilter) ([]store.Event, string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.away {
+		return nil, "", store.ErrAway
+	}
 	var out []store.Event
 	for _, e := range s.scenes[f.CallID] {
 		if e.ID > f.After {

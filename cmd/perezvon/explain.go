@@ -17,6 +17,7 @@ type story struct {
 	out    *console
 	call   api.Call
 	events []api.Event
+	away   bool // there are events, but they cannot be had now
 	now    time.Time
 	zone   *time.Location // of moments; spans are since the call began
 
@@ -77,6 +78,8 @@ func (s *story) asked() {
 	switch {
 	case c.Kind == string(store.KindInbound):
 		s.line(plain, 0, "%s called line %s on %s.", c.Number, c.Line, s.date(c.CreatedAt))
+	case s.away && (c.Kind == string(store.KindInternal) || c.Kind == string(store.KindOutbound)): // who asked stands in the timeline
+		s.line(plain, 0, "A call of the office to %s, on %s.", c.Number, s.date(c.CreatedAt))
 	case c.Kind == string(store.KindInternal):
 		s.line(plain, 0, "Extension %s called extension %s on %s.", o.Manager, c.Number, s.date(c.CreatedAt))
 	case c.Kind == string(store.KindOutbound) && o.Key == "":
@@ -140,6 +143,11 @@ func times(n int) string {
 // happened tells the events in their order. What phones do before somebody
 // answers is told with the phones.
 func (s *story) happened() {
+	if s.away {
+		s.line(plain, 0, "")
+		s.line(bad, 0, timelineAway)
+		return
+	}
 	if len(s.events) == 0 {
 		return
 	}

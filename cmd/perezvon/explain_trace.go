@@ -27,6 +27,9 @@ func fetchTrace(ctx context.Context, server *client.Client, id string) (t *api.T
 
 // untraced says why there is no trace, where that is what the error is about.
 func untraced(err error) (why string, ok bool) {
+	if client.Away(err) {
+		return "Redis does not answer", true
+	}
 	refused, ok := errors.AsType[*client.Error](err)
 	if !ok || (refused.Problem.Code != api.CodeTraceNotFound && refused.Problem.Code != api.CodeNotFound) {
 		return "", false

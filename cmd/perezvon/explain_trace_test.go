@@ -54,6 +54,13 @@ func TestCallWithoutATraceIsToldAllTheSame(t *testing.T) {
 	}
 }
 
+func TestTraceThatIsAwayWithRedisIsTold(t *testing.T) {
+	c := traceServer(t, 503, "application/problem+json", `{"status":503,"code":"store_away","detail":"x"}`)
+	if tr, why, err := fetchTrace(t.Context(), c, "abc"); tr != nil || err != nil || why != "Redis does not answer" {
+		t.Errorf("%v, %q, %v", tr, why, err)
+	}
+}
+
 func TestPhoneThatWasSentNothingHasNoMessages(t *testing.T) {
 	at := time.Date(2027, 1, 11, 9, 0, 0, 0, time.UTC)
 	leg := func(reason string) api.Leg {
