@@ -53,6 +53,7 @@ run: deps-run build ## build and show a whole callback on this machine
 
 .PHONY: build
 build: go-version ## build bin/perezvon
+	@echo "building $(PROGRAM); the first time this takes some minutes"
 	@CGO_ENABLED=0 go build $(VCS) -trimpath -o $(PROGRAM) ./cmd/perezvon
 
 ## ---- tests

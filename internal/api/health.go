@@ -60,7 +60,7 @@ type Reason struct {
 
 // Alive is the answer of a probe.
 type Alive struct {
-	Status   string   `json:"status" doc:"ok, or degraded: calls are taken, but something does not work" example:"ok"`
+	Status   string   `json:"status" doc:"ok, or degraded: calls are taken, but Redis is away, or calls are not recorded for want of room" example:"ok"`
 	Problems []Reason `json:"problems,omitempty" nullable:"false" doc:"What does not work"`
 }
 
@@ -74,7 +74,7 @@ func (a *API) routeHealth(h huma.API) {
 	huma.Register(h, huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Tell whether the server takes calls",
 		Description: "For load balancers. `errors` names every part that does not work. While the server takes calls although something is wrong, " +
-			"such as Redis that does not answer, the status is 200 and the body says `degraded`.", Tags: []string{tagHealth},
+			"such as Redis that does not answer, the status is 200 and the body says `degraded`. Trunks and speech engines are not looked at: the problems of the status name them.", Tags: []string{tagHealth},
 		Metadata: fails(CodeDraining, CodeNotReady),
 	}, a.ready)
 	scrape := secured(huma.Operation{
