@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -58,11 +59,11 @@ func (cmd *CheckCmd) Run(c *CLI) error {
 	return cmp.Or(failedTries(tries), overdue(over))
 }
 
-// warnings are about single values, about what routes make of them, and about
-// certificates that soon expire.
+// warnings are about single values, about what routes make of them, about
+// certificates that soon expire, and about the store's file.
 func warnings(cfg *configs.Config) []string {
 	_, soon := cfg.Certificates(time.Now())
-	return slices.Concat(cfg.Warnings(), route.Problems(cfg), soon)
+	return slices.Concat(cfg.Warnings(), route.Problems(cfg), soon, partWarnings(context.Background(), cfg))
 }
 
 // overdue is the error of certificates that have expired, which were told.

@@ -76,6 +76,9 @@ func (s *server) openStore(ctx context.Context) error {
 			return fmt.Errorf("%s: the folder cannot be made; make it writable for this user or choose another: %w", folder.key, err)
 		}
 	}
+	for _, words := range partWarnings(ctx, s.cfg.Load()) {
+		s.log.Warn("the history is not complete", "what", words)
+	}
 	db, err := openEngine(ctx, s.cfg.Load(), s.log)
 	if err != nil {
 		return err

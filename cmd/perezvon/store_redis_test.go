@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"perezvon/configs"
 	"perezvon/internal/store/redis"
 	"perezvon/internal/store/redis/redistest"
 )
@@ -171,6 +173,21 @@ func TestABackupOfAFileIsRestoredIntoRedis(t *testing.T) {
 	}
 }
 
+// logOfOpening is what a server logs while it opens its store.
+func logOfOpening(t *testing.T, cfg *configs.Config) string {
+	t.Helper()
+	var log strings.Builder
+	s := &server{log: slog.New(slog.NewTextHandler(&log, nil))}
+	s.cfg.Store(cfg)
+	if err := s.openStore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.closeParts(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return log.String()
+}
+
 func TestTheFileOfAServerThatSharesAStoreIsNotTakenForIt(t *testing.T) {
 	dir := t.TempDir()
 	server, err := redis.Open(t.Context(), redis.Options{URL: redisAt(t), Spool: filepath.Join(dir, storeFile)})
@@ -183,6 +200,25 @@ func TestTheFileOfAServerThatSharesAStoreIsNotTakenForIt(t *testing.T) {
 	cfg := filepath.Join(dir, "perezvon.yaml")
 	if err := os.WriteFile(cfg, []byte("data_dir: "+dir+"\n"), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	alone := configs.Default()
+	alone.DataDir, alone.Recordings.Dir = dir, t.TempDir()
+	if log := logOfOpening(t, alone); !strings.Contains(log, "level=WARN") || !strings.Contains(log, "store copy --from redis://") {
+		t.Errorf("the log of a server that begins with it: %s", log)
+	}
+	for store, want := range map[string]int{"sqlite": 1, "redis://127.0.0.1:1": 0} {
+		parsed := configs.Default()
+		parsed.DataDir = dir
+		if parsed.Store, err = configs.ParseStore(store); err != nil {
+			t.Fatal(err)
+		}
+		told := strings.Join(partWarnings(t.Context(), parsed), "\n")
+		if strings.Count(told, "has been a part of a store in Redis") != want {
+			t.Errorf("with store: %s it is told: %q", store, told)
+		}
+		if inCheck := strings.Join(warnings(parsed), "\n"); !strings.Contains(inCheck, told) {
+			t.Errorf("check with store: %s warns of %q", store, inCheck)
+		}
 	}
 	file := filepath.Join(dir, "backup")
 	if status := run([]string{"--config", cfg, "store", "backup", file}); status != exitUsage {
