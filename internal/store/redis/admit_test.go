@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -81,6 +82,30 @@ func TestAKeyGivesItsCallAlsoWhenThatHasEnded(t *testing.T) {
 		refused(t, r, to(3, "+9"), store.Admission{Key: &other}, store.ErrKeyReused)
 		other.Scope = "another"
 		admitted(t, r, to(3, "+9"), store.Admission{Key: &other})
+	})
+}
+
+func TestAKeyIsFreeADayAfterItsUse(t *testing.T) {
+	both(t, func(t *testing.T, r *remote) {
+		b := &changes{t: t}
+		for n, tt := range []struct {
+			ago  time.Duration
+			free bool
+		}{{24*time.Hour - time.Minute, false}, {24*time.Hour + time.Second, true}} {
+			key := &store.Key{Scope: "site", Value: fmt.Sprint(n), Hash: "h"}
+			use := store.KeyUse{Scope: key.Scope, Value: key.Value, Hash: key.Hash, CallID: newCall(n).ID, CreatedAt: time.Now().Add(-tt.ago)}
+			from := len(b.all)
+			b.call(ended(to(n, "+7")))
+			b.record(store.ChangeKey, store.KeyID(key.Scope, key.Value), use)
+			ship(t, r, b.all[from:])
+			other := *key
+			other.Hash = "other"
+			if tt.free {
+				admitted(t, r, to(n+10, "+8"), store.Admission{Key: &other})
+				continue
+			}
+			refused(t, r, to(n+10, "+8"), store.Admission{Key: &other}, store.ErrKeyReused)
+		}
 	})
 }
 

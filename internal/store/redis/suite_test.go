@@ -40,7 +40,7 @@ func openOn(t testing.TB, dir string, opts Options) *DB {
 
 func TestStoreOnRedisInMemory(t *testing.T) {
 	f := fakes{of: make(map[string]*redistest.Fake)}
-	storetest.Run(t, storetest.Engine{Open: f.open})
+	storetest.Run(t, storetest.Engine{Restless: true, Open: f.open})
 }
 
 // A database of the server is a folder's for the whole suite.

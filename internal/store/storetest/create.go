@@ -122,7 +122,7 @@ func runKeys(t *testing.T, eng Engine) {
 			t.Errorf("call %s, duplicate %v, error %v", got.ID, dup, err)
 		}
 	})
-	if eng.RealTime {
+	if eng.RealTime || eng.Restless {
 		return
 	}
 	t.Run("a key is forgotten after 24 hours, with and without pruning", func(t *testing.T) {

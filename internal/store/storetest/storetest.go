@@ -72,8 +72,8 @@ type Engine struct {
 	RealTime bool
 
 	// Restless says that the engine looks after something every few seconds,
-	// also when nobody asks it anything: tests of domains that let weeks go by, or
-	// open it again and again, are left out.
+	// also when nobody asks it anything: tests that let days go by, or open it
+	// again and again, are left out.
 	Restless bool
 }
 
