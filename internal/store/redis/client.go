@@ -93,6 +93,16 @@ func dial(opts Options) (*remote, error) {
 	return r, nil
 }
 
+// ready says whether commands would be sent. Connections that could not be made
+// during an outage are tried again once a second only; until then the client
+// answers with what went wrong before.
+func (r *remote) ready(ctx context.Context) error {
+	_, err := within(ctx, r, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, errors.Join(r.data.Ping(ctx).Err(), r.blocked.Ping(ctx).Err())
+	})
+	return err
+}
+
 // close ends the connections and waits for commands that nobody waits for any
 // more. It may be called twice.
 func (r *remote) close() error {

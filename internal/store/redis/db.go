@@ -27,6 +27,7 @@ type sharedStore interface {
 	onClash(tell func(clash))
 	check(ctx context.Context) (serverInfo, []Problem, error)
 	reopened(ctx context.Context, runID string) error
+	ready(ctx context.Context) error
 	claim(ctx context.Context, me holder) (claim, error)
 	served(ctx context.Context, node string) error
 	leave(ctx context.Context, node string) error

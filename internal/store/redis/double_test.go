@@ -103,6 +103,8 @@ func (d *double) check(ctx context.Context) (serverInfo, []Problem, error) {
 	return serverInfo{RunID: fmt.Sprint("run ", d.run)}, d.problems, nil
 }
 
+func (d *double) ready(context.Context) error { return nil }
+
 func (d *double) reopened(ctx context.Context, runID string) error {
 	if err := d.question(ctx, "reopened"); err != nil {
 		return err

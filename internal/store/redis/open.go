@@ -144,7 +144,10 @@ func (d *DB) meet(ctx context.Context) error {
 	if err := d.recall(ctx, before); err != nil {
 		return err
 	}
-	return d.settleDebts(ctx)
+	if err := d.settleDebts(ctx); err != nil {
+		return err
+	}
+	return d.remote.ready(ctx)
 }
 
 // look sees to it, while the link is up, that Redis is the one that was met and
@@ -195,8 +198,9 @@ func (d *DB) recall(ctx context.Context, before claim) error {
 	case d.node:
 		return nil
 	case "":
+		err := d.resend(ctx, true)
 		d.log.Error("redis has lost what was in it, or is another one; what this node still has is sent there again")
-		if err := d.resend(ctx, true); err != nil {
+		if err != nil {
 			return err
 		}
 	default:
