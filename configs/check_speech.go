@@ -3,6 +3,7 @@ package configs
 import (
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -55,8 +56,32 @@ func (c *checker) engine(path string, e *Engine) {
 	c.program(path+".path", e.Path)
 	if len(e.Command) > 0 {
 		c.program(path+".command", e.Command[0])
+		for i, arg := range e.Command[1:] {
+			c.placeholders(index(path+".command", i+1), arg)
+		}
 	}
 	c.address(path+".url", e.URL)
+}
+
+// placeholders are what the arguments of a command may hold.
+func placeholders() []string { return []string{"voice", "language", "role", "speed"} }
+
+// placeholder is one, or behind a $ a variable of a shell.
+var placeholder = regexp.MustCompile(`\$?\{([A-Za-z_]+)\}`)
+
+// placeholders checks those of an argument. An argument of several words may be
+// a script, with braces of its own: only what looks like a slip is one there.
+func (c *checker) placeholders(path, arg string) {
+	for _, m := range placeholder.FindAllStringSubmatch(arg, -1) {
+		near := nearest(m[1], placeholders())
+		switch {
+		case m[0][0] == '$', slices.Contains(placeholders(), m[1]), near == "" && strings.ContainsAny(arg, " \t\n"):
+			continue
+		case near != "":
+			near = ", most likely {" + near + "}"
+		}
+		c.fail(path, "unknown placeholder {%s}%s; valid: {%s}", m[1], near, strings.Join(placeholders(), "}, {"))
+	}
 }
 
 // program checks the name of a program: one that is looked for, or its whole

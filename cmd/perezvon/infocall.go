@@ -20,14 +20,22 @@ type InfocallCmd struct {
 	remote
 	Line   string `required:"" placeholder:"ID" help:"Line the call goes through."`
 	Number string `required:"" placeholder:"NUMBER" help:"Whom to call."`
-	Text   string `required:"" xor:"message" placeholder:"TEXT" help:"What whoever answers is told."`
-	Sound  string `required:"" xor:"message" placeholder:"FILE" help:"What is played instead: a WAV or MP3 file here, which is uploaded, a URL, or the name of a sound that the server has."`
+	Text   string `xor:"message" placeholder:"TEXT" help:"What whoever answers is told; this or --sound is needed."`
+	Sound  string `xor:"message" placeholder:"FILE" help:"What is played instead of a text: a WAV or MP3 file here, which is uploaded, a URL, or the name of a sound that the server has."`
 	Voice  string `placeholder:"ID" help:"Voice of the text."`
 	Gather int    `placeholder:"N" help:"How many keys are waited for, up to 32."`
 
 	AnsweringMachine string `placeholder:"WHAT" help:"What is done where a machine answers: play, hang_up or after_beep."`
 
 	Repeat int `placeholder:"N" help:"How many times it is said, 1 to 10; without it once."`
+}
+
+// Validate asks for what is to be played.
+func (cmd *InfocallCmd) Validate() error {
+	if cmd.Text == "" && cmd.Sound == "" {
+		return errors.New("there is nothing to play: give --text=TEXT or --sound=FILE")
+	}
+	return nil
 }
 
 // Run succeeds only if enough of the message was heard.

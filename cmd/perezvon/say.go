@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -15,11 +16,14 @@ import (
 	"perezvon/configs"
 	"perezvon/media/g711"
 	"perezvon/media/wav"
+	"perezvon/tts"
 )
 
 // SayCmd renders speech.
 type SayCmd struct {
-	remote
+	Server string `env:"PEREZVON_SERVER" placeholder:"URL" help:"A running server that is to speak; without it the engines of the configuration do, and no server is asked."`
+	Key    string `env:"PEREZVON_KEY" placeholder:"KEY" help:"Key of the server's API; not needed where it has none."`
+
 	Text   string `arg:"" help:"What is to be said."`
 	Voice  string `placeholder:"ID" help:"Voice of the text; without it the default one."`
 	Output string `short:"o" required:"" placeholder:"FILE" help:"The WAV file to write; - is standard output."`
@@ -96,12 +100,23 @@ func (cmd *SayCmd) local(ctx context.Context, c *CLI) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	tellStandIn(os.Stderr, speech.Engines())
 	return clipFile(clip), nil
+}
+
+// tellStandIn tells that another voice than the one asked for has spoken. Who
+// speaks once only had an engine fail before: the next voice stood in for it.
+func tellStandIn(w io.Writer, engines []tts.EngineState) {
+	for _, e := range engines {
+		if e.LastError != "" {
+			_, _ = fmt.Fprintln(w, printable("another voice stands in, for the speech engine "+e.Name+" has failed: "+e.LastError))
+		}
+	}
 }
 
 // asked has the server render.
 func (cmd *SayCmd) asked(ctx context.Context, c *CLI) ([]byte, error) {
-	server, err := cmd.client(c)
+	server, err := (&remote{cmd.Server, cmd.Key}).client(c)
 	if err != nil {
 		return nil, err
 	}

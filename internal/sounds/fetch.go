@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"perezvon/internal/outside"
 )
 
 const (
@@ -16,11 +18,24 @@ const (
 	fetchLimit = 30 * time.Second // for the whole of it
 )
 
+// check says what is wrong with a URL itself; where its name leads is seen when
+// it is fetched.
+func (o *origin) check(address string) error {
+	err := o.policy.Check(address)
+	switch {
+	case errors.Is(err, outside.ErrPrivate):
+		return fmt.Errorf("%w: the address in its URL is not public, and infocall.sounds_from does not list it", ErrSound)
+	case err != nil:
+		return fmt.Errorf("%w: the URL %w", ErrSound, err)
+	}
+	return nil
+}
+
 // fetch gets a sound from a URL.
 func (s *Store) fetch(ctx context.Context, address string) ([]byte, error) {
 	from := s.from.Load()
-	if err := from.policy.Check(address); err != nil {
-		return nil, fmt.Errorf("%w: the URL %w", ErrSound, err)
+	if err := from.check(address); err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchLimit, errors.New("it took longer than "+fetchLimit.String()))
 	defer cancel()
@@ -57,8 +72,11 @@ func fetchError(ctx context.Context, err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		err = u.Err
 	}
-	if ctx.Err() != nil {
+	switch {
+	case ctx.Err() != nil:
 		err = context.Cause(ctx)
+	case errors.Is(err, outside.ErrPrivate):
+		err = fmt.Errorf("%w, and infocall.sounds_from does not list it", err)
 	}
 	return fmt.Errorf("fetch sound: %w", err)
 }

@@ -135,10 +135,7 @@ func (s *Store) Check(ctx context.Context, sound string) error {
 		_, err := s.Clip(ctx, sound)
 		return err
 	}
-	if err := s.from.Load().policy.Check(sound); err != nil {
-		return fmt.Errorf("%w: the URL %w", ErrSound, err)
-	}
-	return nil
+	return s.from.Load().check(sound)
 }
 
 func isURL(sound string) bool { return strings.Contains(sound, "://") }

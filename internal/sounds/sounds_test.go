@@ -286,6 +286,14 @@ func TestPrivateAddressesAreNotFetchedFrom(t *testing.T) {
 	if err := s.Check(context.Background(), "https://example.net/a.wav"); err != nil {
 		t.Errorf("a good one: %v", err)
 	}
+	err := s.Check(t.Context(), "http://10.0.0.1/a.wav")
+	if err == nil || err.Error() != ErrSound.Error()+": the address in its URL is not public, and infocall.sounds_from does not list it" {
+		t.Errorf("at once: %v", err)
+	}
+	_, err = s.Clip(t.Context(), "http://localhost"+port+"/a.wav")
+	if err == nil || !strings.HasSuffix(err.Error(), ": the address is not public, and infocall.sounds_from does not list it") {
+		t.Errorf("by its name: %v", err)
+	}
 }
 
 func TestErrorDoesNotTellWhatOpensAURL(t *testing.T) {
