@@ -38,7 +38,7 @@ type CLI struct {
 	Lines      LinesCmd      `cmd:"" help:"List the lines."`
 	Extensions ExtensionsCmd `cmd:"" help:"List the extensions."`
 	Reload     ReloadCmd     `cmd:"" help:"Have the running server apply its configuration file, as SIGHUP does."`
-	Store      StoreCmd      `cmd:"" help:"Look after the store: store prune."`
+	Store      StoreCmd      `cmd:"" help:"Look after the store: back it up, restore it, copy it into another, remove what has been kept for long enough."`
 	Blocked    BlockedCmd    `cmd:"" help:"List the numbers that informational calls are not placed to any more; blocked rm NUMBER lets one be called again."`
 	Bans       BansCmd       `cmd:"" help:"List who is banned from SIP; bans rm ADDRESS lifts a ban."`
 	Voices     VoicesCmd     `cmd:"" help:"List the voices that texts can be spoken in."`

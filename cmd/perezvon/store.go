@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -42,6 +43,10 @@ type movable interface {
 	Close() error
 }
 
+// mistyped is what begins like a URL, or is the name of an engine alone, and
+// would be taken for the name of a folder.
+var mistyped = regexp.MustCompile(`^(?i:[a-z][a-z0-9+.-]*:|rediss?$)`)
+
 // placeOf reads how a store is named: redis://…, sqlite:PATH, a file or its
 // folder. What is not there yet is taken for a folder unless it looks like a
 // file.
@@ -56,6 +61,10 @@ func placeOf(text string) (place, error) {
 	}
 	if path == "" {
 		return place{}, &usageError{errors.New("a store without a name: it is a URL of Redis, sqlite:PATH, or a folder")}
+	}
+	if path == text && mistyped.MatchString(text) {
+		return place{}, &usageError{errors.New("a store that is neither a URL such as redis://127.0.0.1:6379 nor a folder: " +
+			"write both slashes of a URL, and sqlite: or ./ before a name with a colon in it")}
 	}
 	path, err := filepath.Abs(path)
 	if err != nil {

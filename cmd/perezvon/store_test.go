@@ -129,12 +129,25 @@ func TestACopyRefusesWhatItWouldSpoilOrNotGetWhole(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
+	t.Chdir(t.TempDir())
 	for _, args := range [][]string{
+		{"store", "copy", "--from", dir, "--to", "redis:/127.0.0.1:6379"},
+		{"store", "copy", "--from", dir, "--to", "Rediss-cluster:host"},
+		{"store", "copy", "--from", dir, "--to", "localhost:6379"},
+		{"store", "copy", "--from", dir, "--to", "redis"},
 		{"store", "copy", "--from", dir, "--to", "sqlite:" + filepath.Join(dir, storeFile)},
 		{"store", "copy", "--from", dir, "--to", "ftp://host"},
 	} {
 		if status := run(args); status != exitUsage {
 			t.Errorf("%v ends with %d", args, status)
+		}
+	}
+	if made, err := os.ReadDir("."); err != nil || len(made) > 0 {
+		t.Errorf("made are %v, error %v", made, err)
+	}
+	for _, text := range []string{"sqlite:a:b", "./redis:/x", "/tmp/a:b", "redis2"} {
+		if _, err := placeOf(text); err != nil {
+			t.Errorf("%s: error %v", text, err)
 		}
 	}
 }
