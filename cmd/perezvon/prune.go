@@ -88,6 +88,10 @@ func letGo(ctx context.Context, cfg *configs.Config, at place) (r keep.Report, e
 		Close() error
 	}
 	if at.file == "" {
+		// A server would begin without Redis; here there is nothing to do then.
+		if _, err := redis.Probe(ctx, redis.Options{URL: at.url}); err != nil {
+			return keep.Report{}, err
+		}
 		db, err = redis.Open(ctx, redis.Options{URL: at.url, Spool: filepath.Join(cfg.DataDir, storeFile), Logger: log})
 	} else {
 		db, err = sqlite.Open(ctx, at.file, sqlite.Options{})

@@ -229,6 +229,27 @@ func TestTheFileOfAServerThatSharesAStoreIsNotTakenForIt(t *testing.T) {
 	}
 }
 
+func TestWhereNoRedisAnswersTheAdministratorIsToldWhatToLookAt(t *testing.T) {
+	cfg := configs.Default()
+	cfg.DataDir, cfg.Recordings.Dir = t.TempDir(), t.TempDir()
+	server, err := redis.Open(t.Context(), redis.Options{URL: redisAt(t), Spool: filepath.Join(cfg.DataDir, storeFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	away := placed(t, "redis://127.0.0.1:1")
+	_, backup := backUp(t.Context(), away, filepath.Join(t.TempDir(), "backup"))
+	_, dry := wouldGo(t.Context(), cfg, away)
+	_, prune := letGo(t.Context(), cfg, away)
+	for what, err := range map[string]error{"backup": backup, "prune --dry-run": dry, "prune": prune} {
+		if err == nil || !strings.Contains(err.Error(), "see that Redis runs") || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+}
+
 func TestNoMessageAboutARedisHasItsPassword(t *testing.T) {
 	p := placed(t, strings.Replace(redisAt(t), "://", "://user:secret@", 1))
 	_, err := p.open(t.Context()) // it knows no such user

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strconv"
@@ -208,6 +209,7 @@ func (r *remote) cluster() bool {
 
 // advise adds to an answer of Redis' what the administrator can do.
 func advise(err error) error {
+	var network net.Error
 	switch {
 	case goredis.HasErrorPrefix(err, "NOAUTH"):
 		return fmt.Errorf("it asks for a password: write it in the setting store, as in redis://:password@host: %w", err)
@@ -217,6 +219,8 @@ func advise(err error) error {
 		return fmt.Errorf("its user may not do what is needed, see ACL SETUSER in docs/storage.md: %w", err)
 	case goredis.HasErrorPrefix(err, "LOADING"):
 		return fmt.Errorf("it still reads its data, wait: %w", err)
+	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, context.DeadlineExceeded), errors.Is(err, errSlow):
+		return fmt.Errorf("nobody answers there; see that Redis runs, that this is its address, and that it lets this machine in, then try again: %w", err)
 	}
 	return err
 }

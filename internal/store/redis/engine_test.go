@@ -262,6 +262,9 @@ func (n *testNode) awayReads() {
 	if calls, err := n.OpenCalls(ctx); err != nil || len(calls) != 11 {
 		n.t.Errorf("%d open calls, error %v", len(calls), err)
 	}
+	if _, err := n.PruneCalls(ctx, start()); !errors.Is(err, store.ErrAway) || strings.Count(err.Error(), store.ErrAway.Error()) != 1 {
+		n.t.Errorf("removal of calls: error %v", err)
+	}
 	if err := errors.Join(n.Ping(ctx), n.Prune(ctx), n.PruneTraces(ctx, start())); err != nil {
 		n.t.Errorf("error %v", err)
 	}

@@ -96,8 +96,11 @@ func (l *link) ask(ctx context.Context, limit time.Duration, op func(context.Con
 
 // away says why there is no answer.
 func away(why error) error {
-	if why == nil {
+	switch {
+	case why == nil:
 		return store.ErrAway
+	case errors.Is(why, store.ErrAway):
+		return why
 	}
 	return fmt.Errorf("%w: %w", store.ErrAway, why)
 }
