@@ -46,6 +46,8 @@ type Options struct {
 	// Dialer makes connections instead of the network; nil: the network. TLS
 	// is done on top of it.
 	Dialer func(ctx context.Context, network, addr string) (net.Conn, error)
+
+	patience int // how many times longer than usual Redis is waited for, on machines that are busy with tests; 0: once
 }
 
 // errReopened is about a server process that is not the one known so far: it

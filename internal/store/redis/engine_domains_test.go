@@ -33,12 +33,12 @@ func TestDomainsOfTheEngineOnARedisInMemory(t *testing.T) {
 		t.Helper()
 		if time.Now().Year() == 2000 { // in a bubble, which nothing outlives
 			fake := redistest.NewFake()
-			return inBubble{openOn(t, dir, Options{URL: "redis://localhost", Dialer: fake.Dial}), fake}
+			return inBubble{openOn(t, dir, Options{URL: "redis://localhost", Dialer: fake.Dial, patience: 100}), fake}
 		}
 		if fakes[dir] == nil {
 			fakes[dir] = newFake(t)
 		}
-		return openOn(t, dir, Options{URL: "redis://localhost", Dialer: fakes[dir].Dial})
+		return openOn(t, dir, Options{URL: "redis://localhost", Dialer: fakes[dir].Dial, patience: 100})
 	}})
 }
 
@@ -50,7 +50,7 @@ func TestDomainsOfTheEngineOnARedisServer(t *testing.T) {
 		if databases[dir] == "" {
 			databases[dir] = shared.URL(int(shared.databases.Add(1)))
 		}
-		return openOn(t, dir, Options{URL: databases[dir], Dialer: shared.Dial})
+		return openOn(t, dir, Options{URL: databases[dir], Dialer: shared.Dial, patience: 100})
 	}})
 }
 

@@ -65,7 +65,7 @@ func (n *testNode) open() {
 }
 
 func (n *testNode) start() (*DB, error) {
-	return open(n.t.Context(), n.path, n.r, slog.New(slog.NewTextHandler(n.said, nil)))
+	return open(n.t.Context(), n.path, n.r, slog.New(slog.NewTextHandler(n.said, nil)), 1)
 }
 
 func (n *testNode) end() {

@@ -37,7 +37,8 @@ var errBehind = errors.New("redis does not have yet what this node has stored")
 // link knows whether Redis answers. After one operation has failed or has run
 // into its limit nobody waits for the next one, until a probe has succeeded.
 type link struct {
-	log *slog.Logger
+	log      *slog.Logger
+	patience time.Duration // how many times a limit is waited for, 1 but in tests of what is no matter of time
 
 	mu      sync.Mutex
 	up      bool          // guarded by mu
@@ -54,7 +55,7 @@ type uptime struct {
 }
 
 func newLink(log *slog.Logger) *link {
-	return &link{log: log, since: time.Now(), changed: make(chan struct{})}
+	return &link{log: log, patience: 1, since: time.Now(), changed: make(chan struct{})}
 }
 
 // state says whether Redis answers; changed is closed when that is no longer so.
@@ -74,7 +75,7 @@ func (l *link) ask(ctx context.Context, limit time.Duration, op func(context.Con
 	if !up {
 		return away(why)
 	}
-	limited, cancel := context.WithTimeoutCause(ctx, limit, errSlow)
+	limited, cancel := context.WithTimeoutCause(ctx, limit*l.patience, errSlow)
 	defer cancel()
 	defer context.AfterFunc(life.ctx, cancel)()
 	err := op(limited)

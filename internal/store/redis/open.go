@@ -32,7 +32,7 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	d, err := open(ctx, opts.Spool, r, log)
+	d, err := open(ctx, opts.Spool, r, log, opts.patience)
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -40,12 +40,13 @@ func Open(ctx context.Context, opts Options) (*DB, error) {
 }
 
 // open is Open on a Redis of any kind, which it does not close after an error.
-func open(ctx context.Context, path string, r sharedStore, log *slog.Logger) (*DB, error) {
+func open(ctx context.Context, path string, r sharedStore, log *slog.Logger, patience int) (*DB, error) {
 	spool, err := sqlite.Open(ctx, path, sqlite.Options{Logger: log, Outbox: true})
 	if err != nil {
 		return nil, err
 	}
 	d := &DB{log: log, spool: spool, remote: r, link: newLink(log), grown: store.NewBell(), told: make(map[string]bool)}
+	d.link.patience = time.Duration(max(1, patience))
 	if err := d.begin(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open store: %w", err), spool.Close())
 	}
@@ -135,7 +136,7 @@ func (d *DB) restored(ctx context.Context) (bool, error) {
 
 // meet looks whether Redis is there again and in order, as after an outage.
 func (d *DB) meet(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, probeLimit, errSlow)
+	ctx, cancel := context.WithTimeoutCause(ctx, probeLimit*d.link.patience, errSlow)
 	defer cancel()
 	before, err := d.introduce(ctx)
 	if err != nil {

@@ -186,7 +186,7 @@ func (s *shipper) await(ctx context.Context, idle, limit time.Duration) error {
 	if seq, _ := s.place(); seq >= target {
 		return nil
 	}
-	still, timer := time.NewTimer(idle), time.NewTimer(limit)
+	still, timer := time.NewTimer(idle*s.link.patience), time.NewTimer(limit*s.link.patience)
 	defer still.Stop()
 	defer timer.Stop()
 	for {

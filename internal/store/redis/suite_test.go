@@ -25,7 +25,7 @@ func (f *fakes) open(t *testing.T, dir string) storetest.Store {
 		t.Cleanup(fake.Close)
 		f.of[dir] = fake
 	}
-	return openOn(t, dir, Options{URL: "redis://localhost", Dialer: fake.Dial})
+	return openOn(t, dir, Options{URL: "redis://localhost", Dialer: fake.Dial, patience: 100})
 }
 
 func openOn(t testing.TB, dir string, opts Options) *DB {
@@ -54,6 +54,6 @@ func TestStoreOnRedisServer(t *testing.T) {
 		if of[dir] == "" {
 			of[dir] = shared.URL(int(shared.databases.Add(1)))
 		}
-		return openOn(t, dir, Options{URL: of[dir], Dialer: shared.Dial})
+		return openOn(t, dir, Options{URL: of[dir], Dialer: shared.Dial, patience: 100})
 	}})
 }
