@@ -123,10 +123,10 @@ func TestAKeyThatTravelsReadableIsWarnedOf(t *testing.T) {
 func TestPlaceholdersOfACommandThatThereAreNotAreNamed(t *testing.T) {
 	for arg, want := range map[string]string{
 		"{voice}": "", "--v={voice},{speed}": "", "{language}{role}": "", "{}": "", "${HOME}": "", "awk '{print}'": "",
-		"{vioce}":           "unknown placeholder {vioce}, most likely {voice}; valid: {voice}, {language}, {role}, {speed}",
-		"--v={Voice}":       "unknown placeholder {Voice}, most likely {voice}; valid:",
-		"speak -v {vioce}":  "unknown placeholder {vioce}, most likely {voice}; valid:",
-		"{text}":            "unknown placeholder {text}; valid: {voice}",
+		"{vioce}":          "unknown placeholder {vioce}, most likely {voice}; valid: {voice}, {language}, {role}, {speed}",
+		"--v={Voice}":      "unknown placeholder {Voice}, most likely {voice}; valid:",
+		"speak -v {vioce}": "unknown placeholder {vioce}, most likely {voice}; valid:",
+		"{text}":           "unknown placeholder {text}; valid: {voice}",
 		"{voice}{languag}": "unknown placeholder {languag}, most likely {language}; valid:",
 	} {
 		text := "tts: {engines: [{name: a, type: command, command: [speak, \"" + arg + "\"]}], voices: {v: {engine: a, voice: x, language: en}}}"
