@@ -64,7 +64,7 @@ test: deps-test lint licences vet fuzz units e2e ## every check there is; this i
 
 .PHONY: units
 units: go-version ## the tests of the packages, under the race detector
-	CGO_ENABLED=1 scripts/race -shuffle=on -timeout 20m $(UNITS)
+	CGO_ENABLED=1 scripts/units $(UNITS)
 	go test -count=1 -run '^TestAnHourOfRandomCallsLeavesNothing$$' ./internal/call
 	go -C tools test ./...
 
