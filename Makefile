@@ -70,7 +70,7 @@ units: go-version ## the tests of the packages, under the race detector
 
 .PHONY: e2e
 e2e: go-version ## tests with real phones, real sockets and a killed server
-	go test -count=1 -timeout 30m ./e2e/...
+	go test -count=1 -parallel 3 -timeout 30m ./e2e/...
 
 .PHONY: fuzz
 fuzz: go-version ## every fuzz target for a moment: make fuzz FUZZINPUTS=1000000
